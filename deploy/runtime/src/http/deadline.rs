@@ -1,0 +1,69 @@
+//! Two clocks over a request: how long its body may take to come, and how long
+//! its answer may take to be made. Each ends in an answer of its own, whatever
+//! the handler makes of the interruption.
+
+use super::limits::HttpLimits;
+use super::problem::Problem;
+use axum::body::{Body, HttpBody};
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Ends slow bodies with 408 and slow answers with 504.
+pub(super) async fn enforce(
+    State(limits): State<Arc<HttpLimits>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let ran_out = Arc::new(AtomicBool::new(false));
+    let request = request.map(|body| bounded(body, limits.body_timeout, &ran_out));
+    let answer = tokio::time::timeout(limits.service_timeout, next.run(request)).await;
+    if ran_out.load(Ordering::Acquire) {
+        return slow_body();
+    }
+    answer.unwrap_or_else(|_| {
+        Problem::new(StatusCode::GATEWAY_TIMEOUT, "timeout")
+            .detail("the answer took longer than the service allows itself; what was sent may have been taken")
+            .into_response()
+    })
+}
+
+fn slow_body() -> Response {
+    let problem = Problem::new(StatusCode::REQUEST_TIMEOUT, "slow_body")
+        .detail("the body did not arrive in time");
+    let mut response = problem.into_response();
+    // The rest of the body may still be on its way: this connection cannot be
+    // used for another request.
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
+    response
+}
+
+/// The same body, which ends in an error when its time has run out.
+fn bounded(body: Body, timeout: Duration, ran_out: &Arc<AtomicBool>) -> Body {
+    if body.is_end_stream() {
+        return body;
+    }
+    let clock = Box::pin(tokio::time::sleep(timeout));
+    let start = (body.into_data_stream(), clock, Arc::clone(ran_out));
+    Body::from_stream(futures::stream::unfold(
+        start,
+        |(mut chunks, mut clock, ran_out)| async move {
+            let chunk = tokio::select! {
+                biased;
+                chunk = chunks.next() => chunk?.map_err(io::Error::other),
+                () = &mut clock => {
+                    ran_out.store(true, Ordering::Release);
+                    Err(io::Error::from(io::ErrorKind::TimedOut))
+                }
+            };
+            Some((chunk, (chunks, clock, ran_out)))
+        },
+    ))
+}

@@ -1,0 +1,247 @@
+//! What happens on a connection around its requests: how many there may be, how
+//! long a request's headers may take, and that a last answer reaches a client
+//! which is still sending. hyper closes slow connections without a word and
+//! resets those whose bytes it did not read; a client should learn why instead.
+
+use super::limits::HttpLimits;
+use axum::http::Request;
+use axum_server::accept::Accept;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Sleep;
+use tower::Service;
+
+/// How long a closed connection is still read, so that the last answer is not
+/// lost to a reset.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// How many refused connections are read to their end at once.
+const REFUSED_MAX: usize = 64;
+
+// Both answers end where the connection ends, so they need no length.
+const SLOW_HEADERS: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/problem+json\r\nconnection: close\r\n\r\n{\"type\":\"about:blank\",\"title\":\"Request Timeout\",\"status\":408,\"code\":\"slow_headers\",\"detail\":\"the headers of the request did not arrive in time\"}";
+
+const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\nconnection: close\r\n\r\n{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"code\":\"too_many_connections\",\"detail\":\"all connections are taken; try again\"}";
+
+/// Accepts connections up to a cap and gives each its lifeline.
+#[derive(Debug, Clone)]
+pub(super) struct Acceptor {
+    places: Arc<Semaphore>,
+    /// Those who are turned away and still read; beyond them nobody is waited for.
+    refused: Arc<Semaphore>,
+    header_timeout: Duration,
+}
+
+impl Acceptor {
+    pub(super) fn new(limits: &HttpLimits) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(limits.connections_max)),
+            refused: Arc::new(Semaphore::new(REFUSED_MAX)),
+            header_timeout: limits.header_timeout,
+        }
+    }
+
+    fn admit(&self, stream: TcpStream) -> io::Result<Lifeline> {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            metrics::counter!("http_connections_refused_total").increment(1);
+            // A socket that was just accepted has room for these few bytes.
+            let _ = stream.try_write(TOO_MANY);
+            linger(stream, Arc::clone(&self.refused).try_acquire_owned().ok());
+            return Err(io::Error::other("all connections are taken"));
+        };
+        stream.set_nodelay(true)?;
+        Ok(Lifeline {
+            stream: Some(stream),
+            place: Some(place),
+            in_request: Arc::default(),
+            header_timeout: self.header_timeout,
+            clock: None,
+        })
+    }
+}
+
+impl<S> Accept<TcpStream, S> for Acceptor {
+    type Stream = Lifeline;
+    type Service = Tracked<S>;
+    type Future = std::future::Ready<io::Result<(Lifeline, Tracked<S>)>>;
+
+    fn accept(&self, stream: TcpStream, inner: S) -> Self::Future {
+        std::future::ready(self.admit(stream).map(|lifeline| {
+            let in_request = Arc::clone(&lifeline.in_request);
+            (lifeline, Tracked { inner, in_request })
+        }))
+    }
+}
+
+/// The service of one connection, which says when a request is being answered.
+#[derive(Debug, Clone)]
+pub(super) struct Tracked<S> {
+    inner: S,
+    in_request: Arc<AtomicUsize>,
+}
+
+impl<S, B> Service<Request<B>> for Tracked<S>
+where
+    S: Service<Request<B>>,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let running = Running::new(&self.in_request);
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let _running = running;
+            answer.await
+        })
+    }
+}
+
+/// Counts a request as running until it is answered or given up.
+struct Running(Arc<AtomicUsize>);
+
+impl Running {
+    fn new(in_request: &Arc<AtomicUsize>) -> Self {
+        in_request.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(in_request))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A connection that times the headers of each request from their first byte.
+#[derive(Debug)]
+pub(super) struct Lifeline {
+    /// Taken only when the connection is dropped.
+    stream: Option<TcpStream>,
+    place: Option<OwnedSemaphorePermit>,
+    in_request: Arc<AtomicUsize>,
+    header_timeout: Duration,
+    /// Runs from the first byte of a request until its headers are complete.
+    clock: Option<Pin<Box<Sleep>>>,
+}
+
+impl Lifeline {
+    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        let stream = self.stream.as_mut();
+        stream
+            .map(Pin::new)
+            .ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// Ready when the headers at hand took too long.
+    fn poll_too_slow(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        if self.in_request.load(Ordering::Acquire) > 0 {
+            self.clock = None;
+            return Poll::Pending;
+        }
+        match &mut self.clock {
+            Some(clock) => clock
+                .as_mut()
+                .poll(context)
+                .map(|()| io::ErrorKind::TimedOut.into()),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncRead for Lifeline {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if let Poll::Ready(error) = self.poll_too_slow(context) {
+            if let Ok(stream) = self.stream() {
+                let _ = stream.try_write(SLOW_HEADERS);
+            }
+            return Poll::Ready(Err(error));
+        }
+        let filled = buffer.filled().len();
+        let read = self.stream()?.poll_read(context, buffer);
+        let began = buffer.filled().len() > filled && self.clock.is_none();
+        if began && self.in_request.load(Ordering::Acquire) == 0 {
+            self.clock = Some(Box::pin(tokio::time::sleep(self.header_timeout)));
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Lifeline {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.stream()?.poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.stream()?.poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream
+            .as_ref()
+            .is_some_and(TcpStream::is_write_vectored)
+    }
+}
+
+impl Drop for Lifeline {
+    fn drop(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            linger(stream, self.place.take());
+        }
+    }
+}
+
+/// Keeps a connection that has its last answer until the client has read it.
+fn linger(stream: TcpStream, place: Option<OwnedSemaphorePermit>) {
+    let (Some(place), Ok(runtime)) = (place, tokio::runtime::Handle::try_current()) else {
+        return;
+    };
+    runtime.spawn(async move {
+        // A client that goes away early, or stays too long, has had its chance.
+        let _ = tokio::time::timeout(LINGER, drain(stream)).await;
+        drop(place);
+    });
+}
+
+/// Reads what a client still sends until it has seen the end. Closing a socket
+/// with unread bytes resets it, and a reset takes the answer away again.
+async fn drain(mut stream: TcpStream) -> io::Result<()> {
+    stream.shutdown().await?;
+    let mut ignored = vec![0; 64 * 1024];
+    while stream.read(&mut ignored).await? > 0 {}
+    Ok(())
+}

@@ -1,0 +1,360 @@
+//! The listener as a client with a raw socket meets it: each bound is passed on
+//! purpose, and the answer must name it.
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use licenseflow_runtime::http::{HttpLimits, Problem, RequestId, TenantId, bind, serve};
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// No test may hang: whatever is waited for must come within this time.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+struct Server {
+    address: SocketAddr,
+    stop: CancellationToken,
+    ended: JoinHandle<()>,
+}
+
+impl Server {
+    fn start(limits: HttpLimits) -> Self {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let serving = serve(listener, routes(), limits, stop.clone());
+        let ended = tokio::spawn(async move { serving.await.unwrap() });
+        Self {
+            address,
+            stop,
+            ended,
+        }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Sends the bytes and reads until the server closes the connection.
+    async fn exchange(&self, bytes: &[u8]) -> Answer {
+        let mut stream = self.connect().await;
+        stream.write_all(bytes).await.unwrap();
+        Answer::read_to_end(&mut stream).await
+    }
+
+    async fn get(&self, path: &str, headers: &str) -> Answer {
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{headers}\r\n");
+        self.exchange(request.as_bytes()).await
+    }
+}
+
+fn routes() -> Router {
+    Router::new()
+        .route("/", get(|| async { "hello" }))
+        .route("/echo", post(|body: Bytes| async move { body }))
+        .route("/ids", get(ids))
+        .route("/panic", get(fails))
+        .route(
+            "/away",
+            get(|| async { Problem::unavailable("brokers_away", "none answers") }),
+        )
+        .route("/slow", get(std::future::pending::<&'static str>))
+        .route("/foreign", get(foreign))
+        .route("/briefly", get(briefly))
+}
+
+async fn ids(tenant: TenantId, id: axum::Extension<RequestId>) -> String {
+    format!("{tenant} {}", id.0)
+}
+
+async fn fails() -> &'static str {
+    panic!("a secret that no client may see")
+}
+
+async fn foreign() -> impl IntoResponse {
+    let media_type = [("content-type", "application/vnd.schemaregistry.v1+json")];
+    (StatusCode::NOT_FOUND, media_type, r#"{"error_code":40401}"#)
+}
+
+async fn briefly() -> &'static str {
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    "answered"
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    async fn read_to_end(stream: &mut TcpStream) -> Self {
+        let mut bytes = Vec::new();
+        let read = stream.read_to_end(&mut bytes);
+        tokio::time::timeout(DEADLINE, read).await.unwrap().unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let status = head.split(' ').nth(1).unwrap_or("0").parse().unwrap();
+        Self {
+            status,
+            head: head.to_owned(),
+            body: body.to_owned(),
+        }
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().skip(1);
+        lines
+            .find_map(|line| line.split_once(": ").filter(|(key, _)| *key == name))
+            .map(|(_, value)| value)
+    }
+
+    fn problem(&self) -> Value {
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{}",
+            self.head
+        );
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+fn tiny() -> HttpLimits {
+    HttpLimits {
+        header_timeout: Duration::from_millis(50),
+        idle_timeout: Duration::from_millis(50),
+        body_timeout: Duration::from_millis(50),
+        service_timeout: Duration::from_millis(300),
+        ..HttpLimits::default()
+    }
+}
+
+#[tokio::test]
+async fn a_request_id_of_the_client_is_echoed_and_in_every_error() {
+    let server = Server::start(HttpLimits::default());
+    let answer = server.get("/nowhere", "x-request-id: mine-1\r\n").await;
+    assert_eq!(answer.status, 404);
+    assert_eq!(answer.header("x-request-id"), Some("mine-1"));
+    let problem = answer.problem();
+    assert_eq!(problem["request_id"], "mine-1");
+    assert_eq!(problem["instance"], "/nowhere");
+    assert_eq!(problem["code"], "not_found");
+    assert_eq!(problem["status"], 404);
+}
+
+#[tokio::test]
+async fn a_request_without_an_id_gets_a_uuid() {
+    let server = Server::start(HttpLimits::default());
+    let answer = server.get("/ids", "").await;
+    let id = answer.header("x-request-id").unwrap();
+    assert_eq!(uuid::Uuid::parse_str(id).unwrap().get_version_num(), 7);
+    assert_eq!(answer.body, format!("default {id}"));
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_a_problem_that_still_names_the_right_ones() {
+    let server = Server::start(HttpLimits::default());
+    let answer = server.get("/echo", "").await;
+    assert_eq!(answer.status, 405);
+    assert_eq!(answer.header("allow"), Some("POST"));
+    assert_eq!(answer.problem()["code"], "method_not_allowed");
+}
+
+#[tokio::test]
+async fn a_panic_is_a_500_that_tells_nothing() {
+    let server = Server::start(HttpLimits::default());
+    let answer = server.get("/panic", "").await;
+    assert_eq!(answer.status, 500);
+    assert_eq!(answer.problem()["code"], "internal");
+    assert!(!answer.body.contains("secret"));
+}
+
+#[tokio::test]
+async fn being_away_says_when_to_come_again() {
+    let server = Server::start(HttpLimits::default());
+    let answer = server.get("/away", "").await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert_eq!(answer.problem()["code"], "brokers_away");
+}
+
+#[tokio::test]
+async fn an_error_in_another_protocols_form_is_left_alone() {
+    let server = Server::start(HttpLimits::default());
+    let answer = server.get("/foreign", "").await;
+    assert_eq!(answer.body, r#"{"error_code":40401}"#);
+}
+
+#[tokio::test]
+async fn a_bad_tenant_is_a_problem() {
+    let server = Server::start(HttpLimits::default());
+    let answer = server.get("/ids", "x-tenant-id: no/slash\r\n").await;
+    assert_eq!(answer.status, 400);
+    assert_eq!(answer.problem()["code"], "invalid_tenant");
+}
+
+#[tokio::test]
+async fn slow_headers_are_told_so() {
+    let server = Server::start(tiny());
+    let answer = server.exchange(b"GET / HTTP/1.1\r\nhost: a\r\n").await;
+    assert_eq!(answer.status, 408);
+    assert_eq!(answer.problem()["code"], "slow_headers");
+}
+
+#[tokio::test]
+async fn slow_headers_of_a_second_request_are_told_so_too() {
+    let limits = HttpLimits {
+        idle_timeout: DEADLINE,
+        ..tiny()
+    };
+    let server = Server::start(limits);
+    let first = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+    let mut stream = server.connect().await;
+    stream.write_all(first.as_bytes()).await.unwrap();
+    let mut bytes = [0; 4096];
+    let count = stream.read(&mut bytes).await.unwrap();
+    assert!(bytes[..count].starts_with(b"HTTP/1.1 200"));
+    stream.write_all(b"GET / HT").await.unwrap();
+    assert_eq!(Answer::read_to_end(&mut stream).await.status, 408);
+}
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_is_closed_without_a_word() {
+    let server = Server::start(tiny());
+    let mut bytes = Vec::new();
+    let mut stream = server.connect().await;
+    let read = stream.read_to_end(&mut bytes);
+    tokio::time::timeout(DEADLINE, read).await.unwrap().unwrap();
+    assert_eq!(bytes, b"");
+}
+
+#[tokio::test]
+async fn a_slow_body_is_told_so() {
+    let server = Server::start(tiny());
+    let answer = server
+        .exchange(b"POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc")
+        .await;
+    assert_eq!(answer.status, 408);
+    assert_eq!(answer.problem()["code"], "slow_body");
+}
+
+#[tokio::test]
+async fn a_slow_answer_ends_in_a_timeout() {
+    let server = Server::start(tiny());
+    let answer = server.get("/slow", "").await;
+    assert_eq!(answer.status, 504);
+    assert_eq!(answer.problem()["code"], "timeout");
+}
+
+#[tokio::test]
+async fn ten_thousand_bytes_of_headers_are_refused_with_the_bound() {
+    let server = Server::start(HttpLimits::default());
+    let header = format!("x-long: {}\r\n", "a".repeat(10_000));
+    let answer = server.get("/", &header).await;
+    assert_eq!(answer.status, 431);
+    assert_eq!(answer.problem()["code"], "headers_too_large");
+    assert!(
+        answer.problem()["detail"]
+            .as_str()
+            .unwrap()
+            .contains("8192")
+    );
+}
+
+#[tokio::test]
+async fn too_many_headers_are_refused() {
+    let server = Server::start(HttpLimits::default());
+    let headers: String = (0..200).map(|n| format!("x-{n}: 1\r\n")).collect();
+    assert_eq!(server.get("/", &headers).await.status, 431);
+}
+
+#[tokio::test]
+async fn a_megabyte_of_headers_still_gets_its_answer() {
+    let server = Server::start(HttpLimits::default());
+    let header = format!("x-long: {}\r\n", "a".repeat(1_000_000));
+    assert_eq!(server.get("/", &header).await.status, 431);
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_gets_its_answer_while_it_is_still_sent() {
+    let server = Server::start(HttpLimits::default());
+    let length = 50_000_000;
+    let mut request =
+        format!("POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n").into_bytes();
+    request.resize(request.len() + length, b'a');
+    let answer = server.exchange(&request).await;
+    assert_eq!(answer.status, 413);
+    assert_eq!(answer.problem()["code"], "payload_too_large");
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_told_so() {
+    let server = Server::start(HttpLimits {
+        connections_max: 1,
+        ..HttpLimits::default()
+    });
+    let mut first = server.connect().await;
+    first
+        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        .await
+        .unwrap();
+    let mut bytes = [0; 4096];
+    assert!(first.read(&mut bytes).await.unwrap() > 0);
+    let answer = Answer::read_to_end(&mut server.connect().await).await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert_eq!(answer.problem()["code"], "too_many_connections");
+}
+
+#[tokio::test]
+async fn a_stop_lets_the_request_at_hand_be_answered() {
+    let server = Server::start(HttpLimits::default());
+    let mut stream = server.connect().await;
+    let request = b"GET /briefly HTTP/1.1\r\nhost: a\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    // A second connection's answer shows that the first was accepted before.
+    assert_eq!(server.get("/", "").await.status, 200);
+    server.stop.cancel();
+    assert_eq!(Answer::read_to_end(&mut stream).await.body, "answered");
+    tokio::time::timeout(DEADLINE, server.ended)
+        .await
+        .unwrap()
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_stop_waits_no_longer_than_its_grace() {
+    let limits = HttpLimits {
+        grace: Duration::from_millis(50),
+        ..HttpLimits::default()
+    };
+    let server = Server::start(limits);
+    let mut stream = server.connect().await;
+    stream
+        .write_all(b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\n")
+        .await
+        .unwrap();
+    assert_eq!(server.get("/", "").await.status, 200);
+    server.stop.cancel();
+    // The service timeout is 20 s: an end before that is the grace's doing.
+    let ended = tokio::time::timeout(Duration::from_secs(10), server.ended);
+    ended.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_taken_address_says_which_and_what_to_do() {
+    let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let text = bind(address).unwrap_err().to_string();
+    assert!(text.contains(&address.to_string()), "{text}");
+    assert!(text.contains("--listen"), "{text}");
+}
