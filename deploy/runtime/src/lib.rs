@@ -3,3 +3,4 @@
 //! Kafka log. It knows no event, no SQL and no route.
 
 pub mod http;
+pub mod log;

@@ -1,0 +1,91 @@
+//! A record as it stands in the log, owned, with its coordinates.
+
+use std::sync::Arc;
+
+use rdkafka::Message;
+use rdkafka::message::{BorrowedMessage, Headers};
+
+/// A header: Kafka allows a null value, and the same name twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Its name.
+    pub name: String,
+    /// Its bytes.
+    pub value: Option<Vec<u8>>,
+}
+
+/// One record, out of librdkafka's memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The topic, shared by all records of a reading.
+    pub topic: Arc<str>,
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+    /// Milliseconds since 1970, by whichever clock the topic is set to; none in very old formats.
+    pub timestamp_ms: Option<i64>,
+    /// The key's bytes.
+    pub key: Option<Vec<u8>>,
+    /// The value's bytes; none is a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// The headers, in the record's order.
+    pub headers: Vec<Header>,
+}
+
+impl Record {
+    /// The last header of that name: where a name stands twice the last counts.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        let found = self
+            .headers
+            .iter()
+            .rev()
+            .find(|header| header.name == name)?;
+        found.value.as_deref()
+    }
+
+    pub(crate) fn copied_from(topic: &Arc<str>, message: &BorrowedMessage<'_>) -> Record {
+        let headers = message.headers().map_or_else(Vec::new, |headers| {
+            headers
+                .iter()
+                .map(|header| Header {
+                    name: header.key.to_owned(),
+                    value: header.value.map(<[u8]>::to_vec),
+                })
+                .collect()
+        });
+        Record {
+            topic: Arc::clone(topic),
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp_ms: message.timestamp().to_millis(),
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
+            headers,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_header_stands_twice_the_last_counts() {
+        let header = |value: &[u8]| Header {
+            name: "x-request-id".into(),
+            value: Some(value.to_vec()),
+        };
+        let record = Record {
+            topic: "t".into(),
+            partition: 0,
+            offset: 0,
+            timestamp_ms: None,
+            key: None,
+            value: None,
+            headers: vec![header(b"first"), header(b"last")],
+        };
+        assert_eq!(Some(b"last".as_slice()), record.header("x-request-id"));
+        assert_eq!(None, record.header("traceparent"));
+    }
+}

@@ -1,0 +1,473 @@
+//! librdkafka's keys, all of them here, so that one test pins them.
+//!
+//! What a user passes with `-X key=value` is applied last, except keys on which a promise of the
+//! platform rests: those are refused with the reason.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+
+use super::{Error, Result};
+
+/// Larger than any record that our topics take (4 MiB with headers, in retry and dead letters).
+const MESSAGE_BYTES_MAX: u32 = 6 * 1024 * 1024;
+/// Under the HTTP service's 20 s, so that the intake can still say what became of an event.
+const DELIVERY_TIMEOUT_MS: u32 = 15_000;
+const SERVICE_TIMEOUT_MS: u32 = 20_000;
+
+/// Keys that are ours, and why.
+const FIXED: &[(&str, &str)] = &[
+    (
+        "bootstrap.servers",
+        "the brokers' addresses have a setting of their own",
+    ),
+    (
+        "metadata.broker.list",
+        "the brokers' addresses have a setting of their own",
+    ),
+    ("client.id", "it is set by role"),
+    ("isolation.level", "aborted records must never show"),
+    (
+        "enable.auto.commit",
+        "the position is kept in the store, with the rows",
+    ),
+    (
+        "auto.commit.enable",
+        "the position is kept in the store, with the rows",
+    ),
+    (
+        "enable.auto.offset.store",
+        "the position is kept in the store, with the rows",
+    ),
+    (
+        "auto.offset.reset",
+        "an offset out of range must halt, not skip",
+    ),
+    (
+        "enable.partition.eof",
+        "the end of a partition is found in one way only",
+    ),
+    ("group.id", "the consumer group has a setting of its own"),
+    (
+        "group.instance.id",
+        "membership is static, by the store's folder or the host's ordinal",
+    ),
+    (
+        "group.protocol",
+        "the source is written for the classic protocol",
+    ),
+    (
+        "partition.assignment.strategy",
+        "a rebalance must take away only what moved",
+    ),
+    (
+        "enable.idempotence",
+        "a retry of librdkafka must not write twice",
+    ),
+    (
+        "acks",
+        "a receipt is given for what all in-sync replicas have",
+    ),
+    (
+        "request.required.acks",
+        "a receipt is given for what all in-sync replicas have",
+    ),
+    ("transactional.id", "it fences one writer by another"),
+    (
+        "partitioner",
+        "every producer must send a license to the same partition",
+    ),
+    (
+        "allow.auto.create.topics",
+        "topics are created with their settings, or not at all",
+    ),
+];
+
+/// How to reach Kafka: the same for every client of a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KafkaSettings {
+    /// `host:port`, several joined by commas.
+    pub bootstrap_servers: String,
+    /// Service and instance, as brokers' logs and quotas show it.
+    pub client_id: String,
+    /// Any other librdkafka key, TLS and SASL among them.
+    pub overrides: BTreeMap<String, String>,
+}
+
+/// Whether a consumer is told that it reached the end of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartitionEof {
+    /// `KafkaError::PartitionEOF` comes out of the consumer.
+    Reported,
+    /// It does not.
+    Silent,
+}
+
+/// What differs from one consumer to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerSettings {
+    /// The consumer group.
+    pub group: String,
+    /// The static member's name; none for a dynamic member.
+    pub group_instance: Option<String>,
+    /// The ceiling of librdkafka's own queues, over all partitions, in KiB.
+    pub queued_kbytes_max: u32,
+    /// The most that one fetch brings, over all partitions, in bytes: it comes on top of the queues.
+    pub fetch_bytes_max: u32,
+    /// Whether the end of a partition is reported.
+    pub partition_eof: PartitionEof,
+    /// How often librdkafka gives its statistics; none for never.
+    pub statistics_interval: Option<Duration>,
+}
+
+impl ConsumerSettings {
+    /// A dynamic member with 64 MiB of queues and fetches of 16 MiB, without statistics.
+    pub fn new(group: impl Into<String>) -> ConsumerSettings {
+        ConsumerSettings {
+            group: group.into(),
+            group_instance: None,
+            queued_kbytes_max: 64 * 1024,
+            fetch_bytes_max: 16 * 1024 * 1024,
+            partition_eof: PartitionEof::Silent,
+            statistics_interval: None,
+        }
+    }
+}
+
+impl KafkaSettings {
+    /// Settings without overrides.
+    pub fn new(
+        bootstrap_servers: impl Into<String>,
+        client_id: impl Into<String>,
+    ) -> KafkaSettings {
+        KafkaSettings {
+            bootstrap_servers: bootstrap_servers.into(),
+            client_id: client_id.into(),
+            overrides: BTreeMap::new(),
+        }
+    }
+
+    /// The same brokers under another client id.
+    pub fn named(&self, client_id: impl Into<String>) -> KafkaSettings {
+        KafkaSettings {
+            client_id: client_id.into(),
+            ..self.clone()
+        }
+    }
+
+    /// Refuses overrides that would break a promise; called by every function that gives a config,
+    /// and by the configuration at start, so that the answer comes before any client is made.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the key and the reason.
+    pub fn check_overrides(&self) -> Result<()> {
+        for (key, value) in &self.overrides {
+            if let Some(reason) = refusal(key, value) {
+                let (key, value) = (key.clone(), value.clone());
+                return Err(Error::Refused { key, value, reason });
+            }
+        }
+        Ok(())
+    }
+
+    /// The base of every client: addresses, names, reconnection, and the overrides.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for an override that is ours to set.
+    pub fn client_config(&self) -> Result<ClientConfig> {
+        self.finished(self.base())
+    }
+
+    /// The idempotent producer.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for an override that is ours to set.
+    pub fn producer_config(&self) -> Result<ClientConfig> {
+        self.finished(self.producer_base())
+    }
+
+    /// A transactional producer: the newest one with an id fences all earlier ones.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for an override that is ours to set.
+    pub fn transactional_config(&self, transactional_id: &str) -> Result<ClientConfig> {
+        let mut config = self.producer_base();
+        config.set("transactional.id", transactional_id);
+        // A writer that died in the middle must not hold readers back for long.
+        config.set("transaction.timeout.ms", DELIVERY_TIMEOUT_MS.to_string());
+        self.finished(config)
+    }
+
+    /// A member of a consumer group, by the classic protocol.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for an override that is ours to set.
+    pub fn consumer_config(&self, consumer: &ConsumerSettings) -> Result<ClientConfig> {
+        let mut config = self.base();
+        config
+            .set("group.id", &consumer.group)
+            .set("group.protocol", "classic")
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", "10000")
+            .set("heartbeat.interval.ms", "2000")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "error")
+            .set("isolation.level", "read_committed")
+            .set("allow.auto.create.topics", "false")
+            .set("check.crcs", "true")
+            .set("fetch.message.max.bytes", MESSAGE_BYTES_MAX.to_string())
+            .set(
+                "queued.max.messages.kbytes",
+                consumer.queued_kbytes_max.to_string(),
+            )
+            .set("fetch.max.bytes", consumer.fetch_bytes_max.to_string())
+            .set("fetch.error.backoff.ms", "100")
+            .set(
+                "enable.partition.eof",
+                match consumer.partition_eof {
+                    PartitionEof::Reported => "true",
+                    PartitionEof::Silent => "false",
+                },
+            );
+        if let Some(instance) = &consumer.group_instance {
+            config.set("group.instance.id", instance);
+        }
+        if let Some(interval) = consumer.statistics_interval {
+            config.set("statistics.interval.ms", interval.as_millis().to_string());
+        }
+        self.finished(config)
+    }
+
+    /// A consumer that is in no group: `assign` wants a `group.id`, but nothing ever joins it.
+    pub(crate) fn reader_config(&self, partition_eof: PartitionEof) -> Result<ClientConfig> {
+        let mut consumer = ConsumerSettings::new(format!("{}-reader", self.client_id));
+        consumer.partition_eof = partition_eof;
+        let mut config = self.consumer_config(&consumer)?;
+        // The end of a partition shows as an empty fetch: do not let the broker sit on it.
+        config.set("fetch.wait.max.ms", "20");
+        Ok(config)
+    }
+
+    fn base(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.bootstrap_servers)
+            .set("client.id", &self.client_id)
+            .set("socket.keepalive.enable", "true")
+            .set("log.connection.close", "false")
+            // A broker that comes back is found again within two seconds, not ten.
+            .set("reconnect.backoff.ms", "100")
+            .set("reconnect.backoff.max.ms", "2000");
+        config
+    }
+
+    fn producer_base(&self) -> ClientConfig {
+        let mut config = self.base();
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("partitioner", "murmur2_random")
+            .set("compression.type", "lz4")
+            .set("message.max.bytes", MESSAGE_BYTES_MAX.to_string())
+            .set("queue.buffering.max.messages", "100000")
+            .set("queue.buffering.max.kbytes", "65536")
+            .set("delivery.timeout.ms", DELIVERY_TIMEOUT_MS.to_string())
+            .set("linger.ms", "3");
+        config
+    }
+
+    fn finished(&self, mut config: ClientConfig) -> Result<ClientConfig> {
+        self.check_overrides()?;
+        for (key, value) in &self.overrides {
+            config.set(key, value);
+        }
+        Ok(config)
+    }
+}
+
+/// Why an override cannot be taken, if it cannot.
+fn refusal(key: &str, value: &str) -> Option<&'static str> {
+    if let Some((_, reason)) = FIXED.iter().find(|(fixed, _)| *fixed == key) {
+        return Some(reason);
+    }
+    let number = value.parse::<u32>().ok();
+    match key {
+        "delivery.timeout.ms" | "message.timeout.ms" => (!number
+            .is_some_and(|ms| (1..SERVICE_TIMEOUT_MS).contains(&ms)))
+        .then_some("it must stay under the service's timeout of 20000 ms"),
+        "message.max.bytes" => number
+            .is_none_or(|bytes| bytes < MESSAGE_BYTES_MAX)
+            .then_some("the largest record that our topics take must fit"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(overrides: &[(&str, &str)]) -> KafkaSettings {
+        let mut settings = KafkaSettings::new("broker:9092", "licenseflow");
+        for (key, value) in overrides {
+            settings
+                .overrides
+                .insert((*key).to_owned(), (*value).to_owned());
+        }
+        settings
+    }
+
+    fn lines(config: &ClientConfig) -> Vec<String> {
+        let map: BTreeMap<_, _> = config.config_map().into_iter().collect();
+        map.iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect()
+    }
+
+    const BASE: &[&str] = &[
+        "bootstrap.servers=broker:9092",
+        "client.id=licenseflow",
+        "log.connection.close=false",
+        "reconnect.backoff.max.ms=2000",
+        "reconnect.backoff.ms=100",
+        "socket.keepalive.enable=true",
+    ];
+
+    fn with_base(own: &[&str]) -> Vec<String> {
+        let mut all: Vec<String> = BASE
+            .iter()
+            .chain(own)
+            .map(|line| (*line).to_owned())
+            .collect();
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn the_keys_of_every_client_are_these() {
+        assert_eq!(
+            with_base(&[]),
+            lines(&settings(&[]).client_config().unwrap())
+        );
+    }
+
+    #[test]
+    fn the_keys_of_the_producer_are_these() {
+        let own = [
+            "acks=all",
+            "compression.type=lz4",
+            "delivery.timeout.ms=15000",
+            "enable.idempotence=true",
+            "linger.ms=3",
+            "message.max.bytes=6291456",
+            "partitioner=murmur2_random",
+            "queue.buffering.max.kbytes=65536",
+            "queue.buffering.max.messages=100000",
+        ];
+        assert_eq!(
+            with_base(&own),
+            lines(&settings(&[]).producer_config().unwrap())
+        );
+    }
+
+    #[test]
+    fn the_keys_of_the_consumer_are_these() {
+        let mut consumer = ConsumerSettings::new("licenseflow-projector");
+        consumer.group_instance = Some("host-0".into());
+        let own = [
+            "allow.auto.create.topics=false",
+            "auto.offset.reset=error",
+            "check.crcs=true",
+            "enable.auto.commit=false",
+            "enable.auto.offset.store=false",
+            "enable.partition.eof=false",
+            "fetch.error.backoff.ms=100",
+            "fetch.max.bytes=16777216",
+            "fetch.message.max.bytes=6291456",
+            "group.id=licenseflow-projector",
+            "group.instance.id=host-0",
+            "group.protocol=classic",
+            "heartbeat.interval.ms=2000",
+            "isolation.level=read_committed",
+            "partition.assignment.strategy=cooperative-sticky",
+            "queued.max.messages.kbytes=65536",
+            "session.timeout.ms=10000",
+        ];
+        assert_eq!(
+            with_base(&own),
+            lines(&settings(&[]).consumer_config(&consumer).unwrap())
+        );
+    }
+
+    #[test]
+    fn librdkafka_accepts_every_client_of_ours() {
+        use rdkafka::consumer::BaseConsumer;
+        use rdkafka::producer::BaseProducer;
+        let settings = settings(&[]);
+        let consumer = ConsumerSettings::new("g");
+        settings
+            .producer_config()
+            .unwrap()
+            .create::<BaseProducer>()
+            .unwrap();
+        settings
+            .transactional_config("t")
+            .unwrap()
+            .create::<BaseProducer>()
+            .unwrap();
+        settings
+            .consumer_config(&consumer)
+            .unwrap()
+            .create::<BaseConsumer>()
+            .unwrap();
+        settings
+            .reader_config(PartitionEof::Reported)
+            .unwrap()
+            .create::<BaseConsumer>()
+            .unwrap();
+    }
+
+    #[test]
+    fn an_override_wins_over_our_choice() {
+        let config = settings(&[("linger.ms", "50"), ("security.protocol", "SSL")]);
+        let config = config.producer_config().unwrap();
+        assert_eq!(Some("50"), config.get("linger.ms"));
+        assert_eq!(Some("SSL"), config.get("security.protocol"));
+    }
+
+    #[test]
+    fn an_override_that_breaks_a_promise_is_refused_by_every_client() {
+        for (key, value) in [
+            ("isolation.level", "read_uncommitted"),
+            ("enable.auto.commit", "true"),
+            ("enable.idempotence", "false"),
+            ("acks", "1"),
+            ("partitioner", "random"),
+            ("delivery.timeout.ms", "60000"),
+            ("message.timeout.ms", "0"),
+            ("message.max.bytes", "1000"),
+        ] {
+            let settings = settings(&[(key, value)]);
+            for refused in [
+                settings.client_config().err(),
+                settings.producer_config().err(),
+                settings.consumer_config(&ConsumerSettings::new("g")).err(),
+            ] {
+                let text = refused
+                    .unwrap_or_else(|| panic!("{key} was taken"))
+                    .to_string();
+                assert!(text.contains(&format!("{key}={value}")), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_delivery_timeout_under_the_services_is_taken() {
+        assert!(
+            settings(&[("delivery.timeout.ms", "5000")])
+                .producer_config()
+                .is_ok()
+        );
+    }
+}
