@@ -1,0 +1,38 @@
+# Everything a developer types. `make help` lists it.
+SHELL := /bin/bash
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/licenseflow
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+export PATH := $(CACHE)/venv/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint bench sabotage kafka-up kafka-down
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing: Debian packages, Kafka's jars, clients for tests
+	@deploy/local/setup
+
+run: setup ## run the platform on a real Kafka, with a first history of events
+	@deploy/local/run
+
+test: setup ## run all tests, against a Kafka of their own
+	@tests/with-kafka cargo test --workspace --all-targets
+
+lint: setup ## formatting, lints as law, licences and sources of dependencies, unused dependencies
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo deny check licenses bans sources
+	cargo shear
+
+bench: setup ## how fast the projector catches up, beside a bare consumer
+	cargo run --release -p licenseflow-tests --bin bench
+
+sabotage: setup ## test the tests: each patch of tests/sabotage must turn one red
+	@tests/sabotage/run
+
+kafka-up: setup ## start a Kafka on port 9092 and leave it running
+	@deploy/local/kafka up
+
+kafka-down: ## stop it, keep its data
+	@deploy/local/kafka down
