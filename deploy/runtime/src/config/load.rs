@@ -1,0 +1,269 @@
+//! Reads a command and its settings from flags, environment, file and defaults,
+//! in this order of precedence.
+
+use super::effective::Effective;
+use super::file::{self, FileError, FileValue};
+use super::names;
+use clap::error::{ContextKind, ContextValue};
+use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// The file that is read where it is there and none is named.
+const USUAL_FILE: &str = "licenseflow.toml";
+
+/// Why there is no configuration: always a wrong use, except that asking for
+/// help or the version comes out as one of clap's.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The settings file is wrong.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The command line is wrong, or help was asked for.
+    #[error("{0}")]
+    CommandLine(Box<clap::Error>),
+    /// A value of the settings file is wrong.
+    #[error("{place}: {error}")]
+    FileValue {
+        /// The file and the line.
+        place: file::Place,
+        /// What clap says about it.
+        error: Box<clap::Error>,
+    },
+}
+
+/// A command with its settings.
+#[derive(Debug)]
+pub struct Loaded<C> {
+    /// The command, as clap's derive describes it.
+    pub command: C,
+    /// Every setting of the command, with its value and where that came from.
+    pub effective: Effective,
+}
+
+/// Reads a command line with its settings.
+pub fn load<C: CommandFactory + FromArgMatches>(
+    arguments: Vec<OsString>,
+) -> Result<Loaded<C>, Error> {
+    let command = C::command();
+    let settings = names::settings(&command);
+    let file = match settings_file(&arguments) {
+        Some(path) => file::read(&path, settings.keys())?,
+        None => BTreeMap::new(),
+    };
+    let mut command = with_defaults(names::bound(command), &file);
+    command.build();
+    let explained = |error: clap::Error| explain(error, &file);
+    let matches = command
+        .try_get_matches_from_mut(arguments)
+        .map_err(explained)?;
+    let parsed = C::from_arg_matches(&matches).map_err(explained)?;
+    let (chosen, chosen_matches) = innermost(&command, &matches);
+    let effective = Effective::of(chosen, chosen_matches, &settings, &file);
+    Ok(Loaded {
+        command: parsed,
+        effective,
+    })
+}
+
+/// The file that is named by flag or environment, else the usual one if it is there.
+fn settings_file(arguments: &[OsString]) -> Option<PathBuf> {
+    named_by_flag(arguments)
+        .or_else(|| std::env::var_os("LICENSEFLOW_CONFIG").filter(|name| !name.is_empty()))
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(USUAL_FILE)).filter(|path| path.exists()))
+}
+
+/// The file's values must be known before clap reads the command line, so this
+/// one flag is looked for by hand; clap checks its form afterwards.
+fn named_by_flag(arguments: &[OsString]) -> Option<OsString> {
+    let mut arguments = arguments.iter().skip(1);
+    while let Some(argument) = arguments.next() {
+        let text = argument.to_string_lossy();
+        if text == "--" {
+            return None;
+        }
+        if text == "--config" {
+            return arguments.next().cloned();
+        }
+        if let Some(path) = text.strip_prefix("--config=") {
+            return Some(path.into());
+        }
+    }
+    None
+}
+
+/// The command, recursively, with the file's values in the place of its defaults.
+fn with_defaults(command: Command, file: &BTreeMap<String, FileValue>) -> Command {
+    command
+        .mut_args(|arg| match arg.get_long().and_then(|flag| file.get(flag)) {
+            Some(value) => arg.default_values(value.values.clone()),
+            None => arg,
+        })
+        .mut_subcommands(|subcommand| with_defaults(subcommand, file))
+}
+
+fn innermost<'a>(command: &'a Command, matches: &'a ArgMatches) -> (&'a Command, &'a ArgMatches) {
+    match matches.subcommand() {
+        Some((name, below)) => match command.find_subcommand(name) {
+            Some(subcommand) => innermost(subcommand, below),
+            None => (command, matches),
+        },
+        None => (command, matches),
+    }
+}
+
+/// clap speaks of a flag; where the value came from the file, so does the error.
+fn explain(error: clap::Error, file: &BTreeMap<String, FileValue>) -> Error {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        Some(_) | None => None,
+    };
+    let flag = text(ContextKind::InvalidArg)
+        .and_then(|usage| usage.strip_prefix("--"))
+        .and_then(|usage| usage.split([' ', '=']).next());
+    let from_file = flag.and_then(|flag| file.get(flag)).filter(|value| {
+        let wrong = text(ContextKind::InvalidValue);
+        wrong.is_some_and(|wrong| value.values.iter().any(|value| value == wrong))
+    });
+    match from_file {
+        Some(value) => Error::FileValue {
+            place: value.place.clone(),
+            error: Box::new(error),
+        },
+        None => Error::CommandLine(Box::new(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{ConfigFileArgs, StoreArgs, TelemetryArgs, TopicsArgs};
+    use crate::config::{HttpArgs, IntakeArgs, KafkaArgs, Origin, ProjectorArgs, RegistryArgs};
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Everything {
+        #[command(flatten)]
+        file: ConfigFileArgs,
+        #[command(flatten)]
+        telemetry: TelemetryArgs,
+        #[command(flatten)]
+        http: HttpArgs,
+        #[command(flatten)]
+        intake: IntakeArgs,
+        #[command(flatten)]
+        kafka: KafkaArgs,
+        #[command(flatten)]
+        registry: RegistryArgs,
+        #[command(flatten)]
+        topics: TopicsArgs,
+        #[command(flatten)]
+        store: StoreArgs,
+        #[command(flatten)]
+        projector: ProjectorArgs,
+    }
+
+    /// Loads with a file of this text; the environment is the test's own.
+    fn loaded(text: &str, flags: &[&str]) -> Result<Loaded<Everything>, Error> {
+        let name = format!("licenseflow-load-test-{}.toml", uuid::Uuid::now_v7());
+        let file = std::env::temp_dir().join(name);
+        std::fs::write(&file, text).unwrap();
+        let mut arguments: Vec<OsString> = vec!["licenseflow".into(), "--config".into()];
+        arguments.push(file.clone().into());
+        arguments.extend(flags.iter().map(OsString::from));
+        let outcome = load(arguments);
+        std::fs::remove_file(&file).unwrap();
+        outcome
+    }
+
+    fn origin_of(effective: &Effective, name: &str) -> Origin {
+        let mut settings = effective.settings().iter();
+        settings
+            .find(|setting| setting.name == name)
+            .unwrap()
+            .origin
+            .clone()
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+        let text = "http-timeout = \"7s\"\nhttp-body-timeout = \"3s\"\n";
+        let loaded = loaded(text, &["--http-timeout", "9s"]).unwrap();
+        let http = &loaded.command.http;
+        assert_eq!(http.http_timeout.as_secs(), 9);
+        assert_eq!(http.http_body_timeout.as_secs(), 3);
+        assert_eq!(http.http_idle_timeout.as_secs(), 75);
+        assert_eq!(origin_of(&loaded.effective, "http-timeout"), Origin::Flag);
+        let Origin::File(place) = origin_of(&loaded.effective, "http-body-timeout") else {
+            panic!("not from the file");
+        };
+        assert_eq!(place.line, 2);
+        assert_eq!(
+            origin_of(&loaded.effective, "http-idle-timeout"),
+            Origin::Default
+        );
+    }
+
+    #[test]
+    fn librdkafkas_settings_keep_their_names_and_secrets_are_not_shown() {
+        let text =
+            "[librdkafka]\n\"sasl.password\" = \"geheim\"\n\"security.protocol\" = \"SASL_SSL\"\n";
+        let loaded = loaded(text, &[]).unwrap();
+        let settings = loaded.command.kafka.settings("test");
+        assert_eq!(settings.overrides["sasl.password"], "geheim");
+        assert_eq!(settings.overrides["security.protocol"], "SASL_SSL");
+        let shown = format!("{}{}", loaded.effective, loaded.effective.to_json());
+        assert!(shown.contains("sasl.password=***"), "{shown}");
+        assert!(!shown.contains("geheim"), "{shown}");
+    }
+
+    #[test]
+    fn a_wrong_value_in_the_file_is_refused_with_its_line() {
+        let text = loaded("\nhttp-timeout = \"soon\"\n", &[])
+            .unwrap_err()
+            .to_string();
+        assert!(text.contains(".toml:2: "), "{text}");
+        assert!(text.contains("--http-timeout"), "{text}");
+    }
+
+    #[test]
+    fn a_wrong_value_of_a_flag_is_not_blamed_on_the_file() {
+        let error = loaded("http-timeout = \"1s\"\n", &["--http-timeout", "soon"]).unwrap_err();
+        assert!(matches!(error, Error::CommandLine(_)), "{error}");
+    }
+
+    #[test]
+    fn the_file_cannot_name_another_file() {
+        let text = loaded("config = \"a\"\n", &[]).unwrap_err().to_string();
+        assert!(text.contains("unknown key \"config\""), "{text}");
+    }
+
+    #[test]
+    fn a_file_that_is_named_must_be_there() {
+        let arguments = ["licenseflow", "--config=/nowhere/at-all.toml"].map(OsString::from);
+        let error = load::<Everything>(arguments.to_vec()).unwrap_err();
+        assert!(
+            matches!(error, Error::File(FileError::Unreadable { .. })),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn every_setting_is_named_in_the_environment_as_its_flag() {
+        for (flag, name) in names::settings(&Everything::command()) {
+            let expected = format!("LICENSEFLOW_{}", flag.to_uppercase().replace('-', "_"));
+            assert_eq!(name, expected);
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_valid() {
+        let loaded = loaded("", &[]).unwrap();
+        assert_eq!(loaded.command.http.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(loaded.command.intake.event_bytes_max.bytes(), 1 << 20);
+        assert_eq!(loaded.command.projector.max_future_skew.as_secs(), 300);
+        Everything::command().debug_assert();
+    }
+}
