@@ -1,0 +1,18 @@
+//! What a test stands on: a real Kafka, processes that never outlive it, free ports, waiting.
+//!
+//! Owns everything outside the platform that a test starts. It must not know events or rows.
+
+pub mod folder;
+pub mod kafka;
+pub mod kcat;
+pub mod places;
+pub mod ports;
+pub mod process;
+pub mod wait;
+
+pub use folder::Folder;
+pub use kafka::{Cluster, Kafka, unique_prefix};
+pub use places::{binary, project, python};
+pub use ports::Port;
+pub use process::{Process, Signal};
+pub use wait::{wait_for, wait_for_async, wait_until};

@@ -1,0 +1,52 @@
+//! Where things lie: the project, the built binary, the Python with the clients.
+//!
+//! Owns paths only; starts nothing.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+
+/// The project's top folder.
+pub fn project() -> &'static Path {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().unwrap_or(tests)
+}
+
+/// The `licenseflow` binary that was built together with the running test.
+///
+/// # Errors
+/// Where it is not built: `cargo test --workspace --all-targets` builds it, `-p` alone does not.
+pub fn binary() -> anyhow::Result<PathBuf> {
+    let test = env::current_exe().context("the running test has no path")?;
+    let folder = test.parent().context("the running test has no folder")?;
+    let built = match folder.file_name() {
+        Some(name) if name == "deps" => folder.parent().unwrap_or(folder),
+        Some(_) | None => folder,
+    };
+    let binary = built.join("licenseflow");
+    ensure!(
+        binary.is_file(),
+        "{} is not built; run: cargo build -p licenseflow-cli",
+        binary.display()
+    );
+    Ok(binary)
+}
+
+/// The Python that `make setup` gave the test clients.
+///
+/// # Errors
+/// Where `make setup` has not run.
+pub fn python() -> anyhow::Result<PathBuf> {
+    let cache = match env::var_os("XDG_CACHE_HOME").filter(|folder| !folder.is_empty()) {
+        Some(folder) => PathBuf::from(folder),
+        None => PathBuf::from(env::var_os("HOME").context("HOME is not set")?).join(".cache"),
+    };
+    let python = cache.join("licenseflow/venv/bin/python");
+    ensure!(
+        python.is_file(),
+        "{} is missing; run: make setup",
+        python.display()
+    );
+    Ok(python)
+}

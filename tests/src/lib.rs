@@ -1,0 +1,6 @@
+//! The proof: what the tests of the whole platform share.
+//!
+//! Owns the harness (a real Kafka, processes, ports). It must not know what an event does:
+//! the model that the platform is compared with is written apart from it, from the contract.
+
+pub mod harness;
