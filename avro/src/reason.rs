@@ -1,0 +1,137 @@
+//! Why a record is rejected: the values of the header `x-reason`.
+
+use std::fmt;
+
+/// Why a record is rejected, in the order in which a record is judged: the first that fits counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// Over 2 MiB uncompressed, or over 64 KiB of headers.
+    TooLarge,
+    /// The value is null.
+    Tombstone,
+    /// The value has no bytes.
+    Empty,
+    /// The first byte is neither `0x00` nor `{`.
+    UnknownFormat,
+    /// The schema id is not in the registry, or is not a LicenseEvent.
+    UnknownSchema,
+    /// The bytes end before the event does.
+    Truncated,
+    /// A union index, a length or UTF-8 that cannot be.
+    BadAvro,
+    /// Bytes are left after the event.
+    TrailingBytes,
+    /// Not JSON.
+    BadJson,
+    /// A type of event that this release does not know.
+    UnknownType,
+    /// A limit of the contract is not kept; the field is in `x-error`.
+    InvalidEvent,
+    /// The record's key is not the event's `license_id`.
+    KeyMismatch,
+    /// `occurred_at` is further ahead of the record's timestamp than `max_future_skew`.
+    OccurredAtInFuture,
+    /// Another content under an `event_id` that is taken.
+    EventConflict,
+    /// The store refuses this one row.
+    StoreRefused,
+    /// Tried as often as is allowed.
+    RetriesExhausted,
+}
+
+impl Reason {
+    /// Every reason, in the order of judgement.
+    pub const ALL: [Reason; 16] = [
+        Reason::TooLarge,
+        Reason::Tombstone,
+        Reason::Empty,
+        Reason::UnknownFormat,
+        Reason::UnknownSchema,
+        Reason::Truncated,
+        Reason::BadAvro,
+        Reason::TrailingBytes,
+        Reason::BadJson,
+        Reason::UnknownType,
+        Reason::InvalidEvent,
+        Reason::KeyMismatch,
+        Reason::OccurredAtInFuture,
+        Reason::EventConflict,
+        Reason::StoreRefused,
+        Reason::RetriesExhausted,
+    ];
+
+    /// The value of `x-reason`, and of the metric's label.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::TooLarge => "too_large",
+            Reason::Tombstone => "tombstone",
+            Reason::Empty => "empty",
+            Reason::UnknownFormat => "unknown_format",
+            Reason::UnknownSchema => "unknown_schema",
+            Reason::Truncated => "truncated",
+            Reason::BadAvro => "bad_avro",
+            Reason::TrailingBytes => "trailing_bytes",
+            Reason::BadJson => "bad_json",
+            Reason::UnknownType => "unknown_type",
+            Reason::InvalidEvent => "invalid_event",
+            Reason::KeyMismatch => "key_mismatch",
+            Reason::OccurredAtInFuture => "occurred_at_in_future",
+            Reason::EventConflict => "event_conflict",
+            Reason::StoreRefused => "store_refused",
+            Reason::RetriesExhausted => "retries_exhausted",
+        }
+    }
+
+    /// The reason of this name, if there is one.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A record's own fault: why it is rejected, and the words for `x-error`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The value of `x-reason`.
+    pub reason: Reason,
+    /// What is wrong and where, for the one who reads it at night; at most 1 KiB is kept.
+    pub error: String,
+    /// JSON pointer of the bad field, where one field is to blame.
+    pub pointer: Option<String>,
+}
+
+impl Fault {
+    /// A fault of the record as a whole.
+    pub fn new(reason: Reason, error: impl Into<String>) -> Self {
+        Self {
+            reason,
+            error: error.into(),
+            pointer: None,
+        }
+    }
+
+    /// An `invalid_event` that one field is to blame for; `pointer` is a JSON pointer.
+    pub fn invalid(pointer: impl Into<String>, error: impl Into<String>) -> Self {
+        Self {
+            reason: Reason::InvalidEvent,
+            error: error.into(),
+            pointer: Some(pointer.into()),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.pointer {
+            Some(pointer) => write!(f, "{pointer}: {}", self.error),
+            None => f.write_str(&self.error),
+        }
+    }
+}

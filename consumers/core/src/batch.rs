@@ -1,0 +1,203 @@
+//! A batch: what was read from the log since the last one, grouped by license.
+//!
+//! It shrinks the work: fifty thousand events on nine thousand licenses are nine thousand rows.
+//! It may span partitions, and carries for each the span of offsets that it deals with.
+
+use std::collections::{BTreeMap, HashMap};
+
+use licenseflow_avro::event::Payload;
+use licenseflow_avro::headers::{self, RequestId};
+use licenseflow_avro::reason::Fault;
+use licenseflow_avro::record::Header;
+use licenseflow_avro::{
+    Coordinates, EventKind, Lane, LicenseEvent, LicenseKey, Offset, PartitionId, RawRecord,
+};
+use uuid::Uuid;
+
+use crate::event_set::RecordedEvent;
+
+/// The offsets of one partition that a batch deals with: `from` is what the store must stand at,
+/// `to` is where it stands afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// The lane.
+    pub lane: Lane,
+    /// The partition.
+    pub partition: PartitionId,
+    /// The next offset to read before the batch.
+    pub from: Offset,
+    /// The next offset to read after it; transaction markers and aborted records are passed too.
+    pub to: Offset,
+    /// The greatest record timestamp in it, in milliseconds UTC, if it has any record.
+    pub last_timestamp: Option<i64>,
+}
+
+/// What a batch has for one license.
+#[derive(Debug, Clone, Default)]
+pub struct LicenseBatch {
+    /// Its events, in the order of arrival, which decides nothing.
+    pub arrived: Vec<RecordedEvent>,
+    /// For each device the greatest `occurred_at` of its heartbeats.
+    pub heartbeats: BTreeMap<String, i64>,
+}
+
+impl LicenseBatch {
+    /// The event ids whose past the fold must know: those that arrived, and those that are voided.
+    pub fn event_ids(&self) -> impl Iterator<Item = Uuid> + '_ {
+        self.arrived.iter().flat_map(|record| {
+            let voided = match &record.event.payload {
+                Payload::EventVoided(void) => Some(void.voided_event_id),
+                _ => None,
+            };
+            std::iter::once(record.event.event_id).chain(voided)
+        })
+    }
+}
+
+/// A record that goes to the dead-letter topic for its own fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// As it lay in the lane; without its value where that is too large.
+    pub record: RawRecord,
+    /// Why.
+    pub fault: Fault,
+}
+
+/// What the journey of a request keeps of one record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JourneyEntry {
+    /// Where the record lies, and when the broker took it in.
+    pub at: Coordinates,
+    /// The request; none: it is known by its coordinates.
+    pub request_id: Option<RequestId>,
+    /// When the intake took the request in, in milliseconds UTC, where it said so.
+    pub received_at: Option<i64>,
+    /// What the record says, if it says an event.
+    pub said: Option<Said>,
+}
+
+/// The event that a record says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// The license.
+    pub license: LicenseKey,
+    /// The event.
+    pub event_id: Uuid,
+    /// Its type.
+    pub kind: EventKind,
+}
+
+/// What a record's headers say of its request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Envelope {
+    /// The request; none where the header is missing or is no request id.
+    pub request_id: Option<RequestId>,
+    /// When the intake took it in, in milliseconds UTC.
+    pub received_at: Option<i64>,
+}
+
+impl Envelope {
+    /// Reads the headers.
+    #[must_use]
+    pub fn of(record_headers: &[Header]) -> Self {
+        Self {
+            request_id: headers::text(record_headers, headers::REQUEST_ID)
+                .and_then(RequestId::parse),
+            received_at: headers::text(record_headers, headers::RECEIVED_AT)
+                .and_then(|text| text.parse().ok()),
+        }
+    }
+}
+
+/// What was read from the log since the last batch.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// For each partition the offsets that it deals with.
+    pub spans: BTreeMap<(Lane, PartitionId), Span>,
+    /// The events and heartbeats, by license.
+    pub licenses: HashMap<LicenseKey, LicenseBatch>,
+    /// What goes to the dead-letter topic.
+    pub rejected: Vec<Rejected>,
+    /// What the journeys keep.
+    pub journey: Vec<JourneyEntry>,
+    /// How many records it deals with.
+    pub records: usize,
+    /// How many bytes it holds, about.
+    pub bytes: usize,
+}
+
+/// What a record costs in memory beside its own bytes, about: map entries, strings' headers.
+const RECORD_OVERHEAD_BYTES: usize = 400;
+
+impl Batch {
+    /// Takes an accepted record; `bytes` is its size in the log.
+    pub fn accept(&mut self, at: Coordinates, envelope: Envelope, event: LicenseEvent, bytes: usize) {
+        self.records += 1;
+        self.bytes += 2 * bytes + RECORD_OVERHEAD_BYTES;
+        let license = event.license_key();
+        self.journey.push(JourneyEntry {
+            at,
+            request_id: envelope.request_id.clone(),
+            received_at: envelope.received_at,
+            said: Some(Said {
+                license: license.clone(),
+                event_id: event.event_id,
+                kind: event.payload.kind(),
+            }),
+        });
+        let of_license = self.licenses.entry(license).or_default();
+        if let Payload::DeviceHeartbeat(beat) = &event.payload {
+            let seen = of_license
+                .heartbeats
+                .entry(beat.device_id.clone())
+                .or_insert(event.occurred_at);
+            *seen = (*seen).max(event.occurred_at);
+            return;
+        }
+        of_license.arrived.push(RecordedEvent {
+            at,
+            request_id: envelope.request_id,
+            event,
+        });
+    }
+
+    /// Takes a record that is rejected for its own fault.
+    pub fn reject(&mut self, record: RawRecord, fault: Fault) {
+        self.records += 1;
+        self.bytes += record.size() + RECORD_OVERHEAD_BYTES;
+        let envelope = Envelope::of(&record.headers);
+        self.journey.push(JourneyEntry {
+            at: record.at,
+            request_id: envelope.request_id,
+            received_at: envelope.received_at,
+            said: None,
+        });
+        self.rejected.push(Rejected { record, fault });
+    }
+
+    /// Notes that the batch deals with a partition's offsets up to `to`; `from` is where the
+    /// partition stood when it was first named.
+    pub fn advance(&mut self, lane: Lane, partition: PartitionId, from: Offset, to: Offset) {
+        let span = self.spans.entry((lane, partition)).or_insert(Span {
+            lane,
+            partition,
+            from,
+            to,
+            last_timestamp: None,
+        });
+        span.to = span.to.max(to);
+    }
+
+    /// Notes the timestamp of a record of a partition that [`Batch::advance`] has named.
+    pub fn note_timestamp(&mut self, lane: Lane, partition: PartitionId, timestamp: i64) {
+        if let Some(span) = self.spans.get_mut(&(lane, partition)) {
+            span.last_timestamp = span.last_timestamp.max(Some(timestamp));
+        }
+    }
+
+    /// Whether there is nothing to apply, not even a position that moved.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.records == 0 && self.spans.values().all(|span| span.from == span.to)
+    }
+}

@@ -1,0 +1,15 @@
+//! Where the read models rest.
+//!
+//! The write side ([`ReadModel`], [`Outbox`]) and the read side ([`Lookup`]) are separate traits.
+//! Every store passes one conformance suite, and gives bit for bit the same digest. This crate
+//! knows SQL; it knows no Kafka and no HTTP, and what an event means it asks of the core.
+
+pub mod error;
+pub mod lookup;
+pub mod read_model;
+pub mod sqlite;
+
+pub use error::{Error, Kind};
+pub use lookup::Lookup;
+pub use read_model::{Applied, Letter, LetterContent, Outbox, PartitionEnd, PartitionState, ReadModel};
+pub use sqlite::{SqliteLookup, SqliteModel};

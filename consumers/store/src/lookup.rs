@@ -1,0 +1,279 @@
+//! The read side: what the query API asks of a store.
+
+use std::collections::BTreeMap;
+
+use licenseflow_avro::headers::RequestId;
+use licenseflow_avro::{
+    Coordinates, EventKind, Lane, LicenseKey, Offset, PartitionId, Position, Reason,
+};
+use licenseflow_core::event_set::RecordedEvent;
+use licenseflow_core::status::{Lifecycle, Status};
+use licenseflow_core::{Buckets, DeviceState, LicenseState};
+use uuid::Uuid;
+
+use crate::Error;
+
+/// An answer, and where the model stood in the snapshot that it was read from.
+#[derive(Debug, Clone)]
+pub struct Read<T> {
+    /// The answer.
+    pub value: T,
+    /// How fresh it is.
+    pub freshness: Freshness,
+}
+
+/// Where the model stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Freshness {
+    /// The generation.
+    pub generation: i64,
+    /// Each partition that the store knows.
+    pub partitions: Vec<PartitionFreshness>,
+}
+
+/// Where one partition stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionFreshness {
+    /// The lane.
+    pub lane: Lane,
+    /// The partition.
+    pub partition: PartitionId,
+    /// The next offset to read.
+    pub next_offset: Offset,
+    /// The end offset as the projector last saw it.
+    pub end_offset: Option<Offset>,
+    /// When it was last seen applied up to its end, in milliseconds UTC.
+    pub caught_up_at: Option<i64>,
+    /// The timestamp of the last record applied, in milliseconds UTC.
+    pub last_timestamp: Option<i64>,
+}
+
+impl Freshness {
+    /// The position.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.partitions
+            .iter()
+            .map(|it| (it.lane, it.partition, it.next_offset))
+            .collect()
+    }
+
+    /// How long ago the interactive lane was last seen applied up to its end, the worst
+    /// partition's, in milliseconds; none where a partition never was, or none is known.
+    #[must_use]
+    pub fn lag_ms(&self, now: i64) -> Option<i64> {
+        let interactive = self
+            .partitions
+            .iter()
+            .filter(|it| it.lane == Lane::Interactive);
+        let times: Option<Vec<i64>> = interactive.map(|it| it.caught_up_at).collect();
+        times?.into_iter().min().map(|at| (now - at).max(0))
+    }
+}
+
+/// A license as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LicenseRow {
+    /// The license.
+    pub key: LicenseKey,
+    /// Its state.
+    pub state: LicenseState,
+}
+
+/// What a list of licenses is sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SortBy {
+    /// By `license_id`, by bytes.
+    LicenseId,
+    /// By `expires_at`; those for ever come after all others.
+    ExpiresAt,
+    /// By `last_event_at`; those without any event come before all others.
+    LastEventAt,
+}
+
+/// Which licenses are asked for, and in which order. All filters must hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LicenseQuery {
+    /// The tenant.
+    pub tenant_id: String,
+    /// Who holds it.
+    pub customer_id: Option<String>,
+    /// What it is for.
+    pub product_id: Option<String>,
+    /// The plan.
+    pub plan: Option<String>,
+    /// The status at [`LicenseQuery::at`].
+    pub status: Option<Status>,
+    /// The lifecycle.
+    pub lifecycle: Option<Lifecycle>,
+    /// `expires_at` is before this, in microseconds UTC; those for ever are not.
+    pub expires_before: Option<i64>,
+    /// `expires_at` is at this or later, in microseconds UTC; those for ever are.
+    pub expires_after: Option<i64>,
+    /// Whether more seats are used than it has.
+    pub over_seat: Option<bool>,
+    /// The order.
+    pub sort: SortBy,
+    /// Whether the order is turned round.
+    pub descending: bool,
+    /// The time t of `status`, in microseconds UTC.
+    pub at: i64,
+    /// Where the last page ended.
+    pub after: Option<SortKey>,
+    /// The most that a page has.
+    pub limit: usize,
+    /// The most rows that a page looks at; reached, the page is short and goes on.
+    pub visit_at_most: usize,
+}
+
+/// Where a page ended. Opaque to whoever asks.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum SortKey {
+    /// By `license_id`.
+    Text(String),
+    /// By a number, then by the license's number in the store.
+    Number(i64, i64),
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T, K> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// Where the next page begins; none: this was the last.
+    pub next: Option<K>,
+}
+
+/// Which events of a timeline are asked for. They come in the order of the fold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TimelineQuery {
+    /// Only this type.
+    pub kind: Option<EventKind>,
+    /// `occurred_at` is at this or later, in microseconds UTC.
+    pub from: Option<i64>,
+    /// `occurred_at` is before this, in microseconds UTC.
+    pub to: Option<i64>,
+    /// Where the last page ended: `occurred_at`, rank, event id.
+    pub after: Option<(i64, u8, Uuid)>,
+    /// The most that a page has.
+    pub limit: usize,
+}
+
+/// An event in a timeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimelineRow {
+    /// The event, and where and by whose request it was said.
+    pub recorded: RecordedEvent,
+    /// The first EventVoided in order that names it.
+    pub voided_by: Option<Uuid>,
+}
+
+/// What is known of one record of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JourneyStep {
+    /// Where the record lies; its timestamp is when it was produced.
+    pub at: Coordinates,
+    /// When the intake took the request in, in milliseconds UTC, where it said so.
+    pub received_at: Option<i64>,
+    /// The batch that dealt with it.
+    pub batch: i64,
+    /// When that batch was applied, in milliseconds UTC.
+    pub applied_at: i64,
+    /// The license, event id and type, where the record says an event.
+    pub said: Option<(String, Uuid, EventKind)>,
+    /// What became of it.
+    pub outcome: JourneyOutcome,
+}
+
+/// What became of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JourneyOutcome {
+    /// It is the event.
+    Applied,
+    /// It is a heartbeat.
+    Heartbeat,
+    /// Its event is another record's, with the same content.
+    Duplicate,
+    /// It was rejected.
+    Rejected {
+        /// Why.
+        reason: Reason,
+        /// In words.
+        error: String,
+        /// When its letter was acknowledged, in milliseconds UTC.
+        dead_lettered_at: Option<i64>,
+    },
+}
+
+/// Reads of one store. Calls block; each reads one snapshot, and sees what was committed before.
+pub trait Lookup: Send + Sync {
+    /// Where the model stands, and its digest in its buckets.
+    ///
+    /// # Errors
+    /// [`Error::Away`] and [`Error::Broken`], as of every method here.
+    fn position(&self) -> Result<Read<Buckets>, Error>;
+
+    /// Where the model stands.
+    ///
+    /// # Errors
+    /// As above.
+    fn freshness(&self) -> Result<Freshness, Error>;
+
+    /// One license.
+    ///
+    /// # Errors
+    /// As above.
+    fn license(&self, key: &LicenseKey) -> Result<Read<Option<LicenseRow>>, Error>;
+
+    /// A page of licenses.
+    ///
+    /// # Errors
+    /// As above.
+    fn licenses(&self, query: &LicenseQuery) -> Result<Read<Page<LicenseRow, SortKey>>, Error>;
+
+    /// A page of a license's devices by `device_id`, after that of the last page; none: there is no
+    /// such license.
+    ///
+    /// # Errors
+    /// As above.
+    #[allow(clippy::type_complexity)]
+    fn devices(
+        &self,
+        key: &LicenseKey,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Read<Option<Page<(String, DeviceState), String>>>, Error>;
+
+    /// All of a license's metrics and their sums; none: there is no such license.
+    ///
+    /// # Errors
+    /// As above.
+    fn usage(&self, key: &LicenseKey) -> Result<Read<Option<BTreeMap<String, i64>>>, Error>;
+
+    /// A page of a license's timeline; none: there is no such license.
+    ///
+    /// # Errors
+    /// As above.
+    #[allow(clippy::type_complexity)]
+    fn timeline(
+        &self,
+        key: &LicenseKey,
+        query: &TimelineQuery,
+    ) -> Result<Read<Option<Page<TimelineRow, (i64, u8, Uuid)>>>, Error>;
+
+    /// A page of a request's journey in the order of (topic, partition, offset): records of this
+    /// tenant, after the last page's coordinates. `by_coordinates` is set where the request id has
+    /// the form `topic:partition:offset` of a lane, and finds the record without a header.
+    ///
+    /// # Errors
+    /// As above.
+    #[allow(clippy::type_complexity)]
+    fn journey(
+        &self,
+        tenant_id: &str,
+        request_id: &RequestId,
+        by_coordinates: Option<(Lane, PartitionId, Offset)>,
+        after: Option<(Lane, PartitionId, Offset)>,
+        limit: usize,
+    ) -> Result<Read<Page<JourneyStep, (Lane, PartitionId, Offset)>>, Error>;
+}

@@ -1,0 +1,122 @@
+//! The write side: what the projector asks of a store.
+
+use licenseflow_avro::reason::Reason;
+use licenseflow_avro::record::Header;
+use licenseflow_avro::{Coordinates, Lane, Offset, PartitionId, Position};
+use licenseflow_core::Batch;
+
+use crate::Error;
+
+/// One generation of the read models, as its only writer sees it. Calls block; they are made from
+/// a thread of the projector's own.
+pub trait ReadModel: Send {
+    /// Where each partition stands.
+    ///
+    /// # Errors
+    /// [`Error::Away`] and [`Error::Broken`].
+    fn positions(&mut self) -> Result<Vec<PartitionState>, Error>;
+
+    /// Folds a batch and writes it with its positions in ONE transaction; `now` is in milliseconds
+    /// UTC.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] where a partition does not stand at its span's `from`: nothing of the batch
+    /// is written. [`Error::Away`]: nothing is written either. In both cases the batch is gone, and
+    /// its partitions are read again from [`ReadModel::positions`]: one way back for every failure.
+    fn apply(&mut self, batch: Batch, now: i64) -> Result<Applied, Error>;
+
+    /// Notes the log's ends as last seen, and at which time a partition was seen applied up to its
+    /// end; `now` is in milliseconds UTC.
+    ///
+    /// # Errors
+    /// [`Error::Away`] and [`Error::Broken`].
+    fn note_ends(&mut self, ends: &[PartitionEnd], now: i64) -> Result<(), Error>;
+}
+
+/// Letters to the dead-letter topic: rows that were written with their batch, to be sent by the
+/// live generation, at least once.
+pub trait Outbox: Send {
+    /// Letters not sent yet, the oldest first, at most `limit` of them and about 8 MiB.
+    ///
+    /// # Errors
+    /// [`Error::Away`] and [`Error::Broken`].
+    fn unsent(&mut self, limit: usize) -> Result<Vec<Letter>, Error>;
+
+    /// Marks letters as sent, after the brokers have acknowledged them; `now` in milliseconds UTC.
+    ///
+    /// # Errors
+    /// [`Error::Away`] and [`Error::Broken`].
+    fn mark_sent(&mut self, ids: &[i64], now: i64) -> Result<(), Error>;
+}
+
+/// Where a partition stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionState {
+    /// The lane.
+    pub lane: Lane,
+    /// The partition.
+    pub partition: PartitionId,
+    /// The next offset to read.
+    pub next_offset: Offset,
+    /// The timestamp of the last record applied, in milliseconds UTC.
+    pub last_timestamp: Option<i64>,
+}
+
+/// The end of a partition as it was last seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionEnd {
+    /// The lane.
+    pub lane: Lane,
+    /// The partition.
+    pub partition: PartitionId,
+    /// Its end offset (last stable offset).
+    pub end_offset: Offset,
+    /// When that end was seen, in milliseconds UTC. Where the store stands at it or beyond, this is
+    /// the time at which the partition was seen applied up to its end.
+    pub seen_at: i64,
+}
+
+/// What an applied batch left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// The batch's number.
+    pub batch: i64,
+    /// Where the whole model stands now.
+    pub position: Position,
+    /// How many event ids were new.
+    pub events: usize,
+    /// How many letters wait to be sent that did not before.
+    pub letters: usize,
+}
+
+/// A record on its way to the dead-letter topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter {
+    /// The row.
+    pub id: i64,
+    /// Where the original lies.
+    pub at: Coordinates,
+    /// Why.
+    pub reason: Reason,
+    /// The words for `x-error`.
+    pub error: String,
+    /// The record.
+    pub content: LetterContent,
+}
+
+/// The original's key, value and headers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LetterContent {
+    /// As they were rejected; a value that was too large stays in the lane.
+    Kept {
+        /// The original's key.
+        key: Option<Vec<u8>>,
+        /// The original's value.
+        value: Option<Vec<u8>>,
+        /// The original's headers.
+        headers: Vec<Header>,
+    },
+    /// To be read from the lane at the letter's coordinates: a conflict, which may have been an
+    /// event before.
+    InTheLane,
+}

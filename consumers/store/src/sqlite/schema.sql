@@ -1,0 +1,104 @@
+-- One generation of the read models. Times are integers: microseconds UTC where an event says them,
+-- milliseconds UTC where Kafka or this process does (column names end in _ms).
+-- `…_by` is the order key of the event that decided: 8 bytes occurred_at big-endian, 1 byte rank,
+-- 16 bytes event id, so that keys compare as blobs do.
+-- lane: 0 bulk, 1 interactive. lifecycle: 0 unknown, 1 active, 2 suspended, 3 revoked.
+
+create table meta (name text primary key, value any) strict, without rowid;
+
+create table position (
+  generation integer not null,
+  lane integer not null,
+  partition integer not null,
+  next_offset integer not null,
+  last_timestamp_ms integer,
+  end_offset integer,
+  caught_up_at_ms integer,
+  primary key (generation, lane, partition)
+) strict, without rowid;
+
+create table digest (bucket integer primary key, sum blob not null) strict;
+
+create table batch (number integer primary key, applied_at_ms integer not null, records integer not null) strict;
+
+create table tenant (number integer primary key, tenant_id text not null unique) strict;
+
+create table license (
+  number integer primary key,
+  tenant integer not null,
+  license_id text not null,
+  customer_id text, customer_by blob,
+  plan text, seats integer, entitlements text, plan_by blob,
+  expires_at integer, expiry_by blob,
+  product_id text, valid_from integer, metadata text, issue_by blob,
+  suspended integer, suspended_by blob, revoked_by blob,
+  lifecycle integer not null,
+  first_by blob, last_by blob, last_event_at integer,
+  event_count integer not null,
+  events blob not null,
+  seats_used integer not null,
+  voids blob
+) strict;
+create unique index license_by_id on license (tenant, license_id);
+create index license_by_customer on license (tenant, customer_id);
+create index license_by_expiry on license (tenant, ifnull(expires_at, 9223372036854775807));
+create index license_by_last_event on license (tenant, ifnull(last_event_at, -1));
+
+create table device (
+  license integer not null,
+  device_id text not null,
+  active integer, active_by blob,
+  fingerprint text, platform text, activated_by blob,
+  seen_in_event integer,
+  seen_in_heartbeat integer,
+  primary key (license, device_id)
+) strict, without rowid;
+
+create table usage (
+  license integer not null,
+  metric text not null,
+  quantity integer not null,
+  primary key (license, metric)
+) strict, without rowid;
+
+-- Appended in the order of arrival; only the index is sorted. `hash` is keyed by the store's own
+-- secret, since clients choose event ids; it is not unique, and a hit is checked against event_id.
+create table timeline (
+  seq integer primary key,
+  license integer not null,
+  hash integer not null,
+  event_id blob not null,
+  timestamp_ms integer not null, lane integer not null, partition integer not null, offset integer not null,
+  request_id text,
+  body blob not null
+) strict;
+create index timeline_by_event on timeline (license, hash);
+
+-- Records that were given up on, each with its letter. A conflict has license, event_id and body;
+-- its record is read from the lane when the letter is sent.
+create table rejected (
+  id integer primary key,
+  timestamp_ms integer not null, lane integer not null, partition integer not null, offset integer not null,
+  reason text not null,
+  error text not null,
+  key blob, value blob, headers blob,
+  request_id text,
+  license integer, event_id blob, body blob,
+  rejected_at_ms integer not null,
+  sent_at_ms integer
+) strict;
+create index rejected_by_record on rejected (lane, partition, offset);
+create index rejected_unsent on rejected (id) where sent_at_ms is null;
+create index rejected_by_event on rejected (license, event_id) where license is not null;
+
+-- `hash` is keyed like the timeline's: of the request id, or of (lane, partition, offset / 1024)
+-- for records without one. Rows of one hash may belong to several requests.
+create table journey (
+  id integer primary key,
+  hash integer not null,
+  batch integer not null,
+  tenant_id text,
+  request_id text,
+  entries blob not null
+) strict;
+create index journey_by_hash on journey (hash);
