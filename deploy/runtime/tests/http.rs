@@ -1,5 +1,10 @@
 //! The listener as a client with a raw socket meets it: each bound is passed on
 //! purpose, and the answer must name it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what it expects by failing"
+)]
 
 use axum::Router;
 use axum::body::Bytes;
@@ -25,6 +30,10 @@ struct Server {
 }
 
 impl Server {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the server holds its task; the runtime of the test ends both"
+    )]
     fn start(limits: HttpLimits) -> Self {
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
