@@ -19,7 +19,8 @@ pub mod time;
 pub mod topics;
 
 pub use event::{EventKind, LicenseEvent, LicenseKey, Payload};
+pub use judgement::{Schemas, SchemasAway, Verdict, judge};
 pub use position::{Offset, PartitionId, Position};
-pub use reason::Reason;
+pub use reason::{Fault, Reason};
 pub use record::{Coordinates, RawRecord};
 pub use topics::{Lane, Topics};

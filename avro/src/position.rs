@@ -88,7 +88,9 @@ impl fmt::Display for Position {
 
 /// Why a text is not a position.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{part}` is not a position's part: expected topic-letter:partition:offset, such as e:0:1042")]
+#[error(
+    "`{part}` is not a position's part: expected topic-letter:partition:offset, such as e:0:1042"
+)]
 pub struct ParseError {
     /// The part that was not understood.
     pub part: String,

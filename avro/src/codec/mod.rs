@@ -1,0 +1,50 @@
+//! The Avro form of an event: bytes in any compatible writer's schema in, version 1 out.
+//!
+//! The bytes are read and written here rather than by a library: none tells a body cut short from one
+//! that cannot be, and what an event is in bytes fits on a page. The tests hold it against apache-avro.
+//! Knows no registry, no JSON and no limits.
+
+mod body;
+mod plan;
+mod shape;
+mod wire;
+mod write;
+
+use std::sync::OnceLock;
+
+pub use plan::Plan;
+pub use write::{encode, encode_body};
+
+pub(crate) use wire::{Prefix, prefix};
+
+use crate::event::LicenseEvent;
+use crate::reason::{Fault, Reason};
+use crate::schema;
+
+/// Why a schema is not one that we can read events with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a schema of LicenseEvents: {reason}")]
+pub struct NotALicenseEvent {
+    reason: String,
+}
+
+impl NotALicenseEvent {
+    fn new(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+        }
+    }
+}
+
+/// The event of a body that [`encode_body`] wrote.
+///
+/// # Errors
+/// As [`Plan::decode`]: the bytes are something else.
+pub fn decode_body(body: &[u8]) -> Result<LicenseEvent, Fault> {
+    static OURS: OnceLock<Result<Plan, NotALicenseEvent>> = OnceLock::new();
+    match OURS.get_or_init(|| Plan::new(schema::LICENSE_EVENT)) {
+        Ok(plan) => plan.decode(body),
+        // Our own schema is proved usable by every test here.
+        Err(error) => Err(Fault::new(Reason::UnknownSchema, error.to_string())),
+    }
+}

@@ -1,0 +1,257 @@
+//! A plan: how bytes of one writer's schema become an event of ours.
+//!
+//! Made once for each schema id. It resolves the writer's schema against ours by name, as Avro has it:
+//! fields that we do not know are stepped over, fields that the writer does not know take our defaults,
+//! a payload that we do not know is `unknown_type`. One way for every schema, ours included: it reads
+//! straight into the event, and tells bytes that end early from bytes that cannot be.
+
+use apache_avro::Schema;
+use apache_avro::schema::RecordSchema;
+
+use super::NotALicenseEvent;
+use super::body::{Body, Stop};
+use super::shape::{Shape, Shapes, blocks};
+use crate::event::{EventKind, LicenseEvent, NOT_A_UUID, TextMap, parse_uuid};
+use crate::members::{self, Absent, Form, Member, Slot, Slots};
+use crate::reason::{Fault, Reason};
+use crate::schema;
+
+/// How bytes of one writer's schema become an event of ours.
+#[derive(Debug)]
+pub struct Plan {
+    shapes: Shapes,
+    steps: Vec<Step>,
+}
+
+/// What to do with the next field of the writer's record.
+#[derive(Debug)]
+enum Step {
+    /// It is the member of this place in our table.
+    Member(usize, Form, Shape),
+    /// It is something that we do not know.
+    Skip(Shape),
+    /// It is the payload.
+    Payload(Payloads),
+}
+
+#[derive(Debug)]
+enum Payloads {
+    /// The writer knows but one payload, and writes no index.
+    One(Branch),
+    Union(Vec<Branch>),
+}
+
+#[derive(Debug)]
+enum Branch {
+    Known(EventKind, Vec<Step>),
+    /// A payload of a later release, by its name.
+    Unknown(String, Shape),
+}
+
+/// What a body's payload turned out to be.
+enum Found<'a> {
+    Nothing,
+    Known(EventKind, Slots),
+    Unknown(&'a str),
+}
+
+impl Plan {
+    /// The plan for a writer's schema, from its text.
+    ///
+    /// # Errors
+    /// The text is no Avro schema, or none that gives LicenseEvents.
+    pub fn new(schema_text: &str) -> Result<Self, NotALicenseEvent> {
+        let schema = Schema::parse_str(schema_text)
+            .map_err(|error| NotALicenseEvent::new(format!("not an Avro schema: {error}")))?;
+        let Schema::Record(record) = &schema else {
+            return Err(NotALicenseEvent::new("not a record"));
+        };
+        let name = record.name.to_string();
+        if name != schema::LICENSE_EVENT_NAME {
+            return Err(NotALicenseEvent::new(format!("the record is {name}")));
+        }
+        let mut shapes = Shapes::default();
+        let mut steps = Vec::with_capacity(record.fields.len());
+        for field in &record.fields {
+            steps.push(if field.name == "payload" {
+                Step::Payload(payloads(&mut shapes, &field.schema)?)
+            } else {
+                member_step(&mut shapes, &members::ENVELOPE, &field.name, &field.schema)?
+            });
+        }
+        all_there(&members::ENVELOPE, record)?;
+        if !steps.iter().any(|step| matches!(step, Step::Payload(_))) {
+            return Err(NotALicenseEvent::new("it has no payload"));
+        }
+        Ok(Self { shapes, steps })
+    }
+
+    /// The event of an Avro body, without the five bytes of the wire format. Limits are not checked.
+    ///
+    /// # Errors
+    /// `truncated`, `bad_avro`, `trailing_bytes`, `unknown_type`, or `invalid_event` for a uuid that is
+    /// none.
+    pub fn decode(&self, bytes: &[u8]) -> Result<LicenseEvent, Fault> {
+        let mut body = Body::new(bytes);
+        let mut envelope = Slots::envelope();
+        let mut found = Found::Nothing;
+        for step in &self.steps {
+            match step {
+                Step::Member(place, form, shape) => {
+                    envelope.set(*place, read(shape, *form, &mut body)?);
+                }
+                Step::Skip(shape) => self.shapes.skip(shape, &mut body)?,
+                Step::Payload(payloads) => found = self.payload(payloads, &mut body)?,
+            }
+        }
+        body.finish()?;
+        match found {
+            Found::Known(kind, data) => members::event(envelope, kind, data),
+            Found::Unknown(name) => Err(Fault::new(
+                Reason::UnknownType,
+                format!("this release does not know events of type {name}"),
+            )),
+            Found::Nothing => Err(Fault::invalid("/type", "is missing")),
+        }
+    }
+
+    fn payload<'p>(
+        &'p self,
+        payloads: &'p Payloads,
+        body: &mut Body<'_>,
+    ) -> Result<Found<'p>, Stop> {
+        let branch = match payloads {
+            Payloads::One(branch) => branch,
+            Payloads::Union(branches) => &branches[body.index(branches.len())?],
+        };
+        match branch {
+            Branch::Unknown(name, shape) => {
+                self.shapes.skip(shape, body)?;
+                Ok(Found::Unknown(name))
+            }
+            Branch::Known(kind, steps) => {
+                let mut data = Slots::payload(*kind);
+                for step in steps {
+                    match step {
+                        Step::Member(place, form, shape) => {
+                            data.set(*place, read(shape, *form, body)?);
+                        }
+                        Step::Skip(shape) => self.shapes.skip(shape, body)?,
+                        // Only an envelope has a payload.
+                        Step::Payload(_) => return Err(Stop::Bad("a payload in a payload")),
+                    }
+                }
+                Ok(Found::Known(*kind, data))
+            }
+        }
+    }
+}
+
+fn payloads(shapes: &mut Shapes, schema: &Schema) -> Result<Payloads, NotALicenseEvent> {
+    match schema {
+        Schema::Union(union) => {
+            let branches = union
+                .variants()
+                .iter()
+                .map(|variant| branch(shapes, variant));
+            Ok(Payloads::Union(branches.collect::<Result<_, _>>()?))
+        }
+        single => Ok(Payloads::One(branch(shapes, single)?)),
+    }
+}
+
+fn branch(shapes: &mut Shapes, schema: &Schema) -> Result<Branch, NotALicenseEvent> {
+    let Schema::Record(record) = schema else {
+        return Err(NotALicenseEvent::new("a payload that is not a record"));
+    };
+    let Some(kind) = EventKind::from_name(record.name.name()) else {
+        return Ok(Branch::Unknown(
+            record.name.name().to_owned(),
+            shapes.of(schema)?,
+        ));
+    };
+    // Its name may be used further on, in a payload that we do not know.
+    shapes.of(schema)?;
+    let table = members::of(kind);
+    all_there(table, record)?;
+    let steps = record.fields.iter();
+    let steps = steps.map(|field| member_step(shapes, table, &field.name, &field.schema));
+    Ok(Branch::Known(kind, steps.collect::<Result<_, _>>()?))
+}
+
+fn member_step(
+    shapes: &mut Shapes,
+    table: &[Member],
+    name: &str,
+    schema: &Schema,
+) -> Result<Step, NotALicenseEvent> {
+    let shape = shapes.of(schema)?;
+    let Some(place) = table.iter().position(|member| member.name == name) else {
+        return Ok(Step::Skip(shape));
+    };
+    let form = table[place].form;
+    if !fits(&shape, form) {
+        return Err(NotALicenseEvent::new(format!("{name} is of another type")));
+    }
+    Ok(Step::Member(place, form, shape))
+}
+
+/// Whether the writer has every member that has no default.
+fn all_there(table: &[Member], record: &RecordSchema) -> Result<(), NotALicenseEvent> {
+    let missing = table.iter().find(|member| {
+        let is_written = record.fields.iter().any(|field| field.name == member.name);
+        member.absent == Absent::Refused && !is_written
+    });
+    missing.map_or(Ok(()), |member| {
+        let record = record.name.name();
+        Err(NotALicenseEvent::new(format!(
+            "{record} has no {}",
+            member.name
+        )))
+    })
+}
+
+/// Whether every value of this shape can be read as such a member, as Avro promotes it.
+fn fits(shape: &Shape, form: Form) -> bool {
+    match (shape, form) {
+        (Shape::Union(branches), _) => branches.iter().all(|branch| fits(branch, form)),
+        (Shape::Null, Form::NullableText | Form::NullableTime) => true,
+        (Shape::Text | Shape::Bytes, Form::Uuid | Form::Text | Form::NullableText) => true,
+        (Shape::Int, Form::Int | Form::Long | Form::Time | Form::NullableTime) => true,
+        (Shape::Long, Form::Long | Form::Time | Form::NullableTime) => true,
+        (Shape::TimestampMicros, Form::Time | Form::NullableTime) => true,
+        (Shape::Map(values), Form::Map) => matches!(**values, Shape::Text | Shape::Bytes),
+        _ => false,
+    }
+}
+
+/// The next value, whose shape [`fits`] the form.
+#[inline]
+fn read(shape: &Shape, form: Form, body: &mut Body<'_>) -> Result<Slot, Stop> {
+    match shape {
+        Shape::Union(branches) => {
+            let branch = body.index(branches.len())?;
+            read(&branches[branch], form, body)
+        }
+        Shape::Null => Ok(Slot::Null),
+        Shape::Int => body.int().map(Slot::Number),
+        Shape::Map(_) => read_map(body).map(Slot::Map),
+        Shape::Text | Shape::Bytes if form == Form::Uuid => {
+            Ok(parse_uuid(body.text()?).map_or_else(|| Slot::broken(NOT_A_UUID), Slot::Uuid))
+        }
+        Shape::Text | Shape::Bytes => Ok(Slot::Text(body.text()?.to_owned())),
+        // Every other shape that fits is laid out as a long.
+        _ => body.long().map(Slot::Number),
+    }
+}
+
+/// A map of texts; where a key stands twice the last counts, as in every Avro library.
+fn read_map(body: &mut Body<'_>) -> Result<TextMap, Stop> {
+    let mut map = TextMap::new();
+    blocks(body, |body| {
+        let key = body.text()?.to_owned();
+        map.insert(key, body.text()?.to_owned());
+        Ok(())
+    })?;
+    Ok(map)
+}
