@@ -1,6 +1,7 @@
 # Everything a developer types. `make help` lists it.
 SHELL := /bin/bash
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/licenseflow
+SCRIPTS := .ci/run $(wildcard deploy/local/kafka deploy/local/setup deploy/local/run tests/with-kafka tests/sabotage/run)
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 export PATH := $(CACHE)/venv/bin:$(PATH)
 
@@ -19,11 +20,12 @@ run: setup ## run the platform on a real Kafka, with a first history of events
 test: setup ## run all tests, against a Kafka of their own
 	@tests/with-kafka cargo test --workspace --all-targets
 
-lint: setup ## formatting, lints as law, licences and sources of dependencies, unused dependencies
+lint: setup ## formatting, lints as law, licences and sources of dependencies, unused ones, scripts
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo deny check licenses bans sources
 	cargo shear
+	shellcheck --severity=warning --external-sources --source-path=deploy/local $(SCRIPTS)
 
 bench: setup ## how fast the projector catches up, beside a bare consumer
 	cargo run --release -p licenseflow-tests --bin bench

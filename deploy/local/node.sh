@@ -48,12 +48,15 @@ share.coordinator.state.topic.min.isr=$in_sync
 message.max.bytes=4194304
 replica.fetch.max.bytes=4194304
 EOF
+  # A killed broker's leaders move, and its own return is let in, only when its session is over.
   if [ "$for_tests" = yes ]; then
     cat <<EOF
 offsets.topic.num.partitions=4
 transaction.state.log.num.partitions=4
 share.coordinator.state.topic.num.partitions=1
 group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms=4000
+broker.heartbeat.interval.ms=500
 EOF
   fi
 }
