@@ -8,7 +8,7 @@ import fastavro
 
 import json_form
 from event_schema import AVSC, ENVELOPE, PAYLOADS, nullable
-from times import EPOCH, format_micros
+from times import EPOCH
 
 SCHEMA_TEXT = AVSC.read_text(encoding="utf-8")
 PARSED = fastavro.parse_schema(json.loads(SCHEMA_TEXT))

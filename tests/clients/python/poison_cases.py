@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 
 import avro_datum
+from times import format_micros
 
 EVENT_ID = "6f2b1c3e-0d4a-4e5f-8a9b-0c1d2e3f4a5b"
 UNREGISTERED = 2_000_000_000
@@ -51,7 +52,7 @@ def cases(license_id, schema_id, foreign_schema_id, now_micros):
     yield from _sized(license_id, key)
     yield Case("another license's key", "key_mismatch", text(event(license_id)), b"another")
     yield Case("an empty key", "key_mismatch", text(event(license_id)), b"")
-    late = avro_datum.format_micros(now_micros + 3_600_000_000)
+    late = format_micros(now_micros + 3_600_000_000)
     yield Case("an hour ahead", "occurred_at_in_future", text(event(license_id, occurred_at=late)), key)
 
 

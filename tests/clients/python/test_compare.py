@@ -1,11 +1,14 @@
 """The comparison is silent about an API that tells the fold's truth, and finds each single lie."""
 
+import json
+import threading
 import time
 import unittest
 import urllib.parse
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import shapes
-from api import Api
+from api import Api, Unexpected
 from compare import Comparison
 from fold import fold, records_of
 from letters import compare_letters, missing
@@ -155,6 +158,36 @@ class Comparing(unittest.TestCase):
                 found = compare_letters(FOLDED, RECORDS, [wrong, *LETTERS[1:]])[0]
                 free = ("kafka_dlt-original-consumer-group", "kafka_dlt-exception-fqcn")
                 self.assertEqual(bool(found), name not in free, found)
+
+    def test_over_http_a_wait_that_ran_out_is_asked_again_and_a_stale_answer_is_refused(self):
+        seen = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                seen.append((self.path, self.headers["X-Tenant-Id"], self.headers["X-Min-Position"]))
+                body = json.dumps({"items": [len(seen)], "_links": {},
+                                   "next_cursor": "a/b" if len(seen) < 3 else None}).encode()
+                self.send_response(504 if len(seen) == 1 else 200)
+                self.send_header("Content-Length", str(len(body)))
+                if "stale" in self.path:
+                    self.send_header("X-Stale", "true")
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+            threading.Thread(target=server.serve_forever).start()
+            try:
+                api = Api(f"http://127.0.0.1:{server.server_port}", "e:0:9", time.monotonic() + 10)
+                self.assertEqual(list(api.items("/list?limit=2", "acme")), [2, 3])
+                self.assertEqual(seen, [("/list?limit=2", "acme", "e:0:9")] * 2
+                                 + [("/list?limit=2&cursor=a%2Fb", "acme", "e:0:9")])
+                with self.assertRaises(Unexpected):
+                    api.get("/stale")
+            finally:
+                server.shutdown()
 
 
 if __name__ == "__main__":
