@@ -64,6 +64,18 @@ pub enum Error {
         /// What is there instead.
         reason: &'static str,
     },
+    /// A partition ends before a place that was read already: the topic was cut short or made anew.
+    #[error("{topic}:{partition} ends at {end}, but it was read up to {next} before")]
+    CutShort {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// Where it ends now.
+        end: i64,
+        /// The next offset to read.
+        next: i64,
+    },
     /// Reading made no headway for too long.
     #[error("reading {topic} stood still for {seconds} s before its end was reached")]
     Stalled {
@@ -85,6 +97,7 @@ impl Error {
             Error::UnknownTopic(_) => "unknown_topic",
             Error::UnknownPartition { .. } => "unknown_partition",
             Error::NoRecord { .. } => "no_record",
+            Error::CutShort { .. } => "cut_short",
             Error::Stalled { .. } => "stalled",
         }
     }
@@ -98,7 +111,8 @@ impl Error {
             | Error::Broker { .. }
             | Error::UnknownTopic(_)
             | Error::UnknownPartition { .. }
-            | Error::NoRecord { .. } => false,
+            | Error::NoRecord { .. }
+            | Error::CutShort { .. } => false,
         }
     }
 

@@ -182,13 +182,25 @@ impl Reader {
     /// from where it was done.
     ///
     /// # Errors
-    /// From the brokers; the reading stays as it was.
+    /// [`Error::CutShort`], or from the brokers; the reading stays as it was.
     pub fn extend(&mut self) -> Result<()> {
         let partitions: Vec<TopicPartition> = self.spans.keys().cloned().collect();
         let ends = self.asked().offsets(&partitions, At::End)?;
+        for (partition, end) in &ends {
+            if let Some(span) = self.spans.get(partition).filter(|span| span.next > *end) {
+                let TopicPartition { topic, partition } = partition.clone();
+                let (end, next) = (*end, span.next);
+                return Err(Error::CutShort {
+                    topic,
+                    partition,
+                    end,
+                    next,
+                });
+            }
+        }
         for (partition, end) in ends {
             if let Some(span) = self.spans.get_mut(&partition) {
-                span.end = Some(end.max(span.next));
+                span.end = Some(end);
                 span.asked = Instant::now();
             }
         }
