@@ -1,0 +1,257 @@
+//! A letter to the dead-letter topic, by value: the original's key, value and headers, and why.
+//!
+//! It owns the names and forms of all headers that a letter adds: ours as text, Spring's in Spring's
+//! own binary forms, so that a team with Spring reads our letters with the tools it has. It must not
+//! know how letters are sent.
+
+use std::time::Duration;
+
+use licenseflow_avro::record::{Header, headers_size};
+use licenseflow_avro::topics::MAX_RECORD_BYTES;
+use licenseflow_avro::{Coordinates, RawRecord, Reason, Topics, headers};
+
+use crate::Result;
+
+/// A record that was given up on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// As it lay in its lane; without its value where that is too large.
+    pub record: RawRecord,
+    /// Why.
+    pub reason: Reason,
+    /// In words, for `x-error`.
+    pub error: String,
+}
+
+/// Where letters go, and where the original of one is read that the store did not keep.
+pub trait Letters: Send {
+    /// The record at these coordinates; none where there is none any more.
+    ///
+    /// # Errors
+    /// The brokers are away.
+    fn original(&mut self, at: Coordinates) -> Result<Option<RawRecord>>;
+
+    /// Sends letters and waits until the brokers have acknowledged all of them, `within` at most.
+    ///
+    /// # Errors
+    /// Not all were acknowledged; some may have been written all the same.
+    fn send(&mut self, letters: &[DeadLetter], within: Duration) -> Result<()>;
+}
+
+/// More than these bytes of headers of the original's own would not fit the topic; they stay in the
+/// lane, as the value of such a record does.
+pub const KEPT_HEADERS_BYTES_MAX: usize = 3 << 20;
+
+/// A record is tried once before it is given up on for its own fault.
+const ATTEMPT: &str = "1";
+/// It is not due again.
+const DUE: &str = "0";
+/// The lanes' timestamps are the brokers'.
+const TIMESTAMP_TYPE: &str = "LogAppendTime";
+
+/// A letter as a record of the dead-letter topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LetterRecord<'a> {
+    /// The original's key; none where it would not fit, too.
+    pub key: Option<&'a [u8]>,
+    /// The original's value.
+    pub value: Option<&'a [u8]>,
+    /// See [`letter_headers`].
+    pub headers: Vec<Header>,
+}
+
+impl LetterRecord<'_> {
+    /// Puts a letter together. A record that was compressed in its lane may be larger than the
+    /// dead-letter topic takes: its key and value then stay in the lane.
+    #[must_use]
+    pub fn of<'a>(letter: &'a DeadLetter, topics: &Topics) -> LetterRecord<'a> {
+        let headers = letter_headers(letter, topics);
+        let (key, value) = (letter.record.key.as_deref(), letter.record.value.as_deref());
+        let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+        if headers_size(&headers) + length(key) + length(value) > LETTER_BYTES_MAX {
+            return LetterRecord {
+                key: None,
+                value: None,
+                headers,
+            };
+        }
+        LetterRecord {
+            key,
+            value,
+            headers,
+        }
+    }
+}
+
+/// What the dead-letter topic takes, less what a record and its batch need for themselves.
+const LETTER_BYTES_MAX: usize = 2 * MAX_RECORD_BYTES - (64 << 10);
+
+/// All headers of a letter: the original's in their order without those that ours replace, then ours.
+#[must_use]
+pub fn letter_headers(letter: &DeadLetter, topics: &Topics) -> Vec<Header> {
+    let ours = our_headers(letter, topics);
+    let is_replaced = |header: &Header| ours.iter().any(|one| one.name == header.name);
+    let mut all: Vec<Header> = Vec::with_capacity(letter.record.headers.len() + ours.len());
+    if headers_size(&letter.record.headers) <= KEPT_HEADERS_BYTES_MAX {
+        let kept = letter.record.headers.iter();
+        all.extend(kept.filter(|header| !is_replaced(header)).cloned());
+    }
+    all.extend(ours);
+    all
+}
+
+fn our_headers(letter: &DeadLetter, topics: &Topics) -> Vec<Header> {
+    let at = letter.record.at;
+    let topic = topics.lane(at.lane);
+    let error = shortened(&letter.error, headers::MAX_ERROR_BYTES);
+    let exception = format!("licenseflow.rejected.{}", letter.reason);
+    let group = topics.projector_group();
+    let text = |name: &str, value: &str| bytes(name, value.as_bytes());
+    let spring = |name: &str, value: &[u8]| bytes(&format!("kafka_dlt-{name}"), value);
+    vec![
+        text(headers::ORIGINAL_TOPIC, &topic),
+        text(headers::ORIGINAL_PARTITION, &at.partition.to_string()),
+        text(headers::ORIGINAL_OFFSET, &at.offset.to_string()),
+        text(headers::ORIGINAL_TIMESTAMP, &at.timestamp.to_string()),
+        text(headers::REASON, letter.reason.name()),
+        text(headers::ERROR, error),
+        text(headers::ATTEMPT, ATTEMPT),
+        text(headers::DUE, DUE),
+        spring("original-topic", topic.as_bytes()),
+        spring("original-partition", &at.partition.to_be_bytes()),
+        spring("original-offset", &at.offset.to_be_bytes()),
+        spring("original-timestamp", &at.timestamp.to_be_bytes()),
+        spring("original-timestamp-type", TIMESTAMP_TYPE.as_bytes()),
+        spring("original-consumer-group", group.as_bytes()),
+        spring("exception-fqcn", exception.as_bytes()),
+        spring("exception-message", error.as_bytes()),
+    ]
+}
+
+fn bytes(name: &str, value: &[u8]) -> Header {
+    Header {
+        name: name.to_owned(),
+        value: Some(value.to_vec()),
+    }
+}
+
+/// The first `bytes_max` bytes, or fewer where a character would be cut.
+fn shortened(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max)]
+}
+
+#[cfg(test)]
+mod tests {
+    use licenseflow_avro::Lane;
+
+    use super::*;
+
+    fn header(name: &str, value: Option<&str>) -> Header {
+        Header {
+            name: name.to_owned(),
+            value: value.map(|text| text.as_bytes().to_vec()),
+        }
+    }
+
+    fn letter(kept: Vec<Header>, error: &str) -> DeadLetter {
+        DeadLetter {
+            record: RawRecord {
+                at: Coordinates {
+                    timestamp: 0x0102_0304_0506,
+                    lane: Lane::Bulk,
+                    partition: 258,
+                    offset: 0x0a0b_0c0d,
+                },
+                key: None,
+                value: Some(vec![9]),
+                headers: kept,
+            },
+            reason: Reason::BadAvro,
+            error: error.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_letter_says_where_it_comes_from_and_why_in_text_and_in_springs_forms() {
+        let topics = Topics::new("p.");
+        let found = letter_headers(&letter(vec![], "the union index is 77"), &topics);
+        let found: Vec<(&str, &[u8])> = found
+            .iter()
+            .map(|one| (one.name.as_str(), one.value.as_deref().unwrap()))
+            .collect();
+        let expected: Vec<(&str, &[u8])> = vec![
+            ("x-original-topic", b"p.license.events.bulk.v1"),
+            ("x-original-partition", b"258"),
+            ("x-original-offset", b"168496141"),
+            ("x-original-timestamp", b"1108152157446"),
+            ("x-reason", b"bad_avro"),
+            ("x-error", b"the union index is 77"),
+            ("x-attempt", b"1"),
+            ("x-due", b"0"),
+            ("kafka_dlt-original-topic", b"p.license.events.bulk.v1"),
+            ("kafka_dlt-original-partition", &[0, 0, 1, 2]),
+            ("kafka_dlt-original-offset", &[0, 0, 0, 0, 10, 11, 12, 13]),
+            ("kafka_dlt-original-timestamp", &[0, 0, 1, 2, 3, 4, 5, 6]),
+            ("kafka_dlt-original-timestamp-type", b"LogAppendTime"),
+            (
+                "kafka_dlt-original-consumer-group",
+                b"p.licenseflow.projector",
+            ),
+            ("kafka_dlt-exception-fqcn", b"licenseflow.rejected.bad_avro"),
+            ("kafka_dlt-exception-message", b"the union index is 77"),
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn the_originals_headers_stay_in_order_except_where_ours_replace_them() {
+        let kept = vec![
+            header("b", Some("1")),
+            header("x-reason", Some("of an earlier letter")),
+            header("a", None),
+            header("b", Some("2")),
+            header("kafka_dlt-original-offset", Some("text")),
+        ];
+        let found = letter_headers(&letter(kept, "why"), &Topics::new(""));
+        let expected = [
+            header("b", Some("1")),
+            header("a", None),
+            header("b", Some("2")),
+        ];
+        assert_eq!(found[..3], expected);
+        let count = |name: &str| found.iter().filter(|one| one.name == name).count();
+        assert_eq!(
+            (count("x-reason"), count("kafka_dlt-original-offset")),
+            (1, 1)
+        );
+    }
+
+    #[test]
+    fn words_end_on_a_character_within_a_kibibyte() {
+        let found = letter_headers(&letter(vec![], &"é€".repeat(1000)), &Topics::new(""));
+        let error = headers::text(&found, headers::ERROR).unwrap();
+        assert!((1021..=1024).contains(&error.len()), "{}", error.len());
+        assert!("é€".repeat(1000).starts_with(error));
+    }
+
+    #[test]
+    fn headers_that_would_not_fit_the_topic_stay_in_the_lane() {
+        let large = header("large", Some(&"x".repeat(KEPT_HEADERS_BYTES_MAX)));
+        let found = letter_headers(&letter(vec![large], "why"), &Topics::new(""));
+        assert_eq!(found[0].name, "x-original-topic");
+    }
+
+    #[test]
+    fn what_the_dead_letter_topic_cannot_take_stays_in_the_lane() {
+        let mut large = letter(vec![], "why");
+        large.record.key = Some(vec![b'k'; 2 * MAX_RECORD_BYTES]);
+        let found = LetterRecord::of(&large, &Topics::new(""));
+        assert_eq!((found.key, found.value), (None, None));
+        large.record.key = Some(vec![]);
+        let found = LetterRecord::of(&large, &Topics::new(""));
+        assert_eq!(
+            (found.key, found.value),
+            (Some([].as_slice()), Some([9].as_slice()))
+        );
+    }
+}

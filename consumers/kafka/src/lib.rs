@@ -1,0 +1,22 @@
+//! How records arrive, and how letters leave.
+//!
+//! It owns the consumer group's membership, where each partition is read from, and the records of
+//! the dead-letter topic by value. It must not know what an event means, nor what a store is: the
+//! position is told to it, and it never keeps one of its own.
+
+mod assignment;
+pub mod error;
+pub mod kafka_letters;
+pub mod kafka_source;
+pub mod letter;
+mod message;
+mod probe;
+pub mod replay;
+pub mod source;
+
+pub use error::{Error, Result};
+pub use kafka_letters::KafkaLetters;
+pub use kafka_source::{KafkaSource, SourceSettings};
+pub use letter::{DeadLetter, Letters};
+pub use replay::LaneRecords;
+pub use source::{LanePartition, PartitionEnd, Polled, Source, Start};

@@ -1,0 +1,31 @@
+//! A record out of librdkafka's memory, as it lay in the lane.
+
+use licenseflow_avro::record::Header;
+use licenseflow_avro::{Coordinates, Lane, RawRecord};
+use rdkafka::Message;
+use rdkafka::message::{BorrowedMessage, Headers};
+
+/// What stands for the timestamp of record formats that have none; no broker of today writes them.
+const NO_TIMESTAMP: i64 = -1;
+
+/// Copies a message. Null and empty stay apart, and headers keep their order, doubles and nulls.
+pub(crate) fn raw_record(lane: Lane, message: &BorrowedMessage<'_>) -> RawRecord {
+    let headers = message.headers().map_or_else(Vec::new, |headers| {
+        let each = headers.iter().map(|header| Header {
+            name: header.key.to_owned(),
+            value: header.value.map(<[u8]>::to_vec),
+        });
+        each.collect()
+    });
+    RawRecord {
+        at: Coordinates {
+            timestamp: message.timestamp().to_millis().unwrap_or(NO_TIMESTAMP),
+            lane,
+            partition: message.partition(),
+            offset: message.offset(),
+        },
+        key: message.key().map(<[u8]>::to_vec),
+        value: message.payload().map(<[u8]>::to_vec),
+        headers,
+    }
+}

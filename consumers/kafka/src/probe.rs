@@ -1,0 +1,187 @@
+//! Asks the brokers where partitions end, on a thread of its own, and finds out where nothing but
+//! transaction markers and aborted records is left.
+//!
+//! A consumer's place does not pass a trailing marker, and its word for an empty fetch names neither
+//! topic nor offset. So a span that stays quiet is read by a reader of its own: what comes out of
+//! `[next, end)` there is all that can ever come out of it, because offsets are written once. Nothing
+//! here depends on the order of librdkafka's queues, or on what it fetched before.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use licenseflow_avro::{Offset, Topics};
+use licenseflow_runtime::log::{Admin, KafkaSettings, Reader, Step, TopicPartition, Watermarks};
+
+use crate::source::{LanePartition, PartitionEnd};
+use crate::{Error, Result};
+
+/// The bound of each question to the brokers.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A partition that is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) of: LanePartition,
+    /// Where it is read, and which reading that is; none while it is not read.
+    pub(crate) reading: Option<(Offset, u64)>,
+    /// Whether it stood still since the last question.
+    pub(crate) is_quiet: bool,
+}
+
+/// What the brokers said.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    pub(crate) ends: Vec<PartitionEnd>,
+    pub(crate) spans: BTreeMap<LanePartition, Watermarks>,
+    pub(crate) passed: Vec<Passed>,
+    /// False where the brokers did not answer.
+    pub(crate) is_whole: bool,
+}
+
+/// Offsets of which none gives a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Passed {
+    pub(crate) of: LanePartition,
+    pub(crate) reading: u64,
+    pub(crate) from: Offset,
+    pub(crate) to: Offset,
+}
+
+/// The asking side. Dropping it ends the thread after the question at hand.
+pub(crate) struct Probe {
+    questions: Sender<Vec<Asked>>,
+    answers: Receiver<Answer>,
+    is_asked: bool,
+}
+
+impl Probe {
+    pub(crate) fn start(settings: &KafkaSettings, topics: &Topics) -> Result<Probe> {
+        let (questions, asked) = channel();
+        let (told, answers) = channel();
+        let prober = Prober {
+            admin: Admin::new(settings, PATIENCE)?,
+            settings: settings.clone(),
+            topics: topics.clone(),
+        };
+        thread::Builder::new()
+            .name("ends".to_owned())
+            .spawn(move || prober.run(&asked, &told))
+            .map_err(Error::Thread)?;
+        Ok(Probe {
+            questions,
+            answers,
+            is_asked: false,
+        })
+    }
+
+    /// Whether no question is open.
+    pub(crate) fn is_free(&self) -> bool {
+        !self.is_asked
+    }
+
+    pub(crate) fn ask(&mut self, about: Vec<Asked>) {
+        // The thread ends only with us; were it gone, ends would no longer be told, and that shows.
+        self.is_asked = self.questions.send(about).is_ok();
+    }
+
+    pub(crate) fn answer(&mut self) -> Option<Answer> {
+        match self.answers.try_recv() {
+            Ok(answer) => {
+                self.is_asked = false;
+                Some(answer)
+            }
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
+        }
+    }
+}
+
+struct Prober {
+    admin: Admin,
+    settings: KafkaSettings,
+    topics: Topics,
+}
+
+impl Prober {
+    fn run(&self, questions: &Receiver<Vec<Asked>>, answers: &Sender<Answer>) {
+        while let Ok(about) = questions.recv() {
+            let answer = self.answer(&about).unwrap_or_else(|error| {
+                tracing::debug!(%error, "the ends of partitions were not told");
+                Answer::default()
+            });
+            if answers.send(answer).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn answer(&self, about: &[Asked]) -> Result<Answer> {
+        let asked = Instant::now();
+        let partitions: Vec<TopicPartition> = about.iter().map(|one| self.name(one.of)).collect();
+        let watermarks = self.admin.watermarks(&partitions)?;
+        let mut answer = Answer {
+            is_whole: true,
+            ..Answer::default()
+        };
+        let mut quiet = BTreeMap::new();
+        for (one, name) in about.iter().zip(partitions) {
+            let Some(span) = watermarks.get(&name) else {
+                continue;
+            };
+            answer.spans.insert(one.of, *span);
+            answer.ends.push(PartitionEnd {
+                lane: one.of.0,
+                partition: one.of.1,
+                end_offset: span.end,
+                asked,
+            });
+            if let Some((next, reading)) = one
+                .reading
+                .filter(|(next, _)| one.is_quiet && *next < span.end)
+            {
+                let passed = Passed {
+                    of: one.of,
+                    reading,
+                    from: next,
+                    to: span.end,
+                };
+                quiet.insert(name, passed);
+            }
+        }
+        answer.passed = self.without_records(quiet)?;
+        Ok(answer)
+    }
+
+    /// Those spans in which there is no record. One in which there is only waits for the consumer.
+    fn without_records(&self, mut spans: BTreeMap<TopicPartition, Passed>) -> Result<Vec<Passed>> {
+        while !spans.is_empty() {
+            let wanted = spans
+                .iter()
+                .map(|(name, span)| (name.clone(), (span.from, span.to)));
+            let mut reader = Reader::between(&self.settings, &wanted.collect(), PATIENCE)?;
+            match first_record(&mut reader)? {
+                Some(found) => spans.remove(&found),
+                None => return Ok(spans.into_values().collect()),
+            };
+        }
+        Ok(Vec::new())
+    }
+
+    fn name(&self, (lane, partition): LanePartition) -> TopicPartition {
+        TopicPartition::new(self.topics.lane(lane), partition)
+    }
+}
+
+/// The partition of the first record that comes, or none where all is read and none came.
+fn first_record(reader: &mut Reader) -> Result<Option<TopicPartition>> {
+    loop {
+        match reader.step(PATIENCE)? {
+            Step::Record(record) => {
+                return Ok(Some(TopicPartition::new(&*record.topic, record.partition)));
+            }
+            Step::Waiting => {}
+            Step::Done => return Ok(None),
+        }
+    }
+}
