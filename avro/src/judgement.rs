@@ -16,8 +16,8 @@ use crate::topics::{MAX_HEADER_BYTES, MAX_RECORD_BYTES};
 
 /// Where the plans for registered schemas come from.
 pub trait Schemas {
-    /// The plan for a schema id; none where the registry has no such schema, or none that gives
-    /// LicenseEvents.
+    /// The plan for a schema id; none where the registry has no such schema. For one that gives no
+    /// LicenseEvents: [`Plan::unusable`].
     ///
     /// # Errors
     /// The registry cannot be asked now.
@@ -96,7 +96,7 @@ fn checked_value(record: &RawRecord) -> Result<&[u8], Fault> {
 fn plan(schemas: &dyn Schemas, id: u32) -> Result<Arc<Plan>, Verdict> {
     let plan = schemas.plan(id).map_err(Verdict::Away)?;
     plan.ok_or_else(|| {
-        let error = format!("schema id {id} is not in the registry, or gives no LicenseEvents");
+        let error = format!("schema id {id} is not in the registry");
         Fault::new(Reason::UnknownSchema, error).into()
     })
 }

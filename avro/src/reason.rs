@@ -105,6 +105,9 @@ pub struct Fault {
     pub error: String,
     /// JSON pointer of the bad field, where one field is to blame.
     pub pointer: Option<String>,
+    /// Whether it may be ours rather than the record's: a schema that the registry knows but we cannot
+    /// use, or a type of event that stands in a registered schema.
+    pub points_at_us: bool,
 }
 
 impl Fault {
@@ -114,6 +117,7 @@ impl Fault {
             reason,
             error: error.into(),
             pointer: None,
+            points_at_us: false,
         }
     }
 
@@ -123,6 +127,16 @@ impl Fault {
             reason: Reason::InvalidEvent,
             error: error.into(),
             pointer: Some(pointer.into()),
+            points_at_us: false,
+        }
+    }
+
+    /// The same, but it may be ours.
+    #[must_use]
+    pub fn pointing_at_us(self) -> Self {
+        Self {
+            points_at_us: true,
+            ..self
         }
     }
 }

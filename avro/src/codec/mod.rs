@@ -29,7 +29,7 @@ pub struct NotALicenseEvent {
 }
 
 impl NotALicenseEvent {
-    fn new(reason: impl Into<String>) -> Self {
+    pub(crate) fn new(reason: impl Into<String>) -> Self {
         Self {
             reason: reason.into(),
         }

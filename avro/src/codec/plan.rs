@@ -21,6 +21,8 @@ use crate::schema;
 pub struct Plan {
     shapes: Shapes,
     steps: Vec<Step>,
+    /// Why no event can be read, where the schema is registered but none of ours.
+    unusable: Option<NotALicenseEvent>,
 }
 
 /// What to do with the next field of the writer's record.
@@ -83,15 +85,33 @@ impl Plan {
         if !steps.iter().any(|step| matches!(step, Step::Payload(_))) {
             return Err(NotALicenseEvent::new("it has no payload"));
         }
-        Ok(Self { shapes, steps })
+        Ok(Self {
+            shapes,
+            steps,
+            unusable: None,
+        })
+    }
+
+    /// The plan for a registered schema that gives no LicenseEvents: everything is `unknown_schema`.
+    #[must_use]
+    pub fn unusable(error: NotALicenseEvent) -> Self {
+        Self {
+            shapes: Shapes::default(),
+            steps: Vec::new(),
+            unusable: Some(error),
+        }
     }
 
     /// The event of an Avro body, without the five bytes of the wire format. Limits are not checked.
     ///
     /// # Errors
-    /// `truncated`, `bad_avro`, `trailing_bytes`, `unknown_type`, or `invalid_event` for a uuid that is
-    /// none.
+    /// `unknown_schema`, `truncated`, `bad_avro`, `trailing_bytes`, `unknown_type`, or `invalid_event`
+    /// for a uuid that is none.
     pub fn decode(&self, bytes: &[u8]) -> Result<LicenseEvent, Fault> {
+        if let Some(error) = &self.unusable {
+            let fault = Fault::new(Reason::UnknownSchema, error.to_string());
+            return Err(fault.pointing_at_us());
+        }
         let mut body = Body::new(bytes);
         let mut envelope = Slots::envelope();
         let mut found = Found::Nothing;
@@ -107,10 +127,10 @@ impl Plan {
         body.finish()?;
         match found {
             Found::Known(kind, data) => members::event(envelope, kind, data),
-            Found::Unknown(name) => Err(Fault::new(
-                Reason::UnknownType,
-                format!("this release does not know events of type {name}"),
-            )),
+            Found::Unknown(name) => {
+                let error = format!("this release does not know events of type {name}");
+                Err(Fault::new(Reason::UnknownType, error).pointing_at_us())
+            }
             Found::Nothing => Err(Fault::invalid("/type", "is missing")),
         }
     }
