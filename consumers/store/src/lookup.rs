@@ -80,6 +80,30 @@ pub struct LicenseRow {
     pub state: LicenseState,
 }
 
+/// What is read with a license, in the same snapshot: the first page of each part that is named.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LicenseParts {
+    /// At most so many devices.
+    pub devices: Option<usize>,
+    /// Its metrics.
+    pub usage: bool,
+    /// At most so many events.
+    pub timeline: Option<usize>,
+}
+
+/// A license with the parts that were asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LicenseView {
+    /// The license.
+    pub license: LicenseRow,
+    /// The first of its devices.
+    pub devices: Option<Page<(String, DeviceState), String>>,
+    /// Its metrics and their sums.
+    pub usage: Option<BTreeMap<String, i64>>,
+    /// The first of its events.
+    pub timeline: Option<Page<TimelineRow, (i64, u8, Uuid)>>,
+}
+
 /// What a list of licenses is sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SortBy {
@@ -224,6 +248,16 @@ pub trait Lookup: Send + Sync {
     /// # Errors
     /// As above.
     fn license(&self, key: &LicenseKey) -> Result<Read<Option<LicenseRow>>, Error>;
+
+    /// One license with its parts, all of one snapshot.
+    ///
+    /// # Errors
+    /// As above.
+    fn license_with(
+        &self,
+        key: &LicenseKey,
+        parts: &LicenseParts,
+    ) -> Result<Read<Option<LicenseView>>, Error>;
 
     /// A page of licenses.
     ///

@@ -1,0 +1,69 @@
+//! An answer that was read from the store, and a failure that may have been.
+
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use licenseflow_runtime::http::Problem;
+use licenseflow_store::lookup::Freshness;
+use serde_json::Value;
+use xxhash_rust::xxh3::xxh3_128;
+
+/// JSON, and where the model stood when it was read.
+pub(crate) struct Answer {
+    pub(crate) json: Value,
+    pub(crate) freshness: Freshness,
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let body = self.json.to_string();
+        let tag = format!("\"{:032x}\"", xxh3_128(body.as_bytes()));
+        let mut response = body.into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        // Hexadecimal digits in quotes always are a header's value.
+        if let Ok(tag) = HeaderValue::from_str(&tag) {
+            headers.insert(header::ETAG, tag);
+        }
+        response.extensions_mut().insert(ReadAt(self.freshness));
+        response
+    }
+}
+
+/// Where the model stood when the answer was read; the layer around all routes makes headers of it.
+#[derive(Debug, Clone)]
+pub(crate) struct ReadAt(pub(crate) Freshness);
+
+/// A problem, and where the model stood if the store was read for it.
+pub(crate) struct Failure {
+    problem: Problem,
+    freshness: Option<Freshness>,
+}
+
+impl Failure {
+    /// A problem with what was read, such as that it is not there.
+    pub(crate) fn read(problem: Problem, freshness: Freshness) -> Self {
+        Self {
+            problem,
+            freshness: Some(freshness),
+        }
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self {
+            problem,
+            freshness: None,
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = self.problem.into_response();
+        if let Some(freshness) = self.freshness {
+            response.extensions_mut().insert(ReadAt(freshness));
+        }
+        response
+    }
+}

@@ -1,0 +1,204 @@
+//! How fresh a request wants its answer, as its headers say it.
+//!
+//! | header | means | without it |
+//! |---|---|---|
+//! | `X-Min-Position`, or `?min_position=` | everything below it was dealt with | nothing is asked |
+//! | `X-Max-Staleness-Ms` | the interactive lane's lag is no more | nothing is asked |
+//! | `X-On-Stale` | `wait`, `fail` or `serve` | `wait` |
+//! | `X-Wait-Ms` | how long at most | 1000 |
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, Uri};
+use licenseflow_core::contract::Position;
+use licenseflow_runtime::http::Problem;
+use licenseflow_store::lookup::Freshness;
+
+use crate::params::{MIN_POSITION, pairs};
+
+const WAIT_DEFAULT: Duration = Duration::from_millis(1000);
+const WAIT_MS_MAX: u64 = 15_000;
+
+/// What happens where the model is not as fresh as asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnStale {
+    /// Wait for it, then 504.
+    Wait,
+    /// 412 at once.
+    Fail,
+    /// 200, marked as stale.
+    Serve,
+}
+
+/// How fresh a request wants its answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AskedFreshness {
+    pub(crate) position: Position,
+    pub(crate) staleness_ms_max: Option<i64>,
+    pub(crate) on_stale: OnStale,
+    pub(crate) wait_max: Duration,
+}
+
+impl AskedFreshness {
+    pub(crate) fn of(headers: &HeaderMap, uri: &Uri) -> Result<Self, Problem> {
+        let mut position = Position::default();
+        if let Some(text) = one(headers, "X-Min-Position")? {
+            raise(&mut position, "X-Min-Position", text)?;
+        }
+        for (name, text) in pairs(uri)? {
+            if name == MIN_POSITION {
+                raise(&mut position, MIN_POSITION, &text)?;
+            }
+        }
+        let staleness = one(headers, "X-Max-Staleness-Ms")?
+            .map(|text| number("X-Max-Staleness-Ms", text, u64::MAX))
+            .transpose()?;
+        let wait_ms = one(headers, "X-Wait-Ms")?
+            .map(|text| number("X-Wait-Ms", text, WAIT_MS_MAX))
+            .transpose()?;
+        let on_stale = one(headers, "X-On-Stale")?.map(on_stale).transpose()?;
+        Ok(Self {
+            position,
+            staleness_ms_max: staleness.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
+            on_stale: on_stale.unwrap_or(OnStale::Wait),
+            wait_max: wait_ms.map_or(WAIT_DEFAULT, Duration::from_millis),
+        })
+    }
+
+    /// Whether anything is asked at all.
+    pub(crate) fn asks(&self) -> bool {
+        !self.position.is_empty() || self.staleness_ms_max.is_some()
+    }
+
+    /// Whether the model is as fresh as asked, at this time in milliseconds UTC.
+    pub(crate) fn met_by(&self, freshness: &Freshness, now: i64) -> bool {
+        let fresh = |max: i64| freshness.lag_ms(now).is_some_and(|lag| lag <= max);
+        freshness.position().covers(&self.position) && self.staleness_ms_max.is_none_or(fresh)
+    }
+}
+
+fn one<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Problem> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => {
+            let text = value.to_str().map_err(|_| bad(name, "is not ASCII text"))?;
+            Ok(Some(text.trim()))
+        }
+        (Some(_), Some(_)) => Err(bad(name, "stands more than once")),
+    }
+}
+
+fn raise(position: &mut Position, name: &str, text: &str) -> Result<(), Problem> {
+    let asked: Position = text.parse().map_err(|error| bad(name, &format!("{error}")))?;
+    for (lane, partition, next_offset) in asked.iter() {
+        position.raise(lane, partition, next_offset);
+    }
+    Ok(())
+}
+
+fn number(name: &str, text: &str, most: u64) -> Result<u64, Problem> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|number| digits && *number <= most);
+    number.ok_or_else(|| match most {
+        u64::MAX => bad(name, "expected a whole number of milliseconds"),
+        most => bad(name, &format!("expected a whole number of milliseconds, at most {most}")),
+    })
+}
+
+fn on_stale(text: &str) -> Result<OnStale, Problem> {
+    match text.to_ascii_lowercase().as_str() {
+        "wait" => Ok(OnStale::Wait),
+        "fail" => Ok(OnStale::Fail),
+        "serve" => Ok(OnStale::Serve),
+        _ => Err(bad("X-On-Stale", "expected wait, fail or serve")),
+    }
+}
+
+fn bad(name: &str, error: &str) -> Problem {
+    let code = match name {
+        MIN_POSITION => "invalid_parameter",
+        _ => "invalid_header",
+    };
+    Problem::bad_request(code, format!("{name}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+    use licenseflow_core::contract::Lane;
+    use licenseflow_store::lookup::PartitionFreshness;
+
+    use super::*;
+
+    fn asked(headers: &[(&'static str, &'static str)], query: &str) -> Result<AskedFreshness, Problem> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, HeaderValue::from_static(value));
+        }
+        AskedFreshness::of(&map, &format!("/v1/position{query}").parse().unwrap())
+    }
+
+    fn at(next_offset: i64, caught_up_at: Option<i64>) -> Freshness {
+        Freshness {
+            generation: 1,
+            partitions: vec![PartitionFreshness {
+                lane: Lane::Interactive,
+                partition: 0,
+                next_offset,
+                end_offset: None,
+                caught_up_at,
+                last_timestamp: None,
+            }],
+        }
+    }
+
+    #[test]
+    fn header_and_parameter_ask_for_both_positions() {
+        let asked = asked(&[("x-min-position", "e:0:5")], "?min_position=e%3A0%3A3,b:1:2").unwrap();
+        assert_eq!(asked.position.to_string(), "e:0:5,b:1:2");
+    }
+
+    #[test]
+    fn without_headers_nothing_is_asked_and_waiting_is_the_way() {
+        let asked = asked(&[], "").unwrap();
+        assert!(!asked.asks());
+        assert_eq!(asked.on_stale, OnStale::Wait);
+        assert_eq!(asked.wait_max, Duration::from_millis(1000));
+    }
+
+    #[test]
+    fn bad_values_are_refused_with_the_headers_name() {
+        for (name, value) in [
+            ("x-min-position", "e:0"),
+            ("x-on-stale", "maybe"),
+            ("x-wait-ms", "15001"),
+            ("x-wait-ms", "-1"),
+            ("x-wait-ms", "+1"),
+            ("x-max-staleness-ms", "1.5"),
+            ("x-max-staleness-ms", ""),
+        ] {
+            let problem = asked(&[(name, value)], "").unwrap_err();
+            let detail = problem.detail.unwrap().to_ascii_lowercase();
+            assert!(detail.starts_with(name), "{detail}");
+        }
+        assert!(asked(&[], "?min_position=x:0:1").is_err());
+        assert!(asked(&[("x-wait-ms", "1"), ("x-wait-ms", "2")], "").is_err());
+    }
+
+    #[test]
+    fn a_position_is_met_from_its_offset_on() {
+        let asked = asked(&[("x-min-position", "e:0:5")], "").unwrap();
+        assert!(!asked.met_by(&at(4, None), 0));
+        assert!(asked.met_by(&at(5, None), 0));
+    }
+
+    #[test]
+    fn staleness_is_the_lag_and_unknown_lag_is_stale() {
+        let asked = asked(&[("x-max-staleness-ms", "100")], "").unwrap();
+        assert!(asked.met_by(&at(0, Some(900)), 1000));
+        assert!(!asked.met_by(&at(0, Some(899)), 1000));
+        assert!(!asked.met_by(&at(0, None), 1000));
+        assert!(!asked.met_by(&Freshness::default(), 1000));
+    }
+}

@@ -1,0 +1,198 @@
+//! Those who wait until the read model is as fresh as they asked, and the one who looks for them.
+//!
+//! A single task reads where the model stands, and only while somebody waits: after each commit of a
+//! projector in this process, or every few milliseconds where the projector is another process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use licenseflow_runtime::http::Problem;
+use licenseflow_store::lookup::Freshness;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+use super::asked::{AskedFreshness, OnStale};
+use crate::answer::Failure;
+use crate::clock::Clock;
+use crate::metrics;
+use crate::state::Store;
+
+/// How often the store is read while somebody waits and nothing says that it changed.
+const POLL: Duration = Duration::from_millis(10);
+
+/// The same where a projector says it: how long a change that it does not speak of may go unseen.
+const POLL_BESIDE_SIGNAL: Duration = Duration::from_millis(200);
+
+/// Where requests wait for the read model.
+pub(crate) struct Gate {
+    shared: Arc<Shared>,
+    waiters_max: usize,
+    /// Ends with the gate.
+    _watcher: JoinSet<()>,
+}
+
+struct Shared {
+    store: Store,
+    clock: Clock,
+    waiters: AtomicUsize,
+    /// Somebody began to wait.
+    arrived: Notify,
+    seen: watch::Sender<Freshness>,
+}
+
+impl Gate {
+    /// Begins to watch; must be called inside the runtime.
+    pub(crate) fn start(
+        store: Store,
+        applied: Option<watch::Receiver<u64>>,
+        waiters_max: usize,
+        clock: Clock,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            store,
+            clock,
+            waiters: AtomicUsize::new(0),
+            arrived: Notify::new(),
+            seen: watch::Sender::new(Freshness::default()),
+        });
+        let mut watcher = JoinSet::new();
+        watcher.spawn(Arc::clone(&shared).watch(applied));
+        Self {
+            shared,
+            waiters_max,
+            _watcher: watcher,
+        }
+    }
+
+    /// Returns when the model is as fresh as asked, or at once where staleness is to be served.
+    pub(crate) async fn pass(&self, asked: &AskedFreshness) -> Result<(), Failure> {
+        let found = self.shared.freshness().await?;
+        if asked.met_by(&found, self.shared.now_ms()) {
+            metrics::waited("fresh");
+            return Ok(());
+        }
+        match asked.on_stale {
+            OnStale::Serve => {
+                metrics::waited("served");
+                Ok(())
+            }
+            OnStale::Fail => {
+                metrics::waited("failed");
+                let status = StatusCode::PRECONDITION_FAILED;
+                Err(self.stale(status, "stale", asked, found, "now"))
+            }
+            OnStale::Wait => self.wait(asked, found).await,
+        }
+    }
+
+    async fn wait(&self, asked: &AskedFreshness, found: Freshness) -> Result<(), Failure> {
+        let Some(_waiter) = Waiter::enter(&self.shared, self.waiters_max) else {
+            metrics::waited("crowded");
+            let problem = Problem::unavailable("too_many_waiters", "too many requests wait for the read model");
+            return Err(Failure::read(problem, found));
+        };
+        let mut seen = self.shared.seen.subscribe();
+        self.shared.arrived.notify_one();
+        let met = seen.wait_for(|freshness| asked.met_by(freshness, self.shared.now_ms()));
+        if tokio::time::timeout(asked.wait_max, met).await.is_ok() {
+            metrics::waited("caught_up");
+            return Ok(());
+        }
+        metrics::waited("ran_out");
+        let found = self.shared.freshness().await.unwrap_or(found);
+        let when = format!("after {} ms", asked.wait_max.as_millis());
+        let status = StatusCode::GATEWAY_TIMEOUT;
+        Err(self.stale(status, "still_stale", asked, found, &when))
+    }
+
+    fn stale(
+        &self,
+        status: StatusCode,
+        code: &str,
+        asked: &AskedFreshness,
+        found: Freshness,
+        when: &str,
+    ) -> Failure {
+        let position = found.position();
+        let lag_ms = found.lag_ms(self.shared.now_ms());
+        let lag = lag_ms.map_or_else(|| "unknown".to_owned(), |lag| format!("{lag} ms"));
+        let mut wanted = Vec::new();
+        if !asked.position.is_empty() {
+            wanted.push(format!("the position {}", asked.position));
+        }
+        if let Some(max) = asked.staleness_ms_max {
+            wanted.push(format!("a lag of at most {max} ms"));
+        }
+        let wanted = wanted.join(" and ");
+        let detail = format!("{when} the read model is at {position}, its lag is {lag}; asked was {wanted}");
+        let problem = Problem::new(status, code)
+            .detail(detail)
+            .member("position", position.to_string())
+            .member("lag_ms", lag_ms);
+        Failure::read(problem, found)
+    }
+}
+
+impl Shared {
+    fn now_ms(&self) -> i64 {
+        (self.clock)().div_euclid(1000)
+    }
+
+    async fn freshness(&self) -> Result<Freshness, Problem> {
+        self.store.ask("freshness", |lookup| lookup.freshness()).await
+    }
+
+    /// Reads where the model stands for as long as somebody waits.
+    async fn watch(self: Arc<Self>, mut applied: Option<watch::Receiver<u64>>) {
+        loop {
+            if self.waiters.load(Ordering::Acquire) == 0 {
+                self.arrived.notified().await;
+            }
+            if let Some(applied) = &mut applied {
+                // What was committed before this read is in it.
+                applied.mark_unchanged();
+            }
+            // The store's own words about an error are in the log; a waiter's time may still suffice.
+            if let Ok(freshness) = self.freshness().await {
+                self.seen.send_replace(freshness);
+            }
+            self.pause(&mut applied).await;
+        }
+    }
+
+    async fn pause(&self, applied: &mut Option<watch::Receiver<u64>>) {
+        let Some(signal) = applied else {
+            tokio::time::sleep(POLL).await;
+            return;
+        };
+        tokio::select! {
+            changed = signal.changed() => if changed.is_err() {
+                // The projector has ended, and another process may go on in its place.
+                *applied = None;
+            },
+            () = self.arrived.notified() => {}
+            () = tokio::time::sleep(POLL_BESIDE_SIGNAL) => {}
+        }
+    }
+}
+
+/// A place among those who wait; given up when dropped, also where the client has gone.
+struct Waiter<'g>(&'g Shared);
+
+impl<'g> Waiter<'g> {
+    fn enter(shared: &'g Shared, most: usize) -> Option<Self> {
+        let waiter = Self(shared);
+        let before = shared.waiters.fetch_add(1, Ordering::AcqRel);
+        metrics::waiters(before + 1);
+        (before < most).then_some(waiter)
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        let before = self.0.waiters.fetch_sub(1, Ordering::AcqRel);
+        metrics::waiters(before.saturating_sub(1));
+    }
+}

@@ -1,0 +1,114 @@
+//! What every answer of `/v1` has alike: it is as fresh as asked, says where it was read, and is not
+//! sent again to whom has it.
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use licenseflow_store::lookup::Freshness;
+
+use super::asked::AskedFreshness;
+use crate::answer::{Failure, ReadAt};
+use crate::metrics;
+use crate::state::QueryState;
+
+const READ_POSITION: HeaderName = HeaderName::from_static("x-read-position");
+const LAG_MS: HeaderName = HeaderName::from_static("x-lag-ms");
+const STALE: HeaderName = HeaderName::from_static("x-stale");
+
+/// The layer around the routes of `/v1`.
+pub(crate) async fn around(State(state): State<QueryState>, request: Request, next: Next) -> Response {
+    let known = request.headers().get(header::IF_NONE_MATCH).cloned();
+    let asked = AskedFreshness::of(request.headers(), request.uri());
+    let (mut response, asked) = match asked {
+        Err(problem) => (problem.into_response(), None),
+        Ok(asked) => (answer(&state, &asked, request, next).await, Some(asked)),
+    };
+    let read = response.extensions_mut().remove::<ReadAt>();
+    let freshness = match read {
+        Some(ReadAt(freshness)) => Some(freshness),
+        // Where the store was not read, its place is a courtesy.
+        None => state.store.ask("freshness", |lookup| lookup.freshness()).await.ok(),
+    };
+    if let Some(freshness) = freshness {
+        stamp(response.headers_mut(), &freshness, state.now_ms());
+        let stale = |asked: &AskedFreshness| !asked.met_by(&freshness, state.now_ms());
+        if response.status().is_success() && asked.as_ref().is_some_and(stale) {
+            response.headers_mut().insert(STALE, HeaderValue::from_static("true"));
+        }
+    }
+    let headers = response.headers_mut();
+    headers.insert(header::VARY, HeaderValue::from_static("X-Tenant-Id"));
+    // A copy may be kept, and is asked after each time: the next event may change anything.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    unless_known(response, known.as_ref())
+}
+
+async fn answer(state: &QueryState, asked: &AskedFreshness, request: Request, next: Next) -> Response {
+    if asked.asks() {
+        let passed: Result<(), Failure> = state.gate.pass(asked).await;
+        if let Err(failure) = passed {
+            return failure.into_response();
+        }
+    }
+    next.run(request).await
+}
+
+/// Says where the answer was read, and how far behind that is.
+fn stamp(headers: &mut HeaderMap, freshness: &Freshness, now_ms: i64) {
+    // Letters, digits, colons and commas always are a header's value.
+    if let Ok(position) = HeaderValue::from_str(&freshness.position().to_string()) {
+        headers.insert(READ_POSITION, position);
+    }
+    if let Some(lag) = freshness.lag_ms(now_ms) {
+        headers.insert(LAG_MS, lag.into());
+    }
+}
+
+/// 304 where the client has this very answer.
+fn unless_known(response: Response, known: Option<&HeaderValue>) -> Response {
+    let tag = response.headers().get(header::ETAG);
+    let (Some(tag), Some(known), StatusCode::OK) = (tag, known, response.status()) else {
+        return response;
+    };
+    if !names(known, tag) {
+        return response;
+    }
+    metrics::not_modified();
+    let (mut parts, _) = response.into_parts();
+    parts.status = StatusCode::NOT_MODIFIED;
+    parts.headers.remove(header::CONTENT_TYPE);
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::empty())
+}
+
+/// Whether `If-None-Match` names this tag; weak tags compare as strong ones do.
+fn names(known: &HeaderValue, tag: &HeaderValue) -> bool {
+    let (Ok(known), Ok(tag)) = (known.to_str(), tag.to_str()) else {
+        return false;
+    };
+    let mut tags = known.split(',').map(str::trim);
+    tags.any(|it| it == "*" || it.strip_prefix("W/").unwrap_or(it) == tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_found_in_any_form_of_if_none_match() {
+        let tag = HeaderValue::from_static("\"ab\"");
+        for (known, expected) in [
+            ("\"ab\"", true),
+            ("W/\"ab\"", true),
+            ("\"x\", \"ab\"", true),
+            ("*", true),
+            ("\"a\"", false),
+            ("ab", false),
+            ("", false),
+        ] {
+            assert_eq!(names(&HeaderValue::from_static(known), &tag), expected, "{known}");
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The query API: what is known of licenses, how fresh it is, and which request caused it.
+//!
+//! Routes turn a request into a question to a [`Lookup`](licenseflow_store::Lookup) and its answer
+//! into JSON. What every answer has alike (read your writes, position and lag, `ETag`) is laid around
+//! all of them in one place. This crate knows no SQL and no Kafka; what it needs of the log reaches it
+//! through [`Readiness`] and a signal that the projector gives.
+
+mod answer;
+mod clock;
+mod cursor;
+mod fresh;
+mod links;
+mod list;
+pub mod metrics;
+mod params;
+mod readiness;
+mod routes;
+mod shapes;
+mod state;
+
+pub use clock::{Clock, system_clock};
+pub use readiness::{Check, Readiness};
+pub use routes::{health_router, router};
+pub use state::{QueryOptions, QueryState};

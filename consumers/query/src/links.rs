@@ -1,0 +1,64 @@
+//! Addresses of this API, relative to its host.
+
+use axum::http::Uri;
+use serde_json::{Map, Value, json};
+
+/// Links by their relation, as HAL has them.
+#[derive(Debug, Default)]
+pub(crate) struct Links(Map<String, Value>);
+
+impl Links {
+    /// Begins with the address of the thing itself.
+    pub(crate) fn itself(address: impl Into<String>) -> Self {
+        Self::default().and("self", address)
+    }
+
+    #[must_use]
+    pub(crate) fn and(mut self, relation: &str, address: impl Into<String>) -> Self {
+        let address: String = address.into();
+        self.0.insert(relation.to_owned(), json!({ "href": address }));
+        self
+    }
+
+    pub(crate) fn json(self) -> Value {
+        Value::Object(self.0)
+    }
+}
+
+/// The address that was asked.
+pub(crate) fn asked(uri: &Uri) -> String {
+    uri.path_and_query().map_or_else(|| uri.path().to_owned(), |it| it.as_str().to_owned())
+}
+
+/// The address of a license. Ids need no escape in a path.
+pub(crate) fn license(license_id: &str) -> String {
+    format!("/v1/licenses/{license_id}")
+}
+
+/// The address of a request's journey; request ids may hold any visible character.
+pub(crate) fn request(request_id: &str) -> String {
+    format!("/v1/requests/{}", escape(request_id))
+}
+
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_path_cannot_hold_is_escaped() {
+        assert_eq!(request("a/b?c%d"), "/v1/requests/a%2Fb%3Fc%25d");
+        assert_eq!(request("license.events.v1:0:5"), "/v1/requests/license.events.v1:0:5");
+    }
+}

@@ -1,0 +1,90 @@
+//! What all lists have alike: the page that is asked for, and the form of its answer.
+
+use axum::http::Uri;
+use licenseflow_runtime::http::Problem;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::cursor::Cursor;
+use crate::links::{self, Links};
+use crate::params::Params;
+
+/// A page of a list that is asked for: `of` names the list, `asked` its filters and sort.
+#[derive(Debug)]
+pub(crate) struct Asked<A, K> {
+    pub(crate) of: String,
+    pub(crate) asked: A,
+    pub(crate) at: i64,
+    pub(crate) after: Option<K>,
+    pub(crate) limit: usize,
+}
+
+impl<A, K> Asked<A, K>
+where
+    A: Clone + Default + PartialEq + Serialize + DeserializeOwned,
+    K: Serialize + DeserializeOwned,
+{
+    /// The page of these parameters. Together with a cursor the filters are left out, or are those
+    /// of its list.
+    pub(crate) fn of(of: String, asked: A, params: &Params, now: i64) -> Result<Self, Problem> {
+        let limit = params.limit()?;
+        let Some(text) = params.text("cursor") else {
+            return Ok(Self {
+                of,
+                asked,
+                at: now,
+                after: None,
+                limit,
+            });
+        };
+        let cursor = Cursor::<A, K>::decode(text, &of)?;
+        if asked != A::default() && asked != cursor.asked {
+            return Err(crate::params::invalid(
+                "cursor",
+                "it belongs to other filters or another sort; begin again without it",
+            ));
+        }
+        Ok(Self {
+            of,
+            asked: cursor.asked,
+            at: cursor.at,
+            after: Some(cursor.after),
+            limit,
+        })
+    }
+
+    /// The answer: items, the cursor of the next page, links. `path` is the list's own.
+    pub(crate) fn answer(
+        &self,
+        uri: &Uri,
+        items: Vec<Value>,
+        next: Option<K>,
+    ) -> Result<Value, Problem> {
+        self.answer_at(&links::asked(uri), uri.path(), items, next)
+    }
+
+    /// As [`Asked::answer`], for a list that stands inside another answer.
+    pub(crate) fn answer_at(
+        &self,
+        itself: &str,
+        path: &str,
+        items: Vec<Value>,
+        next: Option<K>,
+    ) -> Result<Value, Problem> {
+        let mut links = Links::itself(itself);
+        let mut next_cursor = None;
+        if let Some(after) = next {
+            let cursor = Cursor {
+                of: self.of.clone(),
+                asked: self.asked.clone(),
+                at: self.at,
+                after,
+            };
+            let text = cursor.encode()?;
+            links = links.and("next", format!("{path}?limit={}&cursor={text}", self.limit));
+            next_cursor = Some(text);
+        }
+        Ok(json!({ "items": items, "next_cursor": next_cursor, "_links": links.json() }))
+    }
+}

@@ -1,0 +1,133 @@
+//! The list of licenses: every filter, every sort, page by page.
+
+use axum::extract::State;
+use axum::http::Uri;
+use licenseflow_core::status::{Lifecycle, Status};
+use licenseflow_runtime::http::{Problem, TenantId};
+use licenseflow_store::lookup::{LicenseQuery, SortBy, SortKey};
+use serde::{Deserialize, Serialize};
+
+use super::Answered;
+use crate::answer::Answer;
+use crate::list::Asked;
+use crate::params::{Params, invalid};
+use crate::shapes;
+use crate::state::QueryState;
+
+/// As many rows as a page looks at.
+const VISIT_AT_MOST: usize = 10_000;
+
+const PARAMETERS: [&str; 11] = [
+    "customer_id",
+    "product_id",
+    "plan",
+    "status",
+    "lifecycle",
+    "expires_before",
+    "expires_after",
+    "over_seat",
+    "sort",
+    "limit",
+    "cursor",
+];
+
+/// The filters and the sort, as they stand in a cursor.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Filters {
+    customer_id: Option<String>,
+    product_id: Option<String>,
+    plan: Option<String>,
+    status: Option<String>,
+    lifecycle: Option<String>,
+    expires_before: Option<i64>,
+    expires_after: Option<i64>,
+    over_seat: Option<bool>,
+    sort: Option<String>,
+}
+
+/// `GET /v1/licenses`
+pub(super) async fn list(State(state): State<QueryState>, tenant: TenantId, uri: Uri) -> Answered {
+    let params = Params::of(&uri, &PARAMETERS)?;
+    let filters = filters(&params)?;
+    let asked = Asked::of(format!("licenses/{tenant}"), filters, &params, state.now())?;
+    let query = query(tenant.into_string(), &asked)?;
+    let read = state.store.ask("licenses", move |lookup| lookup.licenses(&query)).await?;
+    let items = read.value.items.iter();
+    let items = items.map(|row| shapes::license(row, asked.at)).collect();
+    Ok(Answer {
+        json: asked.answer(&uri, items, read.value.next)?,
+        freshness: read.freshness,
+    })
+}
+
+fn filters(params: &Params) -> Result<Filters, Problem> {
+    let statuses = Status::ALL.map(Status::name).join(", ");
+    let lifecycles = Lifecycle::ALL.map(Lifecycle::name).join(", ");
+    let status = params.word("status", &statuses, Status::from_name)?;
+    let lifecycle = params.word("lifecycle", &lifecycles, Lifecycle::from_name)?;
+    let sort = params.word("sort", SORTS, |text| sort(text).map(|_| text.to_owned()))?;
+    Ok(Filters {
+        customer_id: params.id("customer_id")?,
+        product_id: params.id("product_id")?,
+        plan: params.id("plan")?,
+        status: status.map(|it| it.name().to_owned()),
+        lifecycle: lifecycle.map(|it| it.name().to_owned()),
+        expires_before: params.time("expires_before")?,
+        expires_after: params.time("expires_after")?,
+        over_seat: params.word("over_seat", "true or false", |text| text.parse().ok())?,
+        sort,
+    })
+}
+
+const SORTS: &str = "license_id, expires_at, last_event_at, or one of them after a -";
+
+/// What a list is sorted by, and whether it is turned round.
+fn sort(text: &str) -> Option<(SortBy, bool)> {
+    let (name, descending) = match text.strip_prefix('-') {
+        Some(name) => (name, true),
+        None => (text, false),
+    };
+    let by = match name {
+        "license_id" => SortBy::LicenseId,
+        "expires_at" => SortBy::ExpiresAt,
+        "last_event_at" => SortBy::LastEventAt,
+        _ => return None,
+    };
+    Some((by, descending))
+}
+
+fn query(tenant_id: String, asked: &Asked<Filters, SortKey>) -> Result<LicenseQuery, Problem> {
+    let filters = &asked.asked;
+    let (sort, descending) = filters
+        .sort
+        .as_deref()
+        .and_then(sort)
+        .unwrap_or((SortBy::LicenseId, false));
+    let fits = match (&asked.after, sort) {
+        (None, _)
+        | (Some(SortKey::Text(_)), SortBy::LicenseId)
+        | (Some(SortKey::Number(..)), SortBy::ExpiresAt | SortBy::LastEventAt) => true,
+        (Some(SortKey::Number(..)), SortBy::LicenseId)
+        | (Some(SortKey::Text(_)), SortBy::ExpiresAt | SortBy::LastEventAt) => false,
+    };
+    if !fits {
+        return Err(invalid("cursor", "it is of another sort; begin again without it"));
+    }
+    Ok(LicenseQuery {
+        tenant_id,
+        customer_id: filters.customer_id.clone(),
+        product_id: filters.product_id.clone(),
+        plan: filters.plan.clone(),
+        status: filters.status.as_deref().and_then(Status::from_name),
+        lifecycle: filters.lifecycle.as_deref().and_then(Lifecycle::from_name),
+        expires_before: filters.expires_before,
+        expires_after: filters.expires_after,
+        over_seat: filters.over_seat,
+        sort,
+        descending,
+        at: asked.at,
+        after: asked.after.clone(),
+        limit: asked.limit,
+        visit_at_most: VISIT_AT_MOST,
+    })
+}

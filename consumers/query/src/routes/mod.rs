@@ -1,0 +1,71 @@
+//! The routes: a request becomes a question, its answer becomes JSON.
+
+mod health;
+mod license;
+mod licenses;
+mod parts;
+mod position;
+mod requests;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::get;
+use licenseflow_core::contract::LicenseKey;
+use licenseflow_core::contract::limits::valid_id;
+use licenseflow_runtime::http::{Problem, TenantId};
+use licenseflow_store::lookup::{Freshness, Read};
+
+use crate::answer::{Answer, Failure};
+use crate::fresh;
+use crate::params::NOT_AN_ID;
+use crate::state::QueryState;
+
+/// What a handler gives.
+type Answered = Result<Answer, Failure>;
+
+/// Everything under `/v1` that the query API answers.
+pub fn router(state: QueryState) -> Router {
+    Router::new()
+        .route("/v1/licenses", get(licenses::list))
+        .route("/v1/licenses/{license_id}", get(license::one))
+        .route("/v1/licenses/{license_id}/devices", get(parts::devices))
+        .route("/v1/licenses/{license_id}/usage", get(parts::usage))
+        .route("/v1/licenses/{license_id}/events", get(parts::events))
+        .route("/v1/requests/{request_id}", get(requests::journey))
+        .route("/v1/position", get(position::position))
+        .route_layer(from_fn_with_state(state.clone(), fresh::around))
+        .with_state(state)
+}
+
+/// `/healthz` and `/readyz`, apart, since a process may have other roles that bring their own.
+pub fn health_router(state: QueryState) -> Router {
+    Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .with_state(state)
+}
+
+/// The license of a request's path, within its tenant.
+fn license_key(tenant: TenantId, license_id: String) -> Result<LicenseKey, Problem> {
+    if !valid_id(&license_id) {
+        return Err(Problem::bad_request("invalid_license_id", format!("license_id: {NOT_AN_ID}")));
+    }
+    Ok(LicenseKey {
+        tenant_id: tenant.into_string(),
+        license_id,
+    })
+}
+
+/// What was found of a license, or that there is none.
+fn found<T>(read: Read<Option<T>>, key: &LicenseKey) -> Result<(T, Freshness), Failure> {
+    let Some(value) = read.value else {
+        let detail = format!(
+            "tenant {} has no license {}; the header X-Tenant-Id picks the tenant, and the position of a \
+             receipt in X-Min-Position waits for what was just sent",
+            key.tenant_id, key.license_id
+        );
+        let problem = Problem::not_found("license_not_found", detail);
+        return Err(Failure::read(problem, read.freshness));
+    };
+    Ok((value, read.freshness))
+}

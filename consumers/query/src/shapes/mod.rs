@@ -1,0 +1,28 @@
+//! Rows and events as JSON, in the contract's shapes.
+
+mod device;
+mod event;
+mod journey;
+mod license;
+
+use licenseflow_core::contract::time::format_rfc3339;
+use licenseflow_core::OrderKey;
+
+pub(crate) use device::{device, usage};
+pub(crate) use event::event;
+pub(crate) use journey::step;
+pub(crate) use license::license;
+
+/// A time of an event.
+fn time(micros: Option<i64>) -> Option<String> {
+    micros.map(format_rfc3339)
+}
+
+/// A time of Kafka's or ours.
+fn time_ms(millis: i64) -> String {
+    format_rfc3339(millis.saturating_mul(1000))
+}
+
+fn event_id(by: Option<OrderKey>) -> Option<String> {
+    by.map(|key| key.event_id.hyphenated().to_string())
+}

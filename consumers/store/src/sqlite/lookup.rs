@@ -1,0 +1,251 @@
+//! The read side of the embedded store.
+//!
+//! Each call takes one connection and reads one snapshot, its freshness among it, so that an answer
+//! and the position it is said to stand at can never differ. Owns the questions; how rows lie in
+//! columns it asks of `rows`, and it writes nothing.
+
+mod devices;
+mod journey;
+mod licenses;
+mod pool;
+mod timeline;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use licenseflow_avro::headers::RequestId;
+use licenseflow_avro::{Lane, LicenseKey, Offset, PartitionId};
+use licenseflow_core::{Buckets, DeviceState, RowDigest};
+use rusqlite::{OptionalExtension, Transaction, params};
+use uuid::Uuid;
+
+use self::pool::Pool;
+use super::connection;
+use super::rows::{LICENSE_COLUMNS, lane_of_number, license_state};
+use crate::Error;
+use crate::lookup::{
+    Freshness, JourneyStep, LicenseParts, LicenseQuery, LicenseRow, LicenseView, Lookup, Page,
+    PartitionFreshness, Read, SortKey, TimelineQuery, TimelineRow,
+};
+
+/// Reads one SQLite file over a few read-only connections.
+pub struct SqliteLookup {
+    pool: Pool,
+    hash_seed: u64,
+}
+
+impl SqliteLookup {
+    /// Opens the file that a writer has made, for `readers` calls at once.
+    ///
+    /// # Errors
+    /// [`Error::Unusable`] where there is no such file, or it is not of this release.
+    pub fn open(path: &Path, readers: usize) -> Result<Self, Error> {
+        let pool = Pool::open(path, readers.max(1))?;
+        let hash_seed = connection::hash_seed(&*pool.take()?)?;
+        Ok(Self { pool, hash_seed })
+    }
+
+    fn read<T>(
+        &self,
+        question: impl FnOnce(&Snapshot<'_>) -> Result<T, Error>,
+    ) -> Result<Read<T>, Error> {
+        let mut connection = self.pool.take()?;
+        let snapshot = Snapshot {
+            rows: connection.transaction()?,
+            hash_seed: self.hash_seed,
+        };
+        // The first read pins the snapshot that all others see.
+        let freshness = snapshot.freshness()?;
+        let value = question(&snapshot)?;
+        Ok(Read { value, freshness })
+    }
+}
+
+/// One state of the file, as all reads of one call see it.
+struct Snapshot<'c> {
+    rows: Transaction<'c>,
+    hash_seed: u64,
+}
+
+impl Snapshot<'_> {
+    fn freshness(&self) -> Result<Freshness, Error> {
+        let mut statement = self.rows.prepare_cached(
+            "select lane, partition, next_offset, end_offset, caught_up_at_ms, last_timestamp_ms \
+             from position where generation = ? order by lane, partition",
+        )?;
+        let generation = connection::generation(&self.rows)?;
+        let mut rows = statement.query([generation])?;
+        let mut freshness = Freshness {
+            generation,
+            partitions: Vec::new(),
+        };
+        while let Some(row) = rows.next()? {
+            freshness.partitions.push(PartitionFreshness {
+                lane: lane_of_number(row.get(0)?)?,
+                partition: row.get(1)?,
+                next_offset: row.get(2)?,
+                end_offset: row.get(3)?,
+                caught_up_at: row.get(4)?,
+                last_timestamp: row.get(5)?,
+            });
+        }
+        Ok(freshness)
+    }
+
+    fn digest(&self) -> Result<Buckets, Error> {
+        let mut statement = self.rows.prepare_cached("select bucket, sum from digest")?;
+        let mut rows = statement.query([])?;
+        let mut buckets = Buckets::default();
+        while let Some(row) = rows.next()? {
+            let sum = u128::from_be_bytes(row.get(1)?);
+            buckets.add(row.get(0)?, RowDigest(sum));
+        }
+        Ok(buckets)
+    }
+
+    fn tenant(&self, tenant_id: &str) -> Result<Option<i64>, Error> {
+        let mut statement = self
+            .rows
+            .prepare_cached("select number from tenant where tenant_id = ?")?;
+        Ok(statement
+            .query_row([tenant_id], |row| row.get(0))
+            .optional()?)
+    }
+
+    fn license_number(&self, key: &LicenseKey) -> Result<Option<i64>, Error> {
+        let mut statement = self.rows.prepare_cached(
+            "select license.number from license join tenant on tenant.number = license.tenant \
+             where tenant.tenant_id = ? and license.license_id = ?",
+        )?;
+        let found = statement.query_row(params![key.tenant_id, key.license_id], |row| row.get(0));
+        Ok(found.optional()?)
+    }
+
+    /// A license by its number in the store, which the caller has read in this snapshot.
+    fn license(&self, tenant_id: &str, number: i64) -> Result<LicenseRow, Error> {
+        let sql = format!("select license_id, {LICENSE_COLUMNS} from license where number = ?");
+        let mut statement = self.rows.prepare_cached(&sql)?;
+        let mut rows = statement.query([number])?;
+        let row = rows
+            .next()?
+            .ok_or_else(|| Error::broken(format!("no license of number {number}")))?;
+        Ok(LicenseRow {
+            key: LicenseKey {
+                tenant_id: tenant_id.to_owned(),
+                license_id: row.get(0)?,
+            },
+            state: license_state(row, 1)?,
+        })
+    }
+
+    /// Asks about a license by its number; none where there is no such license.
+    fn of_license<T>(
+        &self,
+        key: &LicenseKey,
+        question: impl FnOnce(i64) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        self.license_number(key)?.map(question).transpose()
+    }
+
+    fn view(
+        &self,
+        key: &LicenseKey,
+        number: i64,
+        parts: &LicenseParts,
+    ) -> Result<LicenseView, Error> {
+        let devices = parts.devices.map(|limit| self.devices(number, None, limit));
+        let usage = parts.usage.then(|| self.usage(number));
+        let timeline = parts.timeline.map(|limit| {
+            let query = TimelineQuery {
+                limit,
+                ..TimelineQuery::default()
+            };
+            self.timeline(key, number, &query)
+        });
+        Ok(LicenseView {
+            license: self.license(&key.tenant_id, number)?,
+            devices: devices.transpose()?,
+            usage: usage.transpose()?,
+            timeline: timeline.transpose()?,
+        })
+    }
+}
+
+impl Lookup for SqliteLookup {
+    fn position(&self) -> Result<Read<Buckets>, Error> {
+        self.read(|snapshot| snapshot.digest())
+    }
+
+    fn freshness(&self) -> Result<Freshness, Error> {
+        Ok(self.read(|_| Ok(()))?.freshness)
+    }
+
+    fn license(&self, key: &LicenseKey) -> Result<Read<Option<LicenseRow>>, Error> {
+        self.read(|snapshot| {
+            snapshot.of_license(key, |number| snapshot.license(&key.tenant_id, number))
+        })
+    }
+
+    fn license_with(
+        &self,
+        key: &LicenseKey,
+        parts: &LicenseParts,
+    ) -> Result<Read<Option<LicenseView>>, Error> {
+        self.read(|snapshot| snapshot.of_license(key, |number| snapshot.view(key, number, parts)))
+    }
+
+    fn licenses(&self, query: &LicenseQuery) -> Result<Read<Page<LicenseRow, SortKey>>, Error> {
+        self.read(|snapshot| snapshot.licenses(query))
+    }
+
+    fn devices(
+        &self,
+        key: &LicenseKey,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Read<Option<Page<(String, DeviceState), String>>>, Error> {
+        self.read(|snapshot| {
+            snapshot.of_license(key, |number| snapshot.devices(number, after, limit))
+        })
+    }
+
+    fn usage(&self, key: &LicenseKey) -> Result<Read<Option<BTreeMap<String, i64>>>, Error> {
+        self.read(|snapshot| snapshot.of_license(key, |number| snapshot.usage(number)))
+    }
+
+    fn timeline(
+        &self,
+        key: &LicenseKey,
+        query: &TimelineQuery,
+    ) -> Result<Read<Option<Page<TimelineRow, (i64, u8, Uuid)>>>, Error> {
+        self.read(|snapshot| {
+            snapshot.of_license(key, |number| snapshot.timeline(key, number, query))
+        })
+    }
+
+    fn journey(
+        &self,
+        tenant_id: &str,
+        request_id: &RequestId,
+        by_coordinates: Option<(Lane, PartitionId, Offset)>,
+        after: Option<(Lane, PartitionId, Offset)>,
+        limit: usize,
+    ) -> Result<Read<Page<JourneyStep, (Lane, PartitionId, Offset)>>, Error> {
+        let asked = journey::Asked {
+            tenant_id,
+            request_id,
+            by_coordinates,
+            after,
+            limit,
+        };
+        self.read(|snapshot| snapshot.journey(&asked))
+    }
+}
+
+/// A page of the first `limit` of these, which hold one more where the list goes on.
+fn page_of<T, K>(mut items: Vec<T>, limit: usize, key_of: impl Fn(&T) -> K) -> Page<T, K> {
+    let goes_on = items.len() > limit;
+    items.truncate(limit);
+    let next = items.last().filter(|_| goes_on).map(key_of);
+    Page { items, next }
+}

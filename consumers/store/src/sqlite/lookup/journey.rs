@@ -1,0 +1,160 @@
+//! A page of a request's journey: what its records became.
+//!
+//! | a record | became |
+//! |---|---|
+//! | has a row among the rejected, by its coordinates | rejected |
+//! | says a heartbeat | a heartbeat |
+//! | has the coordinates of its event in the timeline | the event |
+//! | none of these | a duplicate |
+
+use std::collections::BTreeMap;
+
+use licenseflow_avro::headers::RequestId;
+use licenseflow_avro::{Coordinates, EventKind, Lane, LicenseKey, Offset, PartitionId, Reason};
+use rusqlite::{OptionalExtension, params};
+use uuid::Uuid;
+
+use super::{Snapshot, page_of};
+use crate::Error;
+use crate::lookup::{JourneyOutcome, JourneyStep, Page};
+use crate::sqlite::journey::{StoredEntry, coordinates_hash, decode, request_hash};
+use crate::sqlite::past::event_hash;
+use crate::sqlite::rows::{coordinates, lane_number};
+
+/// Where a record lies, in the order of (topic, partition, offset).
+type Place = (Lane, PartitionId, Offset);
+
+/// Which journey is asked for, and which page of it.
+pub(super) struct Asked<'a> {
+    pub(super) tenant_id: &'a str,
+    pub(super) request_id: &'a RequestId,
+    pub(super) by_coordinates: Option<Place>,
+    pub(super) after: Option<Place>,
+    pub(super) limit: usize,
+}
+
+/// The first entries in order, each with its batch.
+type Entries = BTreeMap<Place, (i64, StoredEntry)>;
+
+impl Snapshot<'_> {
+    pub(super) fn journey(&self, asked: &Asked<'_>) -> Result<Page<JourneyStep, Place>, Error> {
+        let mut entries = Entries::new();
+        let by_id = request_hash(asked.request_id, self.hash_seed);
+        self.gather(by_id, asked, &mut entries)?;
+        if let Some((lane, partition, offset)) = asked.by_coordinates {
+            let by_coordinates = coordinates_hash(lane, partition, offset, self.hash_seed);
+            self.gather(by_coordinates, asked, &mut entries)?;
+        }
+        let steps: Result<Vec<JourneyStep>, Error> = entries
+            .into_values()
+            .map(|(batch, entry)| self.step(asked.tenant_id, batch, entry))
+            .collect();
+        Ok(page_of(steps?, asked.limit.max(1), |step: &JourneyStep| {
+            place(&step.at)
+        }))
+    }
+
+    /// Takes from the rows of one hash what belongs to the request, up to one more than a page.
+    fn gather(&self, hash: i64, asked: &Asked<'_>, entries: &mut Entries) -> Result<(), Error> {
+        let mut statement = self.rows.prepare_cached(
+            "select batch, request_id, entries from journey where hash = ? and tenant_id = ?",
+        )?;
+        let mut rows = statement.query(params![hash, asked.tenant_id])?;
+        while let Some(row) = rows.next()? {
+            let batch: i64 = row.get(0)?;
+            let request_id: Option<String> = row.get(1)?;
+            let of_request = |at: &Coordinates| match &request_id {
+                Some(request_id) => request_id == asked.request_id.as_str(),
+                None => Some(place(at)) == asked.by_coordinates,
+            };
+            let blob: Vec<u8> = row.get(2)?;
+            for entry in decode(&blob)? {
+                let place = place(&entry.at);
+                if of_request(&entry.at) && asked.after.is_none_or(|after| place > after) {
+                    entries.insert(place, (batch, entry));
+                }
+                if entries.len() > asked.limit.max(1) + 1 {
+                    entries.pop_last();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&self, tenant_id: &str, batch: i64, entry: StoredEntry) -> Result<JourneyStep, Error> {
+        let mut statement = self
+            .rows
+            .prepare_cached("select applied_at_ms from batch where number = ?")?;
+        Ok(JourneyStep {
+            at: entry.at,
+            received_at: entry.received_at,
+            batch,
+            applied_at: statement.query_row([batch], |row| row.get(0))?,
+            outcome: self.outcome(tenant_id, &entry)?,
+            said: entry.said,
+        })
+    }
+
+    fn outcome(&self, tenant_id: &str, entry: &StoredEntry) -> Result<JourneyOutcome, Error> {
+        if let Some(rejected) = self.rejected(&entry.at)? {
+            return Ok(rejected);
+        }
+        let (license_id, event_id, kind) = entry
+            .said
+            .as_ref()
+            .ok_or_else(|| Error::broken("a record that says nothing and was not rejected"))?;
+        if *kind == EventKind::DeviceHeartbeat {
+            return Ok(JourneyOutcome::Heartbeat);
+        }
+        let license = LicenseKey {
+            tenant_id: tenant_id.to_owned(),
+            license_id: license_id.clone(),
+        };
+        let event = self.event_coordinates(&license, *event_id)?;
+        if event.is_some_and(|at| place(&at) == place(&entry.at)) {
+            return Ok(JourneyOutcome::Applied);
+        }
+        Ok(JourneyOutcome::Duplicate)
+    }
+
+    fn rejected(&self, at: &Coordinates) -> Result<Option<JourneyOutcome>, Error> {
+        let mut statement = self.rows.prepare_cached(
+            "select reason, error, sent_at_ms from rejected \
+             where lane = ? and partition = ? and offset = ?",
+        )?;
+        let mut rows = statement.query((lane_number(at.lane), at.partition, at.offset))?;
+        let Some(row) = rows.next()? else {
+            return Ok(None);
+        };
+        let reason: String = row.get(0)?;
+        Ok(Some(JourneyOutcome::Rejected {
+            reason: Reason::from_name(&reason)
+                .ok_or_else(|| Error::broken(format!("a rejected row with reason {reason}")))?,
+            error: row.get(1)?,
+            dead_lettered_at: row.get(2)?,
+        }))
+    }
+
+    fn event_coordinates(
+        &self,
+        license: &LicenseKey,
+        event_id: Uuid,
+    ) -> Result<Option<Coordinates>, Error> {
+        let Some(number) = self.license_number(license)? else {
+            return Ok(None);
+        };
+        let mut statement = self.rows.prepare_cached(
+            "select timestamp_ms, lane, partition, offset from timeline \
+             where license = ? and hash = ? and event_id = ?",
+        )?;
+        let hash = event_hash(event_id, self.hash_seed);
+        let found = statement.query_row(params![number, hash, event_id.as_bytes()], |row| {
+            Ok(coordinates(row, 0))
+        });
+        found.optional()?.transpose()
+    }
+}
+
+fn place(at: &Coordinates) -> Place {
+    (at.lane, at.partition, at.offset)
+}

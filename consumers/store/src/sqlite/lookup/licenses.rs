@@ -1,0 +1,275 @@
+//! The list of licenses: pages by key, over an index or over one customer's few rows.
+//!
+//! | asked | rows looked at | sorted by |
+//! |---|---|---|
+//! | a customer with no more licenses than a page may look at | that customer's | SQLite |
+//! | anything else | the sort's own index, from where the last page ended | the index |
+//!
+//! Either way a page ends at a (sort value, number), so that the next one may go the other way. Only
+//! narrow columns are looked at; the rows that are answered are read by their number.
+
+use licenseflow_core::status::{Lifecycle, Status};
+use rusqlite::types::Value;
+use rusqlite::{Row, params_from_iter};
+
+use super::Snapshot;
+use crate::Error;
+use crate::lookup::{LicenseQuery, LicenseRow, Page, SortBy, SortKey};
+use crate::sqlite::rows::lifecycle_number;
+
+/// A page ends when its rows hold about this many bytes: a license may carry half a megabyte of
+/// entitlements and metadata.
+const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+const EXPIRES_OR_NEVER: &str = "ifnull(expires_at, 9223372036854775807)";
+const LAST_EVENT_OR_NONE: &str = "ifnull(last_event_at, -1)";
+
+impl Snapshot<'_> {
+    pub(super) fn licenses(
+        &self,
+        query: &LicenseQuery,
+    ) -> Result<Page<LicenseRow, SortKey>, Error> {
+        let Some(tenant) = self.tenant(&query.tenant_id)? else {
+            return Ok(Page {
+                items: Vec::new(),
+                next: None,
+            });
+        };
+        let found = self.walk(tenant, query)?;
+        let mut items = Vec::with_capacity(found.matches.len());
+        let mut bytes = 0;
+        for (key, number) in found.matches {
+            let row = self.license(&query.tenant_id, number)?;
+            bytes += size_of(&row);
+            items.push(row);
+            if bytes > PAGE_BYTES_MAX {
+                let next = Some(key);
+                return Ok(Page { items, next });
+            }
+        }
+        Ok(Page {
+            items,
+            next: found.next,
+        })
+    }
+
+    /// Looks at rows in the order of the list until the page is full, the rows are at their end, or
+    /// as many were looked at as may be.
+    fn walk(&self, tenant: i64, query: &LicenseQuery) -> Result<Found, Error> {
+        let customer = self.small_customer(tenant, query)?;
+        let mut found = Found::default();
+        let mut visited = 0;
+        for leg in legs(query)? {
+            let (sql, values) = select(tenant, customer, query, leg);
+            let mut statement = self.rows.prepare_cached(&sql)?;
+            let mut rows = statement.query(params_from_iter(values))?;
+            while let Some(row) = rows.next()? {
+                let matching = matches(row, query)?;
+                if matching && found.matches.len() >= query.limit.max(1) {
+                    found.next = found.matches.last().map(|(key, _)| key.clone());
+                    return Ok(found);
+                }
+                if matching {
+                    found
+                        .matches
+                        .push((sort_key(row, query.sort)?, row.get(0)?));
+                }
+                visited += 1;
+                if visited >= query.visit_at_most.max(1) {
+                    found.next = Some(sort_key(row, query.sort)?);
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The customer that is asked for, if all its licenses may be looked at in one page.
+    fn small_customer<'q>(
+        &self,
+        tenant: i64,
+        query: &'q LicenseQuery,
+    ) -> Result<Option<&'q str>, Error> {
+        let Some(customer_id) = query.customer_id.as_deref() else {
+            return Ok(None);
+        };
+        let most = i64::try_from(query.visit_at_most).unwrap_or(i64::MAX - 1);
+        let mut statement = self.rows.prepare_cached(
+            "select count(*) from (select 1 from license indexed by license_by_customer \
+             where tenant = ? and customer_id = ? limit ?)",
+        )?;
+        let licenses: i64 =
+            statement.query_row((tenant, customer_id, most + 1), |row| row.get(0))?;
+        Ok(Some(customer_id).filter(|_| licenses <= most))
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    matches: Vec<(SortKey, i64)>,
+    next: Option<SortKey>,
+}
+
+/// A range of one sort's index. What comes after (value, number) is two of them, since a range over
+/// both at once cannot be sought in an index on an expression.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Leg {
+    /// Every text.
+    Texts,
+    /// Texts after this one.
+    TextsAfter(String),
+    /// Rows with this very value, after this number.
+    Ties(i64, i64),
+    /// Rows with a value in this range, both ends in it.
+    Range(i64, i64),
+}
+
+fn legs(query: &LicenseQuery) -> Result<Vec<Leg>, Error> {
+    let other_sort = || Error::broken("a page's end of another sort");
+    let number = match (query.sort, &query.after) {
+        (SortBy::LicenseId, None) => return Ok(vec![Leg::Texts]),
+        (SortBy::LicenseId, Some(SortKey::Text(after))) => {
+            return Ok(vec![Leg::TextsAfter(after.clone())]);
+        }
+        (SortBy::LicenseId, Some(SortKey::Number(..)))
+        | (SortBy::ExpiresAt | SortBy::LastEventAt, Some(SortKey::Text(_))) => {
+            return Err(other_sort());
+        }
+        (SortBy::ExpiresAt | SortBy::LastEventAt, None) => None,
+        (SortBy::ExpiresAt | SortBy::LastEventAt, Some(SortKey::Number(value, number))) => {
+            Some((*value, *number))
+        }
+    };
+    let (mut low, mut high) = (i64::MIN, i64::MAX);
+    if query.sort == SortBy::ExpiresAt {
+        low = query.expires_after.unwrap_or(low);
+        high = query
+            .expires_before
+            .map_or(high, |before| before.saturating_sub(1));
+    }
+    let Some((value, number)) = number else {
+        return Ok(vec![Leg::Range(low, high)]);
+    };
+    let beyond = if query.descending {
+        value
+            .checked_sub(1)
+            .map(|end| Leg::Range(low, high.min(end)))
+    } else {
+        value
+            .checked_add(1)
+            .map(|begin| Leg::Range(low.max(begin), high))
+    };
+    let ties = (low..=high)
+        .contains(&value)
+        .then_some(Leg::Ties(value, number));
+    Ok(ties.into_iter().chain(beyond).collect())
+}
+
+/// The columns that [`matches`] and [`sort_key`] read.
+const NARROW: &str = "number, license_id, expires_at, last_event_at, customer_id, product_id, plan, \
+     lifecycle, valid_from, seats, seats_used";
+
+fn select(
+    tenant: i64,
+    customer: Option<&str>,
+    query: &LicenseQuery,
+    leg: Leg,
+) -> (String, Vec<Value>) {
+    let (index, by) = match query.sort {
+        SortBy::LicenseId => ("license_by_id", "license_id"),
+        SortBy::ExpiresAt => ("license_by_expiry", EXPIRES_OR_NEVER),
+        SortBy::LastEventAt => ("license_by_last_event", LAST_EVENT_OR_NONE),
+    };
+    let (direction, after) = if query.descending {
+        ("desc", "<")
+    } else {
+        ("asc", ">")
+    };
+    let mut values = vec![Value::Integer(tenant)];
+    let (index, of_customer) = match customer {
+        Some(customer_id) => {
+            values.push(Value::Text(customer_id.to_owned()));
+            ("license_by_customer", " and customer_id = ?")
+        }
+        None => (index, ""),
+    };
+    let range = match leg {
+        Leg::Texts => String::new(),
+        Leg::TextsAfter(text) => {
+            values.push(Value::Text(text));
+            format!(" and {by} {after} ?")
+        }
+        Leg::Ties(value, number) => {
+            values.extend([Value::Integer(value), Value::Integer(number)]);
+            format!(" and {by} = ? and number {after} ?")
+        }
+        Leg::Range(low, high) => {
+            values.extend([Value::Integer(low), Value::Integer(high)]);
+            format!(" and {by} >= ? and {by} <= ?")
+        }
+    };
+    let sql = format!(
+        "select {NARROW} from license indexed by {index} where tenant = ?{of_customer}{range} \
+         order by {by} {direction}, number {direction}"
+    );
+    (sql, values)
+}
+
+/// Where this row stands in the list.
+fn sort_key(row: &Row<'_>, sort: SortBy) -> Result<SortKey, Error> {
+    let number: i64 = row.get(0)?;
+    Ok(match sort {
+        SortBy::LicenseId => SortKey::Text(row.get(1)?),
+        SortBy::ExpiresAt => {
+            SortKey::Number(row.get::<_, Option<i64>>(2)?.unwrap_or(i64::MAX), number)
+        }
+        SortBy::LastEventAt => SortKey::Number(row.get::<_, Option<i64>>(3)?.unwrap_or(-1), number),
+    })
+}
+
+/// Whether every filter holds for this row.
+fn matches(row: &Row<'_>, query: &LicenseQuery) -> Result<bool, Error> {
+    let texts = [
+        (4, &query.customer_id),
+        (5, &query.product_id),
+        (6, &query.plan),
+    ];
+    for (column, asked) in texts {
+        if asked.is_some()
+            && row.get_ref(column)?.as_str_or_null().ok().flatten() != asked.as_deref()
+        {
+            return Ok(false);
+        }
+    }
+    let expires_at: Option<i64> = row.get(2)?;
+    let (before, after) = (query.expires_before, query.expires_after);
+    let in_time = before.is_none_or(|before| expires_at.is_some_and(|at| at < before))
+        && after.is_none_or(|after| expires_at.is_none_or(|at| at >= after));
+    let lifecycle = lifecycle_of(row.get(7)?)?;
+    let in_lifecycle = query.lifecycle.is_none_or(|asked| asked == lifecycle);
+    if !in_time || !in_lifecycle {
+        return Ok(false);
+    }
+    let status = Status::at(lifecycle, row.get(8)?, expires_at, query.at);
+    let (seats, used): (Option<i64>, i64) = (row.get(9)?, row.get(10)?);
+    let over_seat = seats.is_some_and(|seats| used > seats);
+    Ok(query.status.is_none_or(|asked| asked == status)
+        && query.over_seat.is_none_or(|asked| asked == over_seat))
+}
+
+fn lifecycle_of(number: i64) -> Result<Lifecycle, Error> {
+    let mut all = Lifecycle::ALL.into_iter();
+    all.find(|it| lifecycle_number(*it) == number)
+        .ok_or_else(|| Error::broken(format!("lifecycle {number}")))
+}
+
+/// What a row holds in memory, about.
+fn size_of(row: &LicenseRow) -> usize {
+    let plan = row.state.plan.as_ref().map(|it| &it.value.entitlements);
+    let issue = row.state.issue.as_ref().map(|it| &it.value.metadata);
+    let entries = plan.into_iter().chain(issue).flatten();
+    entries
+        .map(|(name, text)| name.len() + text.len())
+        .sum::<usize>()
+        + 512
+}
