@@ -1,6 +1,7 @@
 //! The command line as a whole: which commands there are.
 
 use crate::config_show::ConfigCommand;
+use crate::ingest::IngestArgs;
 use crate::topics::TopicsCommand;
 use clap::{Parser, Subcommand};
 use licenseflow_runtime::config::{ConfigFileArgs, TelemetryArgs};
@@ -9,7 +10,12 @@ use licenseflow_runtime::config::{ConfigFileArgs, TelemetryArgs};
 ///
 /// Settings: a flag, else the environment, else licenseflow.toml, else the default.
 #[derive(Debug, Parser)]
-#[command(name = "licenseflow", version, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    name = "licenseflow",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) file: ConfigFileArgs,
@@ -21,6 +27,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Take events over HTTP and publish them
+    Ingest(Box<IngestArgs>),
     /// Create or describe the topics
     #[command(subcommand)]
     Topics(TopicsCommand),

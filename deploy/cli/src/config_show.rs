@@ -4,7 +4,8 @@ use crate::exit::Exit;
 use crate::output::{self, OutputArgs};
 use clap::{Args, Subcommand};
 use licenseflow_runtime::config::{
-    Effective, HttpArgs, IntakeArgs, KafkaArgs, ProjectorArgs, RegistryArgs, StoreArgs, TopicsArgs,
+    Effective, HttpArgs, IntakeArgs, JudgementArgs, KafkaArgs, ProjectorArgs, RegistryArgs,
+    StoreArgs, TopicsArgs,
 };
 
 #[derive(Debug, Subcommand)]
@@ -32,6 +33,8 @@ pub(crate) struct ShowArgs {
     store: StoreArgs,
     #[command(flatten)]
     projector: ProjectorArgs,
+    #[command(flatten)]
+    judgement: JudgementArgs,
 }
 
 pub(crate) fn run(command: &ConfigCommand, effective: &Effective) -> anyhow::Result<Exit> {

@@ -58,5 +58,9 @@ pub(crate) fn report(error: &anyhow::Error) -> Exit {
     }
     // Nothing is left to say it with if standard error is closed.
     let _ = writeln!(io::stderr(), "licenseflow: {error:#}");
-    if error.is::<WrongUse>() { Exit::WrongUse } else { Exit::Failed }
+    if error.is::<WrongUse>() {
+        Exit::WrongUse
+    } else {
+        Exit::Failed
+    }
 }

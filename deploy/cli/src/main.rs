@@ -4,7 +4,10 @@
 mod command;
 mod config_show;
 mod exit;
+mod ingest;
 mod output;
+mod schemas;
+mod service;
 mod topics;
 
 use clap::error::ErrorKind;
@@ -20,7 +23,10 @@ fn main() -> ExitCode {
         Err(config::Error::CommandLine(error)) => {
             // Nothing is left to say it with if even this cannot be written.
             let _ = error.print();
-            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            let asked = matches!(
+                error.kind(),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+            );
             if asked { Exit::Done } else { Exit::WrongUse }
         }
         Err(error) => exit::report(&exit::WrongUse::of(error).into()),
@@ -31,7 +37,11 @@ fn main() -> ExitCode {
 fn run(loaded: Loaded<Cli>) -> Exit {
     let outcome = telemetry::start_logs(&loaded.command.telemetry)
         .map_err(Into::into)
-        .and_then(|()| Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?))
+        .and_then(|()| {
+            Ok(tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()?)
+        })
         .and_then(|runtime| runtime.block_on(dispatch(loaded)));
     match outcome {
         Ok(exit) => exit,
@@ -41,6 +51,7 @@ fn run(loaded: Loaded<Cli>) -> Exit {
 
 async fn dispatch(loaded: Loaded<Cli>) -> anyhow::Result<Exit> {
     match loaded.command.command {
+        Command::Ingest(arguments) => ingest::run(*arguments, &loaded.effective).await,
         Command::Topics(command) => topics::run(command).await,
         Command::Config(command) => config_show::run(&command, &loaded.effective),
     }

@@ -62,14 +62,19 @@ pub(crate) async fn ensure(
     let deviations = check(admin, topics).await?;
     if !deviations.is_empty() {
         let lines: Vec<_> = deviations.iter().map(ToString::to_string).collect();
-        bail!("topics are set otherwise than they must be:\n  {}", lines.join("\n  "));
+        bail!(
+            "topics are set otherwise than they must be:\n  {}",
+            lines.join("\n  ")
+        );
     }
     Ok(outcomes)
 }
 
 async fn check(admin: &Admin, topics: &Topics) -> anyhow::Result<Vec<Deviation>> {
     let specs = specs(topics);
-    let checked = admin.off_thread(move |admin| admin.check_topics(&specs)).await;
+    let checked = admin
+        .off_thread(move |admin| admin.check_topics(&specs))
+        .await;
     checked.context("cannot check the topics")
 }
 
@@ -83,7 +88,9 @@ fn spec(plan: TopicPlan) -> TopicSpec {
         name: plan.name,
         partitions: plan.partitions,
         replication: None,
-        settings: settings.map(|(key, value)| (key.to_owned(), value)).collect(),
+        settings: settings
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect(),
     }
 }
 
@@ -96,7 +103,9 @@ async fn create(arguments: TopicsRun) -> anyhow::Result<Exit> {
         TopicOutcome::Existed => "existed",
     };
     if arguments.output.json {
-        let members = outcomes.iter().map(|(name, outcome)| (name.clone(), word(outcome).into()));
+        let members = outcomes
+            .iter()
+            .map(|(name, outcome)| (name.clone(), word(outcome).into()));
         output::json(&Value::Object(members.collect()))?;
     } else {
         for (name, outcome) in &outcomes {
@@ -129,9 +138,14 @@ async fn describe(arguments: TopicsRun) -> anyhow::Result<Exit> {
     for name in &names {
         match found.get(name) {
             Some(topic) => describe_one(&specs(&topics), topic)?,
-            None => output::line(format_args!("{name}: missing; licenseflow topics create makes it"))?,
+            None => output::line(format_args!(
+                "{name}: missing; licenseflow topics create makes it"
+            ))?,
         }
-        for deviation in deviations.iter().filter(|deviation| found.contains_key(name) && deviation.topic == *name) {
+        for deviation in deviations
+            .iter()
+            .filter(|deviation| found.contains_key(name) && deviation.topic == *name)
+        {
             output::line(format_args!("  ! {deviation}"))?;
         }
     }
@@ -141,13 +155,22 @@ async fn describe(arguments: TopicsRun) -> anyhow::Result<Exit> {
 /// Shows the settings that the platform cares about; Kafka has forty more.
 fn describe_one(specs: &[TopicSpec], topic: &TopicDescription) -> anyhow::Result<()> {
     let (name, partitions) = (&topic.name, topic.partitions.len());
-    let replicas = topic.partitions.first().map_or(0, |partition| partition.replicas.len());
-    let behind = topic.partitions.iter().filter(|partition| partition.in_sync.len() < partition.replicas.len());
+    let replicas = topic
+        .partitions
+        .first()
+        .map_or(0, |partition| partition.replicas.len());
+    let behind = topic
+        .partitions
+        .iter()
+        .filter(|partition| partition.in_sync.len() < partition.replicas.len());
     output::line(format_args!(
         "{name}: {partitions} partitions, {replicas} replicas, {} of them not in sync",
         behind.count()
     ))?;
-    let wanted = specs.iter().filter(|spec| spec.name == *name).flat_map(|spec| spec.settings.keys());
+    let wanted = specs
+        .iter()
+        .filter(|spec| spec.name == *name)
+        .flat_map(|spec| spec.settings.keys());
     for key in wanted {
         let value = topic.settings.get(key).map_or("", String::as_str);
         output::line(format_args!("  {key}={value}"))?;
@@ -156,7 +179,9 @@ fn describe_one(specs: &[TopicSpec], topic: &TopicDescription) -> anyhow::Result
 }
 
 fn described_json(name: &str, topic: Option<&TopicDescription>, deviations: &[Deviation]) -> Value {
-    let mine = deviations.iter().filter(|deviation| deviation.topic == name);
+    let mine = deviations
+        .iter()
+        .filter(|deviation| deviation.topic == name);
     let deviations: Vec<Value> = mine
         .map(|deviation| {
             json!({

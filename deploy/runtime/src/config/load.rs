@@ -139,7 +139,7 @@ fn explain(error: clap::Error, file: &BTreeMap<String, FileValue>) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{ConfigFileArgs, StoreArgs, TelemetryArgs, TopicsArgs};
+    use crate::config::{ConfigFileArgs, JudgementArgs, StoreArgs, TelemetryArgs, TopicsArgs};
     use crate::config::{HttpArgs, IntakeArgs, KafkaArgs, Origin, ProjectorArgs, RegistryArgs};
     use clap::Parser;
 
@@ -163,6 +163,8 @@ mod tests {
         store: StoreArgs,
         #[command(flatten)]
         projector: ProjectorArgs,
+        #[command(flatten)]
+        judgement: JudgementArgs,
     }
 
     /// Loads with a file of this text; the environment is the test's own.
@@ -263,7 +265,7 @@ mod tests {
         let loaded = loaded("", &[]).unwrap();
         assert_eq!(loaded.command.http.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(loaded.command.intake.event_bytes_max.bytes(), 1 << 20);
-        assert_eq!(loaded.command.projector.max_future_skew.as_secs(), 300);
+        assert_eq!(loaded.command.judgement.max_future_skew.as_secs(), 300);
         Everything::command().debug_assert();
     }
 }

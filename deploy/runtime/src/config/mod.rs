@@ -16,6 +16,7 @@ mod values;
 
 pub use components::http::HttpArgs;
 pub use components::intake::IntakeArgs;
+pub use components::judgement::JudgementArgs;
 pub use components::kafka::{KafkaArgs, RegistryArgs, TopicsArgs};
 pub use components::projector::ProjectorArgs;
 pub use components::store::StoreArgs;

@@ -5,6 +5,7 @@
 
 pub mod deadline;
 pub mod harden;
+pub mod health;
 pub mod lifeline;
 pub mod limits;
 pub mod problem;
@@ -13,6 +14,7 @@ pub mod serve;
 pub mod tenant;
 
 pub use harden::harden;
+pub use health::Health;
 pub use limits::HttpLimits;
 pub use problem::{FieldProblem, Problem};
 pub use request_id::RequestId;

@@ -1,6 +1,7 @@
 //! Where the log is, where the schemas are, and how topics are told apart.
 
 use crate::log::KafkaSettings;
+use std::net::SocketAddr;
 
 /// The brokers, and whatever else librdkafka should know.
 #[derive(Debug, Clone, clap::Args)]
@@ -37,6 +38,23 @@ pub struct RegistryArgs {
     /// A schema registry to use instead of the embedded one; also read from SCHEMA_REGISTRY_URL
     #[arg(long, env = "LICENSEFLOW_SCHEMA_REGISTRY", value_name = "URL")]
     pub schema_registry: Option<String>,
+
+    /// Address of the embedded schema registry
+    #[arg(
+        long,
+        env = "LICENSEFLOW_REGISTRY_LISTEN",
+        default_value = "127.0.0.1:8081",
+        value_name = "ADDRESS"
+    )]
+    pub registry_listen: SocketAddr,
+}
+
+impl RegistryArgs {
+    /// The registry's address: the one that is named, else where the embedded one listens.
+    pub fn url(&self) -> String {
+        let embedded = || format!("http://{}", self.registry_listen);
+        self.schema_registry.clone().unwrap_or_else(embedded)
+    }
 }
 
 /// How the topics of several installations on one cluster are told apart.

@@ -2,6 +2,7 @@
 
 pub(super) mod http;
 pub(super) mod intake;
+pub(super) mod judgement;
 pub(super) mod kafka;
 pub(super) mod projector;
 pub(super) mod store;

@@ -1,7 +1,6 @@
 //! How the projector reads and how much it may hold.
 
 use crate::config::ByteSize;
-use std::time::Duration;
 
 /// Bounds of the projector.
 #[derive(Debug, Clone, clap::Args)]
@@ -10,10 +9,6 @@ pub struct ProjectorArgs {
     /// Ceiling of the projector's memory, in MiB
     #[arg(long, env = "LICENSEFLOW_MEMORY_CEILING_MIB", default_value = "512", value_name = "MIB", value_parser = clap::value_parser!(u32).range(128..=1_048_576))]
     pub memory_ceiling_mib: u32,
-
-    /// How far an event's own time may be ahead of the broker's before it is rejected
-    #[arg(long, env = "LICENSEFLOW_MAX_FUTURE_SKEW", default_value = "5m", value_name = "TIME", value_parser = humantime::parse_duration)]
-    pub max_future_skew: Duration,
 
     /// The most records that one batch writes to the store
     #[arg(long, env = "LICENSEFLOW_BATCH_RECORDS_MAX", default_value = "50000", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]

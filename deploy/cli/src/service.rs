@@ -1,0 +1,99 @@
+//! What is the same for every role that runs until it is told to stop: numbers,
+//! signals, its parts side by side, and an end in which the failure of one part
+//! stops the others.
+
+use crate::exit::Exit;
+use anyhow::{Context, anyhow};
+use axum::Router;
+use licenseflow_runtime::config::{Effective, HttpArgs};
+use licenseflow_runtime::http;
+use licenseflow_runtime::shutdown;
+use licenseflow_runtime::telemetry::{self, Numbers};
+use std::future::Future;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// A role at work.
+pub(crate) struct Service {
+    stop: CancellationToken,
+    numbers: Numbers,
+    parts: JoinSet<(&'static str, anyhow::Result<()>)>,
+}
+
+impl Service {
+    /// Starts numbers and signals, and says once with which settings it runs.
+    pub(crate) fn start(role: &str, effective: &Effective) -> anyhow::Result<Self> {
+        let stop = shutdown::on_signals().context("cannot listen for signals")?;
+        let numbers = telemetry::start_numbers()?;
+        let (version, settings) = (telemetry::VERSION, effective.to_json());
+        tracing::info!(role, version, %settings, "starting");
+        Ok(Self {
+            stop,
+            numbers,
+            parts: JoinSet::new(),
+        })
+    }
+
+    /// Is cancelled when the role is to end.
+    pub(crate) fn stop_token(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Runs a part; its end, whatever the reason, is the end of the role.
+    pub(crate) fn run<F>(&mut self, name: &'static str, part: F)
+    where
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        self.parts.spawn(async move { (name, part.await) });
+    }
+
+    /// Serves the routes of the role, with `/metrics` beside them.
+    pub(crate) fn serve(&mut self, arguments: &HttpArgs, routes: Router) -> anyhow::Result<()> {
+        let address = arguments.listen;
+        let listener = http::bind(address)?;
+        if !address.ip().is_loopback() {
+            tracing::warn!(%address, "there are no credentials yet: everyone who reaches this address may do everything");
+        }
+        let routes = routes.merge(self.numbers.router());
+        let serving = http::serve(listener, routes, arguments.limits(), self.stop_token());
+        self.run("http", async move { Ok(serving.await?) });
+        tracing::info!(%address, "serving HTTP");
+        Ok(())
+    }
+
+    /// Waits for the end of all parts. The first that ends stops the others, which
+    /// have the grace of a stop to finish what they took.
+    pub(crate) async fn until_stopped(mut self) -> anyhow::Result<Exit> {
+        let mut failure = None;
+        let asked = self.stop.clone();
+        let mut deadline = std::pin::pin!(async {
+            asked.cancelled().await;
+            tokio::time::sleep(shutdown::GRACE).await;
+        });
+        loop {
+            let ended = tokio::select! {
+                ended = self.parts.join_next() => ended,
+                () = &mut deadline => {
+                    let left = self.parts.len();
+                    tracing::error!(left, "parts did not end in time and are cut off");
+                    return Ok(Exit::Failed);
+                }
+            };
+            let Some(ended) = ended else { break };
+            let (name, outcome) = ended.unwrap_or_else(|panic| ("part", Err(anyhow!(panic))));
+            if let Err(error) = outcome {
+                failure.get_or_insert(error.context(format!("{name} failed")));
+            } else if !self.stop.is_cancelled() {
+                failure.get_or_insert(anyhow!("{name} ended by itself"));
+            }
+            self.stop.cancel();
+        }
+        match failure {
+            Some(error) => Err(error),
+            None => {
+                tracing::info!("ended");
+                Ok(Exit::Done)
+            }
+        }
+    }
+}
