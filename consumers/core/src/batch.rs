@@ -131,7 +131,13 @@ const RECORD_OVERHEAD_BYTES: usize = 400;
 
 impl Batch {
     /// Takes an accepted record; `bytes` is its size in the log.
-    pub fn accept(&mut self, at: Coordinates, envelope: Envelope, event: LicenseEvent, bytes: usize) {
+    pub fn accept(
+        &mut self,
+        at: Coordinates,
+        envelope: Envelope,
+        event: LicenseEvent,
+        bytes: usize,
+    ) {
         self.records += 1;
         self.bytes += 2 * bytes + RECORD_OVERHEAD_BYTES;
         let license = event.license_key();

@@ -81,7 +81,10 @@ impl DeviceState {
         let id = |key: OrderKey| key.event_id.hyphenated().to_string();
         row.text("activated_by", activation.map(|it| id(it.by)).as_deref());
         row.boolean("active", self.is_active());
-        row.text("decided_by", self.active.as_ref().map(|it| id(it.by)).as_deref());
+        row.text(
+            "decided_by",
+            self.active.as_ref().map(|it| id(it.by)).as_deref(),
+        );
         row.text("device_id", Some(device_id));
         row.text(
             "fingerprint",
@@ -89,7 +92,10 @@ impl DeviceState {
         );
         row.integer("last_seen_at", self.last_seen_at());
         row.text("license_id", Some(&license.license_id));
-        row.text("platform", activation.and_then(|it| it.value.platform.as_deref()));
+        row.text(
+            "platform",
+            activation.and_then(|it| it.value.platform.as_deref()),
+        );
         row.text("tenant_id", Some(&license.tenant_id));
         row.end();
         out

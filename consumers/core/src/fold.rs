@@ -16,7 +16,9 @@ use licenseflow_avro::{EventKind, LicenseKey};
 use crate::batch::LicenseBatch;
 use crate::device::{DeviceState, add_usage, usage_digest};
 use crate::digest::{RowDigest, bucket_of};
-use crate::event_set::{ConflictChange, EventChange, KnownEvents, RecordedEvent, Settlement, settle};
+use crate::event_set::{
+    ConflictChange, EventChange, KnownEvents, RecordedEvent, Settlement, settle,
+};
 use crate::license::LicenseState;
 use crate::order::OrderKey;
 
@@ -73,6 +75,22 @@ pub struct LicenseChange {
     pub digest: RowDigest,
 }
 
+impl LicenseChange {
+    /// How many event ids were new.
+    #[must_use]
+    pub fn new_events(&self) -> usize {
+        let new = |change: &&TimelineChange| matches!(change, TimelineChange::Append(_));
+        self.timeline.iter().filter(new).count()
+    }
+
+    /// How many conflicts were opened, each of which is a letter to be sent.
+    #[must_use]
+    pub fn opened_conflicts(&self) -> usize {
+        let opened = |change: &&ConflictChange| matches!(change, ConflictChange::Opened(_));
+        self.conflicts.iter().filter(opened).count()
+    }
+}
+
 /// A license's batch after its event ids are settled against the past.
 #[derive(Debug)]
 pub struct Settled {
@@ -92,14 +110,22 @@ impl Settled {
         }
     }
 
+    /// The license.
+    #[must_use]
+    pub fn key(&self) -> &LicenseKey {
+        &self.key
+    }
+
     /// Whether the license must be folded again, and [`WholePast`] is needed.
     #[must_use]
     pub fn needs_whole_past(&self, past: &LicensePast) -> bool {
-        self.events.iter().any(|settlement| match settlement.change {
-            EventChange::Replaced => true,
-            EventChange::New => voids_what_counted(&settlement.event.event, past),
-            EventChange::Same | EventChange::Moved => false,
-        })
+        self.events
+            .iter()
+            .any(|settlement| match settlement.change {
+                EventChange::Replaced => true,
+                EventChange::New => voids_what_counted(&settlement.event.event, past),
+                EventChange::Same | EventChange::Moved => false,
+            })
     }
 }
 
@@ -118,7 +144,7 @@ fn voids_what_counted(event: &LicenseEvent, past: &LicensePast) -> bool {
 
 /// Folds a license's batch. `whole` is needed where [`Settled::needs_whole_past`] says so.
 #[must_use]
-pub fn fold(settled: Settled, past: LicensePast, whole: Option<WholePast>) -> LicenseChange {
+pub fn fold(settled: Settled, past: &LicensePast, whole: Option<WholePast>) -> LicenseChange {
     let Settled {
         key,
         events,
@@ -126,11 +152,11 @@ pub fn fold(settled: Settled, past: LicensePast, whole: Option<WholePast>) -> Li
     } = settled;
     let (timeline, conflicts) = writes_of(&events);
     let mut folded = match whole {
-        None => Folded::onto(&past, &events),
-        Some(whole) => Folded::again(&past, whole, &events),
+        None => Folded::onto(past, &events),
+        Some(whole) => Folded::again(past, whole, &events),
     };
     for (device_id, occurred_at) in heartbeats {
-        folded.device(&past, device_id).beat(occurred_at);
+        folded.device(past, device_id).beat(occurred_at);
     }
     folded.into_change(key, past, timeline, conflicts)
 }
@@ -200,12 +226,19 @@ impl Folded {
             .collect();
         let nothing = LicensePast::default();
         let mut folded = Self {
-            usage: past.usage.keys().map(|metric| (metric.clone(), None)).collect(),
+            usage: past
+                .usage
+                .keys()
+                .map(|metric| (metric.clone(), None))
+                .collect(),
             ..Self::default()
         };
         for (device_id, device) in &past.devices {
-            folded.devices.entry(device_id.clone()).or_default().seen_in_heartbeat =
-                device.seen_in_heartbeat;
+            folded
+                .devices
+                .entry(device_id.clone())
+                .or_default()
+                .seen_in_heartbeat = device.seen_in_heartbeat;
         }
         folded.note_voids(timeline.iter().copied());
         for event in timeline {
@@ -220,7 +253,8 @@ impl Folded {
     fn note_voids<'a>(&mut self, events: impl Iterator<Item = &'a LicenseEvent>) {
         for event in events {
             if let Payload::EventVoided(void) = &event.payload {
-                self.state.note_void(OrderKey::of(event), void.voided_event_id);
+                self.state
+                    .note_void(OrderKey::of(event), void.voided_event_id);
             }
         }
     }
@@ -263,7 +297,7 @@ impl Folded {
     fn into_change(
         mut self,
         key: LicenseKey,
-        past: LicensePast,
+        past: &LicensePast,
         timeline: Vec<TimelineChange>,
         conflicts: Vec<ConflictChange>,
     ) -> LicenseChange {

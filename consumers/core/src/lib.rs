@@ -17,6 +17,9 @@ pub mod naive;
 pub mod order;
 pub mod status;
 
+/// The contract, for rooms that read what the fold made and never decode a record themselves.
+pub use licenseflow_avro as contract;
+
 pub use batch::{Batch, JourneyEntry, LicenseBatch, Rejected, Span};
 pub use device::DeviceState;
 pub use digest::{Buckets, RowDigest};

@@ -160,7 +160,10 @@ impl LicenseState {
         let mut row = ObjectWriter::begin(&mut out);
         let plan = self.plan.as_ref().map(|decided| &decided.value);
         let issue = self.issue.as_ref().map(|decided| &decided.value);
-        row.text("customer_id", self.customer.as_ref().map(|it| it.value.as_str()));
+        row.text(
+            "customer_id",
+            self.customer.as_ref().map(|it| it.value.as_str()),
+        );
         row.object("decided_by", |groups| self.canonical_decided_by(groups));
         row.map("entitlements", plan.map(|it| &it.entitlements));
         row.integer("event_count", Some(self.event_count));
@@ -182,7 +185,8 @@ impl LicenseState {
     }
 
     fn canonical_decided_by(&self, groups: &mut ObjectWriter<'_>) {
-        let mut group = |name: &str, by: Option<OrderKey>| groups.text(name, by.map(id_text).as_deref());
+        let mut group =
+            |name: &str, by: Option<OrderKey>| groups.text(name, by.map(id_text).as_deref());
         group("customer", self.customer.as_ref().map(|it| it.by));
         group("expiry", self.expiry.as_ref().map(|it| it.by));
         group("issue", self.issue.as_ref().map(|it| it.by));

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use licenseflow_avro::event::Payload;
 use licenseflow_avro::{Coordinates, LicenseEvent};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use uuid::Uuid;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
@@ -31,7 +31,10 @@ impl NaiveModel {
     /// `d1:` and 32 hexadecimal digits.
     #[must_use]
     pub fn digest(&self) -> String {
-        let sum = self.buckets.values().fold(0u128, |sum, it| sum.wrapping_add(*it));
+        let sum = self
+            .buckets
+            .values()
+            .fold(0u128, |sum, it| sum.wrapping_add(*it));
         format!("d1:{sum:032x}")
     }
 }
@@ -39,7 +42,8 @@ impl NaiveModel {
 /// Folds the accepted records, given in any order.
 #[must_use]
 pub fn fold(records: impl IntoIterator<Item = (Coordinates, LicenseEvent)>) -> NaiveModel {
-    let mut licenses: BTreeMap<(String, String), Vec<(Coordinates, LicenseEvent)>> = BTreeMap::new();
+    let mut licenses: BTreeMap<(String, String), Vec<(Coordinates, LicenseEvent)>> =
+        BTreeMap::new();
     for (at, event) in records {
         let key = (event.tenant_id.clone(), event.license_id.clone());
         licenses.entry(key).or_default().push((at, event));
@@ -107,10 +111,16 @@ fn fold_license(
         })
         .copied()
         .collect();
-    counting.sort_by_key(|event| (event.occurred_at, naive_rank(event), event.event_id.into_bytes()));
-    let hash = events
-        .keys()
-        .fold(0u128, |sum, id| sum.wrapping_add(xxh3_128(&id.into_bytes())));
+    counting.sort_by_key(|event| {
+        (
+            event.occurred_at,
+            naive_rank(event),
+            event.event_id.into_bytes(),
+        )
+    });
+    let hash = events.keys().fold(0u128, |sum, id| {
+        sum.wrapping_add(xxh3_128(&id.into_bytes()))
+    });
     let mut rows = vec![(Row::License, license_row(tenant, license, &counting, hash))];
     rows.extend(device_rows(tenant, license, &counting, &beats));
     rows.extend(usage_rows(tenant, license, &counting));
@@ -126,66 +136,65 @@ fn naive_rank(event: &LicenseEvent) -> u8 {
 }
 
 fn license_row(tenant: &str, license: &str, counting: &[&LicenseEvent], hash: u128) -> Value {
-    let mut row = Map::new();
-    let mut by = Map::new();
-    for name in ["customer", "expiry", "issue", "lifecycle", "plan"] {
-        by.insert(name.to_owned(), Value::Null);
-    }
-    let nulls = "customer_id entitlements expires_at metadata plan product_id seats valid_from";
-    for name in nulls.split(' ') {
-        row.insert(name.to_owned(), Value::Null);
-    }
-    row.insert("lifecycle".to_owned(), json!("unknown"));
-    let mut set = |row: &mut Map<String, Value>, group: &str, event: &LicenseEvent, members: Value| {
-        by.insert(group.to_owned(), json!(event.event_id.to_string()));
-        if let Value::Object(members) = members {
-            row.extend(members);
+    let last = counting.last();
+    let mut row = json!({
+        "customer_id": null, "entitlements": null, "expires_at": null, "metadata": null, "plan": null,
+        "product_id": null, "seats": null, "valid_from": null, "lifecycle": "unknown",
+        "event_count": counting.len(),
+        "events": format!("{hash:032x}"),
+        "first_event_at": counting.first().map(|it| it.occurred_at),
+        "last_event_at": last.map(|it| it.occurred_at),
+        "last_event_id": last.map(|it| it.event_id.to_string()),
+        "license_id": license,
+        "tenant_id": tenant,
+        "decided_by": {"customer": null, "expiry": null, "issue": null, "lifecycle": null, "plan": null},
+    });
+    let mut says = |event: &LicenseEvent, group: &str, members: Value| {
+        row["decided_by"][group] = json!(event.event_id.to_string());
+        for (name, value) in members.as_object().into_iter().flatten() {
+            row[name] = value.clone();
         }
     };
     for event in counting {
-        match &event.payload {
-            Payload::LicenseIssued(it) => {
-                set(&mut row, "customer", event, json!({"customer_id": it.customer_id}));
-                let plan = json!({"plan": it.plan, "seats": it.seats, "entitlements": it.entitlements});
-                set(&mut row, "plan", event, plan);
-                set(&mut row, "expiry", event, json!({"expires_at": it.expires_at}));
-                let issue = json!({"product_id": it.product_id, "valid_from": it.valid_from, "metadata": it.metadata});
-                set(&mut row, "issue", event, issue);
-                set(&mut row, "lifecycle", event, json!({"lifecycle": "active"}));
-            }
-            Payload::LicenseRenewed(it) => {
-                set(&mut row, "expiry", event, json!({"expires_at": it.expires_at}));
-            }
-            Payload::LicensePlanChanged(it) => {
-                let plan = json!({"plan": it.plan, "seats": it.seats, "entitlements": it.entitlements});
-                set(&mut row, "plan", event, plan);
-            }
-            Payload::LicenseTransferred(it) => {
-                set(&mut row, "customer", event, json!({"customer_id": it.customer_id}));
-            }
-            Payload::LicenseSuspended(_) => {
-                set(&mut row, "lifecycle", event, json!({"lifecycle": "suspended"}));
-            }
-            Payload::LicenseReinstated(_) => {
-                set(&mut row, "lifecycle", event, json!({"lifecycle": "active"}));
-            }
-            _ => {}
+        for (group, members) in groups_said(&event.payload) {
+            says(event, group, members);
         }
     }
-    let revoked = counting.iter().find(|it| matches!(it.payload, Payload::LicenseRevoked(_)));
-    if let Some(event) = revoked {
-        set(&mut row, "lifecycle", event, json!({"lifecycle": "revoked"}));
+    let revoked = |event: &&&LicenseEvent| matches!(event.payload, Payload::LicenseRevoked(_));
+    if let Some(event) = counting.iter().find(revoked) {
+        says(event, "lifecycle", json!({"lifecycle": "revoked"}));
     }
-    row.insert("decided_by".to_owned(), Value::Object(by));
-    row.insert("event_count".to_owned(), json!(counting.len()));
-    row.insert("events".to_owned(), json!(format!("{hash:032x}")));
-    row.insert("first_event_at".to_owned(), json!(counting.first().map(|it| it.occurred_at)));
-    row.insert("last_event_at".to_owned(), json!(counting.last().map(|it| it.occurred_at)));
-    let last_id = counting.last().map(|it| it.event_id.to_string());
-    row.insert("last_event_id".to_owned(), json!(last_id));
-    row.insert("license_id".to_owned(), json!(license));
-    row.insert("tenant_id".to_owned(), json!(tenant));
-    Value::Object(row)
+    row
+}
+
+/// The field groups that an event says, each with its members.
+fn groups_said(payload: &Payload) -> Vec<(&'static str, Value)> {
+    match payload {
+        Payload::LicenseIssued(it) => vec![
+            ("customer", json!({"customer_id": it.customer_id})),
+            (
+                "plan",
+                json!({"plan": it.plan, "seats": it.seats, "entitlements": it.entitlements}),
+            ),
+            ("expiry", json!({"expires_at": it.expires_at})),
+            (
+                "issue",
+                json!({"product_id": it.product_id, "valid_from": it.valid_from, "metadata": it.metadata}),
+            ),
+            ("lifecycle", json!({"lifecycle": "active"})),
+        ],
+        Payload::LicenseRenewed(it) => vec![("expiry", json!({"expires_at": it.expires_at}))],
+        Payload::LicensePlanChanged(it) => vec![(
+            "plan",
+            json!({"plan": it.plan, "seats": it.seats, "entitlements": it.entitlements}),
+        )],
+        Payload::LicenseTransferred(it) => {
+            vec![("customer", json!({"customer_id": it.customer_id}))]
+        }
+        Payload::LicenseSuspended(_) => vec![("lifecycle", json!({"lifecycle": "suspended"}))],
+        Payload::LicenseReinstated(_) => vec![("lifecycle", json!({"lifecycle": "active"}))],
+        _ => Vec::new(),
+    }
 }
 
 fn device_rows(
@@ -200,7 +209,10 @@ fn device_rows(
         Payload::DeviceDeactivated(it) => Some(it.device_id.clone()),
         _ => None,
     };
-    let named: Vec<String> = counting.iter().filter_map(|event| device_of(event)).collect();
+    let named: Vec<String> = counting
+        .iter()
+        .filter_map(|event| device_of(event))
+        .collect();
     ids.extend(named.iter().map(String::as_str));
     ids.into_iter()
         .map(|id| {

@@ -126,9 +126,21 @@ mod tests {
 
     #[test]
     fn an_end_that_has_come_weighs_more_than_a_start_that_has_not() {
-        assert_eq!(Status::at(Lifecycle::Active, Some(9), Some(5), 5), Status::Expired);
-        assert_eq!(Status::at(Lifecycle::Active, Some(9), Some(6), 5), Status::Pending);
-        assert_eq!(Status::at(Lifecycle::Active, Some(5), None, 5), Status::Active);
-        assert_eq!(Status::at(Lifecycle::Suspended, Some(9), Some(1), 5), Status::Suspended);
+        assert_eq!(
+            Status::at(Lifecycle::Active, Some(9), Some(5), 5),
+            Status::Expired
+        );
+        assert_eq!(
+            Status::at(Lifecycle::Active, Some(9), Some(6), 5),
+            Status::Pending
+        );
+        assert_eq!(
+            Status::at(Lifecycle::Active, Some(5), None, 5),
+            Status::Active
+        );
+        assert_eq!(
+            Status::at(Lifecycle::Suspended, Some(9), Some(1), 5),
+            Status::Suspended
+        );
     }
 }

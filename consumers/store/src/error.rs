@@ -7,7 +7,9 @@ use licenseflow_avro::{Lane, Offset, PartitionId};
 pub enum Error {
     /// Another owner moved the partition on: roll back, drop what was fetched, have the partition
     /// assigned anew from the store's position.
-    #[error("{lane} partition {partition} is not at offset {expected} in the store: another owner moved on")]
+    #[error(
+        "{lane} partition {partition} is not at offset {expected} in the store: another owner moved on"
+    )]
     Fenced {
         /// The lane.
         lane: Lane,
@@ -17,7 +19,9 @@ pub enum Error {
         expected: Offset,
     },
     /// Another process holds the store for writing.
-    #[error("{path} is held by {holder}: one projector writes a file; stop that one, or give this one another --store")]
+    #[error(
+        "{path} is held by {holder}: one projector writes a file; stop that one, or give this one another --store"
+    )]
     Held {
         /// The file.
         path: String,

@@ -11,5 +11,7 @@ pub mod sqlite;
 
 pub use error::{Error, Kind};
 pub use lookup::Lookup;
-pub use read_model::{Applied, Letter, LetterContent, Outbox, PartitionEnd, PartitionState, ReadModel};
+pub use read_model::{
+    Applied, Letter, LetterContent, Outbox, PartitionEnd, PartitionState, ReadModel,
+};
 pub use sqlite::{SqliteLookup, SqliteModel};

@@ -1,7 +1,16 @@
 //! The embedded store: one SQLite file, one writer, many readers.
 
+mod change;
+mod connection;
+mod hold;
+mod journey;
 mod lookup;
+mod outbox;
+mod past;
+mod recount;
+mod rows;
 mod writer;
 
+pub use connection::SqliteOptions;
 pub use lookup::SqliteLookup;
 pub use writer::SqliteModel;

@@ -1,0 +1,336 @@
+//! Writing what a batch changes. Nothing is decided here.
+
+use licenseflow_avro::reason::Reason;
+use licenseflow_core::event_set::{ConflictChange, RecordedEvent};
+use licenseflow_core::fold::TimelineChange;
+use licenseflow_core::{DeviceState, LicenseChange, LicenseState, Rejected};
+use rusqlite::{CachedStatement, Connection, params};
+
+use super::journey::JourneyRow;
+use super::past::{Found, event_hash};
+use super::rows::{
+    body_of, headers_blob, lane_number, lifecycle_number, order_key_blob, text_map_json, voids_blob,
+};
+use crate::Error;
+
+/// What a dead letter says of a conflict.
+const CONFLICT: &str = "another content stands under this event_id, in the record with the least \
+     (timestamp, topic, partition, offset); send a correction under an event_id of its own";
+
+/// The statements that write, prepared once for a batch.
+pub(crate) struct Writer<'c> {
+    connection: &'c Connection,
+    seed: u64,
+    now: i64,
+    insert_tenant: CachedStatement<'c>,
+    insert_license: CachedStatement<'c>,
+    update_license: CachedStatement<'c>,
+    update_customer: CachedStatement<'c>,
+    update_expiry: CachedStatement<'c>,
+    update_last_event: CachedStatement<'c>,
+    put_device: CachedStatement<'c>,
+    delete_device: CachedStatement<'c>,
+    put_usage: CachedStatement<'c>,
+    delete_usage: CachedStatement<'c>,
+    append_event: CachedStatement<'c>,
+    replace_event: CachedStatement<'c>,
+    insert_rejected: CachedStatement<'c>,
+    move_conflict: CachedStatement<'c>,
+    close_conflict: CachedStatement<'c>,
+    insert_journey: CachedStatement<'c>,
+}
+
+impl<'c> Writer<'c> {
+    pub(crate) fn new(connection: &'c Connection, seed: u64, now: i64) -> Result<Self, Error> {
+        let prepare = |sql: &str| connection.prepare_cached(sql);
+        Ok(Self {
+            connection,
+            seed,
+            now,
+            insert_tenant: prepare(
+                "insert into tenant (tenant_id) values (?1)
+                 on conflict (tenant_id) do update set tenant_id = excluded.tenant_id returning number",
+            )?,
+            insert_license: prepare(
+                "insert into license (tenant, license_id, lifecycle, event_count, events, seats_used)
+                 values (?1, ?2, 0, 0, ?3, 0)",
+            )?,
+            update_license: prepare(
+                "update license set customer_by = ?2, plan = ?3, seats = ?4, entitlements = ?5, plan_by = ?6,
+                   expiry_by = ?7, product_id = ?8, valid_from = ?9, metadata = ?10, issue_by = ?11,
+                   suspended = ?12, suspended_by = ?13, revoked_by = ?14, lifecycle = ?15, first_by = ?16,
+                   last_by = ?17, event_count = ?18, events = ?19, seats_used = ?20, voids = ?21
+                 where number = ?1",
+            )?,
+            // Columns with an index apart: an index is touched only where its column changed.
+            update_customer: prepare("update license set customer_id = ?2 where number = ?1")?,
+            update_expiry: prepare("update license set expires_at = ?2 where number = ?1")?,
+            update_last_event: prepare("update license set last_event_at = ?2 where number = ?1")?,
+            put_device: prepare(
+                "insert or replace into device (license, device_id, active, active_by, fingerprint, platform,
+                   activated_by, seen_in_event, seen_in_heartbeat) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            )?,
+            delete_device: prepare("delete from device where license = ?1 and device_id = ?2")?,
+            put_usage: prepare("insert or replace into usage (license, metric, quantity) values (?1, ?2, ?3)")?,
+            delete_usage: prepare("delete from usage where license = ?1 and metric = ?2")?,
+            append_event: prepare(
+                "insert into timeline (license, hash, event_id, timestamp_ms, lane, partition, offset,
+                   request_id, body) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            )?,
+            replace_event: prepare(
+                "update timeline set timestamp_ms = ?4, lane = ?5, partition = ?6, offset = ?7,
+                   request_id = ?8, body = ?9 where license = ?1 and hash = ?2 and event_id = ?3",
+            )?,
+            insert_rejected: prepare(
+                "insert into rejected (timestamp_ms, lane, partition, offset, reason, error, key, value, headers,
+                   request_id, license, event_id, body, rejected_at_ms)
+                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+            )?,
+            move_conflict: prepare(
+                "update rejected set timestamp_ms = ?4, lane = ?5, partition = ?6, offset = ?7, request_id = ?8
+                 where license = ?1 and event_id = ?2 and body = ?3",
+            )?,
+            close_conflict: prepare(
+                "delete from rejected where license = ?1 and event_id = ?2 and body = ?3",
+            )?,
+            insert_journey: prepare(
+                "insert into journey (hash, batch, tenant_id, request_id, entries) values (?1, ?2, ?3, ?4, ?5)",
+            )?,
+        })
+    }
+
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Writes a license with all that hangs on it.
+    pub(crate) fn write(&mut self, found: &Found, change: &LicenseChange) -> Result<(), Error> {
+        let number = match found.number {
+            Some(number) => number,
+            None => self.new_license(found, change)?,
+        };
+        let before = found.past.state.as_ref();
+        if before != Some(&change.state) {
+            self.write_state(number, before, &change.state)?;
+        }
+        for (device_id, device) in &change.devices {
+            match device {
+                Some(device) => self.write_device(number, device_id, device)?,
+                None => {
+                    self.delete_device.execute(params![number, device_id])?;
+                }
+            }
+        }
+        for (metric, sum) in &change.usage {
+            match sum {
+                Some(sum) => self.put_usage.execute(params![number, metric, sum])?,
+                None => self.delete_usage.execute(params![number, metric])?,
+            };
+        }
+        for event in &change.timeline {
+            self.write_event(number, event)?;
+        }
+        for conflict in &change.conflicts {
+            self.write_conflict(number, conflict)?;
+        }
+        Ok(())
+    }
+
+    fn new_license(&mut self, found: &Found, change: &LicenseChange) -> Result<i64, Error> {
+        let tenant = match found.tenant {
+            Some(number) => number,
+            None => self
+                .insert_tenant
+                .query_row([&change.key.tenant_id], |row| row.get(0))?,
+        };
+        self.insert_license
+            .execute(params![tenant, change.key.license_id, [0u8; 16]])?;
+        Ok(self.connection.last_insert_rowid())
+    }
+
+    fn write_state(
+        &mut self,
+        number: i64,
+        before: Option<&LicenseState>,
+        state: &LicenseState,
+    ) -> Result<(), Error> {
+        let plan = state.plan.as_ref();
+        let issue = state.issue.as_ref();
+        let suspended = state.suspended.as_ref();
+        self.update_license.execute(params![
+            number,
+            state.customer.as_ref().map(|it| order_key_blob(it.by)),
+            plan.map(|it| &it.value.plan),
+            plan.map(|it| it.value.seats),
+            plan.map(|it| text_map_json(&it.value.entitlements))
+                .transpose()?,
+            plan.map(|it| order_key_blob(it.by)),
+            state.expiry.as_ref().map(|it| order_key_blob(it.by)),
+            issue.map(|it| &it.value.product_id),
+            issue.map(|it| it.value.valid_from),
+            issue
+                .map(|it| text_map_json(&it.value.metadata))
+                .transpose()?,
+            issue.map(|it| order_key_blob(it.by)),
+            suspended.map(|it| it.value),
+            suspended.map(|it| order_key_blob(it.by)),
+            state.revoked.map(order_key_blob),
+            lifecycle_number(state.lifecycle()),
+            state.first.map(order_key_blob),
+            state.last.map(order_key_blob),
+            state.event_count,
+            state.events.to_be_bytes(),
+            state.seats_used,
+            voids_blob(&state.voids),
+        ])?;
+        let customer = |state: &LicenseState| state.customer.as_ref().map(|it| it.value.clone());
+        if before.and_then(customer) != customer(state) {
+            self.update_customer
+                .execute(params![number, customer(state)])?;
+        }
+        if before.and_then(LicenseState::expires_at) != state.expires_at() {
+            self.update_expiry
+                .execute(params![number, state.expires_at()])?;
+        }
+        let last_event_at = |state: &LicenseState| state.last.map(|it| it.occurred_at);
+        if before.and_then(last_event_at) != last_event_at(state) {
+            self.update_last_event
+                .execute(params![number, last_event_at(state)])?;
+        }
+        Ok(())
+    }
+
+    fn write_device(
+        &mut self,
+        number: i64,
+        device_id: &str,
+        device: &DeviceState,
+    ) -> Result<(), Error> {
+        let (active, activation) = (device.active.as_ref(), device.activation.as_ref());
+        self.put_device.execute(params![
+            number,
+            device_id,
+            active.map(|it| it.value),
+            active.map(|it| order_key_blob(it.by)),
+            activation.and_then(|it| it.value.fingerprint.as_ref()),
+            activation.and_then(|it| it.value.platform.as_ref()),
+            activation.map(|it| order_key_blob(it.by)),
+            device.seen_in_event,
+            device.seen_in_heartbeat,
+        ])?;
+        Ok(())
+    }
+
+    fn write_event(&mut self, number: i64, change: &TimelineChange) -> Result<(), Error> {
+        let (statement, recorded) = match change {
+            TimelineChange::Append(recorded) => (&mut self.append_event, recorded),
+            TimelineChange::Move(recorded) | TimelineChange::Replace(recorded) => {
+                (&mut self.replace_event, recorded)
+            }
+        };
+        let event_id = recorded.event.event_id;
+        statement.execute(params![
+            number,
+            event_hash(event_id, self.seed),
+            event_id.as_bytes(),
+            recorded.at.timestamp,
+            lane_number(recorded.at.lane),
+            recorded.at.partition,
+            recorded.at.offset,
+            recorded.request_id.as_ref().map(|it| it.as_str()),
+            body_of(&recorded.event),
+        ])?;
+        Ok(())
+    }
+
+    fn write_conflict(&mut self, number: i64, change: &ConflictChange) -> Result<(), Error> {
+        match change {
+            ConflictChange::Opened(recorded) => self.open_conflict(number, recorded),
+            ConflictChange::Moved(recorded) => {
+                self.move_conflict.execute(params![
+                    number,
+                    recorded.event.event_id.as_bytes(),
+                    body_of(&recorded.event),
+                    recorded.at.timestamp,
+                    lane_number(recorded.at.lane),
+                    recorded.at.partition,
+                    recorded.at.offset,
+                    recorded.request_id.as_ref().map(|it| it.as_str()),
+                ])?;
+                Ok(())
+            }
+            ConflictChange::Closed(recorded) => {
+                let id = recorded.event.event_id;
+                self.close_conflict.execute(params![
+                    number,
+                    id.as_bytes(),
+                    body_of(&recorded.event)
+                ])?;
+                Ok(())
+            }
+        }
+    }
+
+    fn open_conflict(&mut self, number: i64, recorded: &RecordedEvent) -> Result<(), Error> {
+        self.insert_rejected.execute(params![
+            recorded.at.timestamp,
+            lane_number(recorded.at.lane),
+            recorded.at.partition,
+            recorded.at.offset,
+            Reason::EventConflict.name(),
+            CONFLICT,
+            None::<Vec<u8>>,
+            None::<Vec<u8>>,
+            None::<Vec<u8>>,
+            recorded.request_id.as_ref().map(|it| it.as_str()),
+            number,
+            recorded.event.event_id.as_bytes(),
+            body_of(&recorded.event),
+            self.now,
+        ])?;
+        Ok(())
+    }
+
+    /// Writes a record that is rejected for its own fault; its letter is sent from this row.
+    pub(crate) fn write_rejected(&mut self, rejected: &Rejected) -> Result<(), Error> {
+        let Rejected { record, fault } = rejected;
+        self.insert_rejected.execute(params![
+            record.at.timestamp,
+            lane_number(record.at.lane),
+            record.at.partition,
+            record.at.offset,
+            fault.reason.name(),
+            fault.to_string(),
+            record.key,
+            record.value,
+            headers_blob(&record.headers),
+            licenseflow_core::batch::Envelope::of(&record.headers)
+                .request_id
+                .as_ref()
+                .map(|it| it.as_str()),
+            None::<i64>,
+            None::<Vec<u8>>,
+            None::<Vec<u8>>,
+            self.now,
+        ])?;
+        Ok(())
+    }
+
+    /// Writes the journeys of a batch.
+    pub(crate) fn write_journey(
+        &mut self,
+        rows: &[JourneyRow<'_>],
+        batch: i64,
+    ) -> Result<(), Error> {
+        for row in rows {
+            self.insert_journey.execute(params![
+                row.hash,
+                batch,
+                row.tenant_id,
+                row.request_id,
+                row.entries
+            ])?;
+        }
+        Ok(())
+    }
+}

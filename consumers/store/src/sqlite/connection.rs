@@ -1,0 +1,171 @@
+//! Opening the file: settings, schema, and what SQLite's errors mean to us.
+
+use std::path::Path;
+use std::time::Duration;
+
+use licenseflow_core::crash;
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+
+use crate::Error;
+
+/// `PRAGMA application_id` of our files: "LICF".
+const APPLICATION_ID: i32 = 0x4c49_4346;
+
+/// The version of `schema.sql`; a file of a later one is refused.
+const SCHEMA_VERSION: i32 = 1;
+
+/// How long a call waits for SQLite's own locks before the store counts as busy.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How a file is opened for writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SqliteOptions {
+    /// SQLite's page cache, in MiB; part of the projector's ceiling on memory.
+    pub cache_mib: usize,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self { cache_mib: 128 }
+    }
+}
+
+/// Opens the file for its one writer, and makes or migrates the schema.
+pub(crate) fn open_writer(path: &Path, options: SqliteOptions) -> Result<Connection, Error> {
+    if let Some(folder) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|error| unusable(path, &error))?;
+    }
+    let mut connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    let version = check_identity(&connection, path)?;
+    connection.pragma_update(None, "page_size", 8192)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    // A power loss may take the last commits; positions went with them, and the log gives them back.
+    connection.pragma_update(None, "synchronous", "normal")?;
+    connection.pragma_update(None, "cache_size", cache_size(options.cache_mib))?;
+    connection.pragma_update(None, "temp_store", "memory")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 8000)?;
+    connection.pragma_update(None, "journal_size_limit", 256 * 1024 * 1024)?;
+    if version < SCHEMA_VERSION {
+        migrate(&mut connection)?;
+    }
+    Ok(connection)
+}
+
+/// Opens the file for reading alone.
+pub(crate) fn open_reader(path: &Path) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    if check_identity(&connection, path)? < SCHEMA_VERSION {
+        return Err(Error::Away(
+            format!(
+                "{} has no read model yet; start `licenseflow project`",
+                path.display()
+            )
+            .into(),
+        ));
+    }
+    connection.pragma_update(None, "query_only", true)?;
+    connection.pragma_update(None, "cache_size", cache_size(16))?;
+    Ok(connection)
+}
+
+/// A negative `cache_size` is in KiB.
+fn cache_size(mib: usize) -> i64 {
+    -(mib as i64 * 1024)
+}
+
+fn unusable(path: &Path, error: &dyn std::fmt::Display) -> Error {
+    Error::Unusable(format!(
+        "{} cannot be used as a store: {error}",
+        path.display()
+    ))
+}
+
+/// The schema's version; 0 for an empty file.
+fn check_identity(connection: &Connection, path: &Path) -> Result<i32, Error> {
+    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+    let version = pragma("user_version").map_err(|error| identity_error(path, error))?;
+    let application = pragma("application_id").map_err(|error| identity_error(path, error))?;
+    let tables: i64 =
+        connection.query_row("select count(*) from sqlite_schema", [], |row| row.get(0))?;
+    if tables == 0 {
+        return Ok(0);
+    }
+    if application != APPLICATION_ID {
+        return Err(unusable(
+            path,
+            &"it is an SQLite file of another program; give --store another path",
+        ));
+    }
+    if version > SCHEMA_VERSION {
+        return Err(unusable(
+            path,
+            &format_args!(
+                "it was written by a later release (schema {version}, this one knows {SCHEMA_VERSION}); \
+                 run that release, or give --store another path and build anew from the log"
+            ),
+        ));
+    }
+    Ok(version)
+}
+
+/// A file that is no database is the user's mistake, not a broken store.
+fn identity_error(path: &Path, error: rusqlite::Error) -> Error {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => {
+            unusable(path, &"it is not an SQLite file; give --store another path")
+        }
+        _ => error.into(),
+    }
+}
+
+/// Makes the tables in one transaction: there is no file with half a schema.
+fn migrate(connection: &mut Connection) -> Result<(), Error> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(include_str!("schema.sql"))?;
+    crash::point(crash::IN_MIGRATION);
+    let seed = uuid::Uuid::now_v7().as_u128() as u64 ^ u64::from(std::process::id()) << 40;
+    transaction.execute(
+        "insert into meta (name, value) values ('hash_seed', ?1), ('generation', 1)",
+        [seed.cast_signed()],
+    )?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// The secret that clients' ids are hashed with.
+pub(crate) fn hash_seed(connection: &Connection) -> Result<u64, Error> {
+    let sql = "select value from meta where name = 'hash_seed'";
+    let seed: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+    Ok(seed.cast_unsigned())
+}
+
+/// The generation that the file holds.
+pub(crate) fn generation(connection: &Connection) -> Result<i64, Error> {
+    let sql = "select value from meta where name = 'generation'";
+    Ok(connection.query_row(sql, [], |row| row.get(0))?)
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(
+                ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::DiskFull
+                | ErrorCode::CannotOpen
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::OutOfMemory
+                | ErrorCode::OperationInterrupted
+                | ErrorCode::FileLockingProtocolFailed,
+            ) => Error::Away(Box::new(error)),
+            _ => Error::Broken(Box::new(error)),
+        }
+    }
+}

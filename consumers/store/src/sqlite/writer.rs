@@ -1,0 +1,263 @@
+//! The one writer: a batch goes in whole, with its positions, or not at all.
+
+use std::path::Path;
+
+use licenseflow_avro::{LicenseKey, Position};
+use licenseflow_core::batch::LicenseBatch;
+use licenseflow_core::fold::{Settled, fold};
+use licenseflow_core::{Batch, Buckets, LicenseChange, RowDigest, Span, crash};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+
+use super::change::Writer;
+use super::connection::{self, SqliteOptions};
+use super::hold::Hold;
+use super::journey;
+use super::past::Reader;
+use super::recount::recount;
+use super::rows::{lane_number, lane_of_number};
+use crate::error::Error;
+use crate::read_model::{Applied, PartitionEnd, PartitionState, ReadModel};
+
+/// One generation in one SQLite file, as its only writer has it.
+#[derive(Debug)]
+pub struct SqliteModel {
+    pub(super) connection: Connection,
+    generation: i64,
+    seed: u64,
+    _hold: Hold,
+}
+
+impl SqliteModel {
+    /// Opens the file, makes it if there is none, and holds it against other writers.
+    ///
+    /// # Errors
+    /// [`Error::Held`] where another process writes it, [`Error::Unusable`] where it is not ours.
+    pub fn open(path: &Path, options: SqliteOptions) -> Result<Self, Error> {
+        let hold = Hold::take(path)?;
+        let connection = connection::open_writer(path, options)?;
+        Ok(Self {
+            generation: connection::generation(&connection)?,
+            seed: connection::hash_seed(&connection)?,
+            connection,
+            _hold: hold,
+        })
+    }
+
+    /// The digest of the rows as they are stored, hashed anew; it takes as long as reading them all.
+    ///
+    /// # Errors
+    /// [`Error::Away`] and [`Error::Broken`].
+    pub fn recount(&mut self) -> Result<Buckets, Error> {
+        recount(&mut self.connection)
+    }
+
+    /// The digest as it is kept.
+    ///
+    /// # Errors
+    /// [`Error::Away`] and [`Error::Broken`].
+    pub fn kept_digest(&self) -> Result<Buckets, Error> {
+        let mut statement = self
+            .connection
+            .prepare_cached("select bucket, sum from digest")?;
+        let mut rows = statement.query([])?;
+        let mut buckets = Buckets::default();
+        while let Some(row) = rows.next()? {
+            buckets.add(row.get(0)?, RowDigest(u128::from_be_bytes(row.get(1)?)));
+        }
+        Ok(buckets)
+    }
+}
+
+impl ReadModel for SqliteModel {
+    fn positions(&mut self) -> Result<Vec<PartitionState>, Error> {
+        let mut statement = self.connection.prepare_cached(
+            "select lane, partition, next_offset, last_timestamp_ms from position
+             where generation = ?1 order by lane, partition",
+        )?;
+        let mut rows = statement.query([self.generation])?;
+        let mut states = Vec::new();
+        while let Some(row) = rows.next()? {
+            states.push(PartitionState {
+                lane: lane_of_number(row.get(0)?)?,
+                partition: row.get(1)?,
+                next_offset: row.get(2)?,
+                last_timestamp: row.get(3)?,
+            });
+        }
+        Ok(states)
+    }
+
+    fn apply(&mut self, batch: Batch, now: i64) -> Result<Applied, Error> {
+        let (generation, seed) = (self.generation, self.seed);
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let number = write_batch_row(&transaction, batch.records, now)?;
+        let mut applied = Applied {
+            batch: number,
+            position: Position::default(),
+            events: 0,
+            letters: batch.rejected.len(),
+        };
+        {
+            let mut writer = Writer::new(&transaction, seed, now)?;
+            writer.write_journey(&journey::rows(&batch.journey, seed), number)?;
+            for rejected in &batch.rejected {
+                writer.write_rejected(rejected)?;
+            }
+            write_licenses(&transaction, &mut writer, batch.licenses, &mut applied)?;
+        }
+        crash::point(crash::INSIDE_TRANSACTION);
+        for span in batch.spans.values() {
+            move_position(&transaction, generation, span)?;
+        }
+        applied.position = position(&transaction, generation)?;
+        crash::point(crash::BEFORE_COMMIT);
+        transaction.commit()?;
+        crash::point(crash::AFTER_COMMIT);
+        Ok(applied)
+    }
+
+    fn note_ends(&mut self, ends: &[PartitionEnd], _now: i64) -> Result<(), Error> {
+        let generation = self.generation;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for end in ends {
+            note_end(&transaction, generation, end)?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+}
+
+fn write_batch_row(transaction: &Transaction<'_>, records: usize, now: i64) -> Result<i64, Error> {
+    transaction
+        .prepare_cached("insert into batch (applied_at_ms, records) values (?1, ?2)")?
+        .execute(params![now, records as i64])?;
+    Ok(transaction.last_insert_rowid())
+}
+
+/// Folds license by license. New licenses are numbered in the order of their ids, and known ones
+/// are visited in the order of their numbers, so that neighbouring pages are touched together.
+fn write_licenses(
+    transaction: &Transaction<'_>,
+    writer: &mut Writer<'_>,
+    licenses: impl IntoIterator<Item = (LicenseKey, LicenseBatch)>,
+    applied: &mut Applied,
+) -> Result<(), Error> {
+    let mut reader = Reader::new(transaction, writer.seed())?;
+    let mut licenses: Vec<(LicenseKey, LicenseBatch)> = licenses.into_iter().collect();
+    licenses.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+    let mut digest = vec![RowDigest::default(); 256];
+    for (key, batch) in licenses {
+        let mut found = reader.past(&key, &batch)?;
+        let settled = Settled::of(key, batch, &found.past);
+        let whole = match found.number {
+            Some(number) if settled.needs_whole_past(&found.past) => {
+                Some(reader.whole(number, settled.key(), &mut found.past)?)
+            }
+            Some(_) | None => None,
+        };
+        let change: LicenseChange = fold(settled, &found.past, whole);
+        applied.events += change.new_events();
+        applied.letters += change.opened_conflicts();
+        let bucket = &mut digest[usize::from(change.bucket)];
+        *bucket = bucket.plus(change.digest);
+        writer.write(&found, &change)?;
+    }
+    for (bucket, change) in digest.into_iter().enumerate() {
+        add_to_digest(transaction, bucket, change)?;
+    }
+    Ok(())
+}
+
+fn add_to_digest(
+    transaction: &Transaction<'_>,
+    bucket: usize,
+    change: RowDigest,
+) -> Result<(), Error> {
+    if change == RowDigest::default() {
+        return Ok(());
+    }
+    let before: Option<[u8; 16]> = transaction
+        .prepare_cached("select sum from digest where bucket = ?1")?
+        .query_row([bucket as i64], |row| row.get(0))
+        .optional()?;
+    let sum = RowDigest(before.map_or(0, u128::from_be_bytes)).plus(change);
+    transaction
+        .prepare_cached(
+            "insert into digest (bucket, sum) values (?1, ?2)
+             on conflict (bucket) do update set sum = excluded.sum",
+        )?
+        .execute(params![bucket as i64, sum.0.to_be_bytes()])?;
+    Ok(())
+}
+
+/// Compare and set: a partition that does not stand at the span's `from` has another owner.
+fn move_position(transaction: &Transaction<'_>, generation: i64, span: &Span) -> Result<(), Error> {
+    let lane = lane_number(span.lane);
+    let changed = transaction
+        .prepare_cached(
+            "update position set next_offset = ?1,
+               last_timestamp_ms = max(ifnull(last_timestamp_ms, ?2), ifnull(?2, last_timestamp_ms))
+             where generation = ?3 and lane = ?4 and partition = ?5 and next_offset = ?6",
+        )?
+        .execute(params![
+            span.to,
+            span.last_timestamp,
+            generation,
+            lane,
+            span.partition,
+            span.from
+        ])?;
+    let moved =
+        if changed == 0 && span.from == 0 {
+            transaction
+            .prepare_cached(
+                "insert into position (generation, lane, partition, next_offset, last_timestamp_ms)
+                 values (?1, ?2, ?3, ?4, ?5) on conflict do nothing",
+            )?
+            .execute(params![generation, lane, span.partition, span.to, span.last_timestamp])?
+        } else {
+            changed
+        };
+    if moved == 0 {
+        return Err(Error::Fenced {
+            lane: span.lane,
+            partition: span.partition,
+            expected: span.from,
+        });
+    }
+    Ok(())
+}
+
+fn position(transaction: &Transaction<'_>, generation: i64) -> Result<Position, Error> {
+    let mut statement = transaction.prepare_cached(
+        "select lane, partition, next_offset from position where generation = ?1",
+    )?;
+    let mut rows = statement.query([generation])?;
+    let mut position = Position::default();
+    while let Some(row) = rows.next()? {
+        position.set(lane_of_number(row.get(0)?)?, row.get(1)?, row.get(2)?);
+    }
+    Ok(position)
+}
+
+fn note_end(
+    transaction: &Transaction<'_>,
+    generation: i64,
+    end: &PartitionEnd,
+) -> Result<(), Error> {
+    transaction
+        .prepare_cached(
+            "insert into position (generation, lane, partition, next_offset, end_offset, caught_up_at_ms)
+             values (?1, ?2, ?3, 0, ?4, case when ?4 = 0 then ?5 end)
+             on conflict (generation, lane, partition) do update set
+               end_offset = excluded.end_offset,
+               caught_up_at_ms = case when next_offset >= excluded.end_offset
+                                 then max(ifnull(caught_up_at_ms, ?5), ?5) else caught_up_at_ms end",
+        )?
+        .execute(params![generation, lane_number(end.lane), end.partition, end.end_offset, end.seen_at])?;
+    Ok(())
+}

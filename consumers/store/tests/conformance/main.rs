@@ -1,0 +1,10 @@
+//! What every store must do, and the theorem: rows are a function of the set of records.
+//!
+//! The model that stores are held against is `licenseflow_core::naive`, which shares no code with
+//! the fold that they run.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod golden;
+mod model;
+mod schedule;
+mod store;

@@ -1,0 +1,143 @@
+//! What a store does with positions, letters, and files that are not its own.
+
+use licenseflow_avro::reason::Fault;
+use licenseflow_avro::record::Header;
+use licenseflow_avro::{Coordinates, Lane, RawRecord, Reason};
+use licenseflow_core::Batch;
+use licenseflow_store::sqlite::SqliteOptions;
+use licenseflow_store::{Error, LetterContent, Outbox, PartitionEnd, ReadModel, SqliteModel};
+
+use crate::model::Folder;
+
+fn span(from: i64, to: i64) -> Batch {
+    let mut batch = Batch::default();
+    batch.advance(Lane::Interactive, 3, from, to);
+    batch.note_timestamp(Lane::Interactive, 3, 1000 + to);
+    batch
+}
+
+fn poison(offset: i64) -> RawRecord {
+    RawRecord {
+        at: Coordinates {
+            timestamp: 5,
+            lane: Lane::Interactive,
+            partition: 3,
+            offset,
+        },
+        key: None,
+        value: Some(vec![9, 9]),
+        headers: vec![Header {
+            name: "h".to_owned(),
+            value: None,
+        }],
+    }
+}
+
+#[test]
+fn a_position_moves_only_from_where_it_stands() {
+    let folder = Folder::new();
+    let mut model = folder.open();
+    model.apply(span(0, 5), 1).unwrap();
+    model.apply(span(5, 9), 1).unwrap();
+    let states = model.positions().unwrap();
+    assert_eq!(
+        (
+            states[0].partition,
+            states[0].next_offset,
+            states[0].last_timestamp
+        ),
+        (3, 9, Some(1009))
+    );
+    for (from, to) in [(0, 5), (5, 9), (8, 12), (10, 12)] {
+        let error = model.apply(span(from, to), 1).unwrap_err();
+        assert!(
+            matches!(error, Error::Fenced { partition: 3, expected, .. } if expected == from),
+            "{error}"
+        );
+    }
+    assert_eq!(model.positions().unwrap()[0].next_offset, 9);
+}
+
+#[test]
+fn a_fenced_batch_leaves_nothing_behind() {
+    let folder = Folder::new();
+    let mut model = folder.open();
+    model.apply(span(0, 5), 1).unwrap();
+    let mut batch = span(4, 6);
+    batch.reject(poison(5), Fault::new(Reason::UnknownFormat, "no"));
+    assert!(model.apply(batch, 1).is_err());
+    assert!(model.unsent(10).unwrap().is_empty());
+}
+
+#[test]
+fn letters_wait_until_they_are_marked_even_over_a_restart() {
+    let folder = Folder::new();
+    let mut model = folder.open();
+    let mut batch = span(0, 2);
+    batch.reject(poison(0), Fault::new(Reason::UnknownFormat, "first"));
+    batch.reject(poison(1), Fault::invalid("/data/seats", "second"));
+    assert_eq!(model.apply(batch, 1).unwrap().letters, 2);
+    let letters = model.unsent(1).unwrap();
+    assert_eq!(letters[0].reason, Reason::UnknownFormat);
+    model.mark_sent(&[letters[0].id], 2).unwrap();
+    drop(model);
+    let letters = folder.open().unsent(10).unwrap();
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].error, "/data/seats: second");
+    assert_eq!(letters[0].at.offset, 1);
+    let kept = LetterContent::Kept {
+        key: None,
+        value: Some(vec![9, 9]),
+        headers: poison(1).headers,
+    };
+    assert_eq!(letters[0].content, kept);
+}
+
+#[test]
+fn a_partition_is_caught_up_when_it_stands_at_the_end_that_was_seen() {
+    let folder = Folder::new();
+    let mut model = folder.open();
+    let end = |end_offset, seen_at| PartitionEnd {
+        lane: Lane::Interactive,
+        partition: 3,
+        end_offset,
+        seen_at,
+    };
+    model.note_ends(&[end(5, 100)], 100).unwrap();
+    assert_eq!(model.positions().unwrap()[0].next_offset, 0);
+    model.apply(span(0, 5), 1).unwrap();
+    model.note_ends(&[end(5, 200)], 200).unwrap();
+    model.note_ends(&[end(6, 300)], 300).unwrap();
+    let lookup = licenseflow_store::SqliteLookup::open(&folder.store(), 1).unwrap();
+    let freshness = licenseflow_store::Lookup::freshness(&lookup).unwrap();
+    assert_eq!(freshness.partitions[0].caught_up_at, Some(200));
+    assert_eq!(freshness.partitions[0].end_offset, Some(6));
+}
+
+#[test]
+fn the_second_writer_of_a_file_is_told_who_holds_it() {
+    let folder = Folder::new();
+    let _model = folder.open();
+    let error = SqliteModel::open(&folder.store(), SqliteOptions::default()).unwrap_err();
+    assert!(
+        matches!(&error, Error::Held { holder, .. } if holder.contains(&std::process::id().to_string())),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_file_that_is_not_ours_is_refused_and_left_as_it_is() {
+    let folder = Folder::new();
+    std::fs::write(
+        folder.store(),
+        b"some text that is no database, and long enough to have a header",
+    )
+    .unwrap();
+    let error = SqliteModel::open(&folder.store(), SqliteOptions::default()).unwrap_err();
+    assert!(matches!(error, Error::Unusable(_)), "{error}");
+    assert!(
+        std::fs::read(folder.store())
+            .unwrap()
+            .starts_with(b"some text")
+    );
+}
