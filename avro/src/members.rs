@@ -315,3 +315,84 @@ pub(crate) fn payload(kind: EventKind, mut data: Slots) -> Result<Payload, Fault
         }),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use apache_avro::Schema;
+    use apache_avro::schema::RecordSchema;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::schema::{LICENSE_EVENT, LICENSE_EVENT_NAME};
+
+    fn form(schema: &Schema) -> Form {
+        match schema {
+            Schema::Uuid(_) => Form::Uuid,
+            Schema::String => Form::Text,
+            Schema::Int => Form::Int,
+            Schema::Long => Form::Long,
+            Schema::TimestampMicros => Form::Time,
+            Schema::Map(map) if *map.types == Schema::String => Form::Map,
+            Schema::Union(union) => match union.variants() {
+                [Schema::Null, Schema::String] => Form::NullableText,
+                [Schema::Null, Schema::TimestampMicros] => Form::NullableTime,
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn absent(default: Option<&Value>) -> Value {
+        default.cloned().unwrap_or_else(|| json!("refused"))
+    }
+
+    fn table(record: &RecordSchema) -> Vec<(String, Form, Value)> {
+        let fields = record.fields.iter().filter(|field| field.name != "payload");
+        fields
+            .map(|field| {
+                (
+                    field.name.clone(),
+                    form(&field.schema),
+                    absent(field.default.as_ref()),
+                )
+            })
+            .collect()
+    }
+
+    fn as_table(members: &[Member]) -> Vec<(String, Form, Value)> {
+        let absent = |member: &Member| match member.absent {
+            Absent::Refused => json!("refused"),
+            Absent::Null => Value::Null,
+            Absent::Text(text) => json!(text),
+            Absent::EmptyMap => json!({}),
+        };
+        let row = |member: &Member| (member.name.to_owned(), member.form, absent(member));
+        members.iter().map(row).collect()
+    }
+
+    #[test]
+    fn the_tables_are_the_schemas_names_order_types_and_defaults() {
+        let Schema::Record(event) = Schema::parse_str(LICENSE_EVENT).unwrap() else {
+            panic!("no record")
+        };
+        assert_eq!(event.name.to_string(), LICENSE_EVENT_NAME);
+        assert_eq!(table(&event), as_table(&ENVELOPE));
+        let payload = event.fields.last().unwrap();
+        let Schema::Union(union) = &payload.schema else {
+            panic!("no union")
+        };
+        assert_eq!(
+            (payload.name.as_str(), union.variants().len()),
+            ("payload", EventKind::ALL.len())
+        );
+        for (kind, variant) in EventKind::ALL.into_iter().zip(union.variants()) {
+            let Schema::Record(record) = variant else {
+                panic!("no record")
+            };
+            assert_eq!(record.name.name(), kind.name());
+            assert_eq!(table(record), as_table(of(kind)), "{}", kind.name());
+            assert!(record.fields.len() <= MEMBERS_MAX);
+            assert_eq!(EventKind::ALL[kind as usize], kind);
+        }
+    }
+}

@@ -260,8 +260,13 @@ fn read(shape: &Shape, form: Form, body: &mut Body<'_>) -> Result<Slot, Stop> {
             Ok(parse_uuid(body.text()?).map_or_else(|| Slot::broken(NOT_A_UUID), Slot::Uuid))
         }
         Shape::Text | Shape::Bytes => Ok(Slot::Text(body.text()?.to_owned())),
-        // Every other shape that fits is laid out as a long.
-        _ => body.long().map(Slot::Number),
+        Shape::Long | Shape::TimestampMicros => body.long().map(Slot::Number),
+        Shape::Boolean
+        | Shape::Fixed(_)
+        | Shape::Enum(_)
+        | Shape::Array(_)
+        | Shape::Record(_)
+        | Shape::Foreign(_) => Err(Stop::Bad("a member of a shape that does not fit")),
     }
 }
 
