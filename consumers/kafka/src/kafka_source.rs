@@ -179,13 +179,13 @@ impl KafkaSource {
         self.probe.ask(about);
     }
 
-    fn hear_the_probe(&mut self) {
+    fn hear_the_probe(&mut self) -> Result<()> {
         let Some(answer) = self.probe.answer() else {
-            return;
+            return Ok(());
         };
         if self.is_range_asked && answer.is_whole {
             self.is_range_asked = false;
-            self.halt_out_of_range(&answer);
+            self.halt_out_of_range(&answer)?;
         }
         for passed in answer.passed {
             let Some(owned) = self.owned.get_mut(&passed.of) else {
@@ -205,11 +205,12 @@ impl KafkaSource {
         if !answer.ends.is_empty() {
             self.ready.push_back(Polled::Ends(answer.ends));
         }
+        Ok(())
     }
 
     /// librdkafka does not say which partition's offset was out of range, so each is looked at. Where
     /// none is, the error came of a change of leaders, and all are taken up anew.
-    fn halt_out_of_range(&mut self, answer: &Answer) {
+    fn halt_out_of_range(&mut self, answer: &Answer) -> Result<()> {
         let mut bad = Vec::new();
         for (of, span) in &answer.spans {
             let next = self.owned.get(of).and_then(|owned| owned.next);
@@ -219,7 +220,8 @@ impl KafkaSource {
         }
         if bad.is_empty() {
             let read = self.owned.iter().filter(|(_, owned)| owned.next.is_some());
-            let again = read.map(|(of, _)| *of).collect();
+            let again: Vec<LanePartition> = read.map(|(of, _)| *of).collect();
+            self.unassign(&again)?;
             self.ready.push_back(Polled::Assigned(again));
         }
         for (of, reason) in bad {
@@ -233,6 +235,7 @@ impl KafkaSource {
                 reason,
             });
         }
+        Ok(())
     }
 
     fn trouble(&mut self, error: KafkaError) -> Result<()> {
@@ -319,14 +322,14 @@ impl Source for KafkaSource {
             Got::Record(record) => {
                 self.records_since_turn += 1;
                 if self.records_since_turn >= RECORDS_A_TURN {
-                    self.turn();
+                    self.turn()?;
                 }
                 return Ok(record);
             }
             Got::Trouble(error) => self.trouble(error)?,
             Got::Nothing => {}
         }
-        self.turn();
+        self.turn()?;
         Ok(self.ready.pop_front().unwrap_or(Polled::Idle))
     }
 
@@ -392,11 +395,12 @@ impl Source for KafkaSource {
 
 impl KafkaSource {
     /// What is not a record: the group, and the ends.
-    fn turn(&mut self) {
+    fn turn(&mut self) -> Result<()> {
         self.records_since_turn = 0;
         self.hear_the_group();
-        self.hear_the_probe();
+        self.hear_the_probe()?;
         self.ask_for_ends();
+        Ok(())
     }
 }
 

@@ -1,0 +1,197 @@
+//! Starting the projector, and what its owner holds of it.
+
+use std::sync::mpsc::channel;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use licenseflow_avro::Position;
+use licenseflow_avro::judgement::Schemas;
+use licenseflow_kafka::{Letters, Source};
+use licenseflow_runtime::shutdown::GRACE;
+use licenseflow_store::{Outbox, ReadModel};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Clock, Settings};
+use crate::outbox::Sending;
+use crate::pump::{Pump, StoreLine};
+use crate::status::{Board, Status};
+use crate::store_thread::{StoreThread, Task};
+use crate::{Error, Result};
+
+/// What the projector is made of; tests put others in their place.
+pub struct Parts<S, J, M, L> {
+    /// Where records come from.
+    pub source: S,
+    /// Where schemas come from.
+    pub schemas: J,
+    /// Where rows go.
+    pub model: M,
+    /// Where letters go.
+    pub letters: L,
+    /// The time, in milliseconds UTC.
+    pub clock: Clock,
+}
+
+/// The one loop.
+pub struct Projector;
+
+impl Projector {
+    /// Starts the projector's threads. It ends when `shutdown` is cancelled, and cancels it where it
+    /// cannot go on.
+    ///
+    /// # Errors
+    /// [`Error::Thread`].
+    pub fn start<S, J, M, L>(
+        settings: Settings,
+        parts: Parts<S, J, M, L>,
+        shutdown: &CancellationToken,
+    ) -> Result<Handle>
+    where
+        S: Source + 'static,
+        J: Schemas + Send + 'static,
+        M: ReadModel + Outbox + 'static,
+        L: Letters + 'static,
+    {
+        let (tasks, to_do) = channel();
+        let (told, answers) = channel();
+        let (outgoing, inbox) = channel();
+        let (position, positions) = watch::channel(Position::default());
+        let board = Board::new();
+        let sending = Sending {
+            letters: parts.letters,
+            inbox,
+            tasks: tasks.clone(),
+            within: settings.letters_within,
+            backoff: settings.backoff,
+            stop: shutdown.clone(),
+        };
+        let store = StoreThread {
+            model: parts.model,
+            tasks: to_do,
+            told,
+            letters: outgoing,
+            letters_max: settings.letters_max,
+            position,
+            clock: parts.clock.clone(),
+            is_sending: false,
+            look: Instant::now(),
+        };
+        let line = StoreLine {
+            tasks: StopAtTheEnd(tasks),
+            told: answers,
+        };
+        let stop = shutdown.clone();
+        let pump = Pump::new(
+            parts.source,
+            parts.schemas,
+            settings,
+            line,
+            parts.clock,
+            board.clone(),
+        );
+        let store = spawn("store", move || store.run())?;
+        let letters = spawn("letters", move || sending.run())?;
+        let pump = spawn("poll", move || {
+            let _ended = stop.clone().drop_guard();
+            pump.run(&stop)
+        })?;
+        Ok(Handle {
+            positions,
+            board,
+            stop: shutdown.clone(),
+            pump,
+            store,
+            letters,
+        })
+    }
+}
+
+/// Tells the store's thread to stop, however the polling thread ends.
+pub(crate) struct StopAtTheEnd(pub(crate) std::sync::mpsc::Sender<Task>);
+
+impl Drop for StopAtTheEnd {
+    fn drop(&mut self) {
+        // Where the thread is gone already, nobody is left to be told.
+        let _ = self.0.send(Task::Stop);
+    }
+}
+
+fn spawn<T: Send + 'static>(
+    name: &'static str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>> {
+    thread::Builder::new()
+        .name(format!("projector-{name}"))
+        .spawn(work)
+        .map_err(|source| Error::Thread { name, source })
+}
+
+/// A projector that runs.
+#[derive(Debug)]
+pub struct Handle {
+    positions: watch::Receiver<Position>,
+    board: Board,
+    stop: CancellationToken,
+    pump: JoinHandle<Result<()>>,
+    store: JoinHandle<()>,
+    letters: JoinHandle<()>,
+}
+
+impl Handle {
+    /// The position that is applied; it changes after each batch is committed.
+    #[must_use]
+    pub fn position(&self) -> watch::Receiver<Position> {
+        self.positions.clone()
+    }
+
+    /// How it is.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.board.read()
+    }
+
+    /// Asks, from any thread, how it is.
+    #[must_use]
+    pub fn watcher(&self) -> impl Fn() -> Status + Send + Sync + Clone + 'static {
+        let board = self.board.clone();
+        move || board.read()
+    }
+
+    /// Asks it to end, as cancelling the token does.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits until it ends by itself or was asked to, and then for the batch that is being written.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// Why it could not go on; [`Error::Slow`] where it did not end in the grace after it was asked.
+    pub fn join(self) -> Result<()> {
+        while !self.stop.is_cancelled() && !self.pump.is_finished() {
+            thread::sleep(GLANCE);
+        }
+        let until = Instant::now() + GRACE;
+        let ended = waited(self.pump, "poll", until)?;
+        ended?;
+        waited(self.store, "store", until)?;
+        // Letters that are under way are rows still; nothing is lost by leaving them.
+        waited(self.letters, "letters", until).or_else(|error| match error {
+            Error::Slow(_) => Ok(()),
+            other => Err(other),
+        })
+    }
+}
+
+const GLANCE: Duration = Duration::from_millis(10);
+
+fn waited<T>(thread: JoinHandle<T>, name: &'static str, until: Instant) -> Result<T> {
+    while !thread.is_finished() {
+        if Instant::now() > until {
+            return Err(Error::Slow(GRACE));
+        }
+        std::thread::sleep(GLANCE);
+    }
+    thread.join().map_err(|_| Error::Ended(name))
+}

@@ -1,0 +1,28 @@
+//! Who builds the read model: source → judge → batch → apply → letters.
+//!
+//! Two threads carry it. One polls and judges while the other writes; between them goes one batch at
+//! a time, which grows for as long as the store is busy. So the head is fresh, and far behind the
+//! batches are large, with the same code. A third thread sends letters, so that a broker that is away
+//! never holds the fold up. This crate must not know SQL, nor librdkafka.
+
+mod backoff;
+mod config;
+mod error;
+mod fate;
+mod growing;
+mod handle;
+mod memory;
+pub mod metrics;
+mod outbox;
+mod pump;
+mod status;
+mod store_thread;
+pub mod verify;
+
+pub use backoff::Backoff;
+pub use config::{Clock, Settings, wall_clock};
+pub use error::{Error, Result};
+pub use fate::{of_failure, of_judgement};
+pub use handle::{Handle, Parts, Projector};
+pub use memory::Shares;
+pub use status::{Halted, Status};

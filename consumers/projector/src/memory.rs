@@ -1,0 +1,85 @@
+//! How the memory ceiling is divided.
+//!
+//! | share | of what is left after the program itself |
+//! |---|---|
+//! | librdkafka's queues | 1/8, at most 64 MiB |
+//! | one fetch on top of them | 1/8, at most 32 MiB |
+//! | the batch that grows, and the one that the store writes | 1/4 each |
+//! | the store's cache | what remains, a quarter or more |
+
+/// What the program takes before it has read a record: code, clients, threads.
+const PROGRAM_MIB: u32 = 32;
+/// The least ceiling that can be divided.
+const CEILING_MIN_MIB: u32 = 96;
+const QUEUES_MAX_MIB: u32 = 64;
+const FETCH_MAX_MIB: u32 = 32;
+/// A fetch must have room for the largest record that a topic of ours takes.
+const FETCH_MIN_MIB: u32 = 8;
+
+/// The shares of a memory ceiling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shares {
+    /// The consumer's queues, in KiB.
+    pub queued_kbytes: u32,
+    /// The most that one fetch brings, in bytes.
+    pub fetch_bytes: u32,
+    /// The bound of a batch, in bytes: two of them exist at a time.
+    pub batch_bytes: usize,
+    /// The store's cache, in bytes.
+    pub store_cache_bytes: usize,
+}
+
+impl Shares {
+    /// Divides a ceiling in MiB; one that is too small is taken as the least that can be divided.
+    #[must_use]
+    pub fn of(ceiling_mib: u32) -> Shares {
+        let left = ceiling_mib.max(CEILING_MIN_MIB) - PROGRAM_MIB;
+        let queues = (left / 8).min(QUEUES_MAX_MIB);
+        let fetch = (left / 8).clamp(FETCH_MIN_MIB, FETCH_MAX_MIB);
+        let batch = left / 4;
+        let cache = left - queues - fetch - 2 * batch;
+        Shares {
+            queued_kbytes: queues * 1024,
+            fetch_bytes: fetch << 20,
+            batch_bytes: bytes(batch),
+            store_cache_bytes: bytes(cache),
+        }
+    }
+}
+
+fn bytes(mib: u32) -> usize {
+    usize::try_from(u64::from(mib) << 20).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shares_of_every_ceiling_stay_under_it_and_leave_none_empty() {
+        for ceiling in (CEILING_MIN_MIB..4096).chain([1_048_576]) {
+            let shares = Shares::of(ceiling);
+            let queues = u64::from(shares.queued_kbytes) << 10;
+            let held = queues
+                + u64::from(shares.fetch_bytes)
+                + 2 * shares.batch_bytes as u64
+                + shares.store_cache_bytes as u64;
+            let limit = u64::from(ceiling - PROGRAM_MIB) << 20;
+            assert!(held <= limit, "{ceiling}: {shares:?}");
+            assert!(shares.batch_bytes >= 16 << 20, "{ceiling}: {shares:?}");
+            assert!(
+                shares.store_cache_bytes >= 16 << 20,
+                "{ceiling}: {shares:?}"
+            );
+            assert!(
+                shares.fetch_bytes >= 8 << 20 && queues >= 8 << 20,
+                "{ceiling}: {shares:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_ceiling_that_is_too_small_is_not_divided_further() {
+        assert_eq!(Shares::of(1), Shares::of(CEILING_MIN_MIB));
+    }
+}

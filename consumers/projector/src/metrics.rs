@@ -1,0 +1,110 @@
+//! The projector's numbers. No ids are labels.
+
+use std::time::Duration;
+
+use licenseflow_avro::Reason;
+use licenseflow_core::Fate;
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+
+const RECORDS: &str = "licenseflow_projector_records_total";
+const REJECTED: &str = "licenseflow_projector_rejected_total";
+const FAILURES: &str = "licenseflow_projector_failures_total";
+const BATCH_RECORDS: &str = "licenseflow_projector_batch_records";
+const BATCH_BYTES: &str = "licenseflow_projector_batch_bytes";
+const APPLY_SECONDS: &str = "licenseflow_projector_apply_seconds";
+const LAST_BATCH: &str = "licenseflow_projector_last_batch_timestamp_seconds";
+const LAG: &str = "licenseflow_projector_lag_events";
+const PAUSED: &str = "licenseflow_projector_paused";
+const HALTED: &str = "licenseflow_projector_halted_partitions";
+const LETTERS_WAITING: &str = "licenseflow_projector_letters_waiting";
+const LETTERS_SENT: &str = "licenseflow_projector_letters_sent_total";
+
+/// Says what each number is; once, before the first is written.
+pub fn describe() {
+    describe_counter!(
+        RECORDS,
+        "Records by what became of them: apply, duplicate, retry, reject, halt"
+    );
+    describe_counter!(REJECTED, "Rejected records by reason");
+    describe_counter!(FAILURES, "What went wrong, by where and kind");
+    describe_histogram!(
+        BATCH_RECORDS,
+        "Records of a batch that was handed to the store"
+    );
+    describe_histogram!(
+        BATCH_BYTES,
+        Unit::Bytes,
+        "Bytes of a batch that was handed to the store, about"
+    );
+    describe_histogram!(
+        APPLY_SECONDS,
+        Unit::Seconds,
+        "Time to fold and write a batch"
+    );
+    describe_gauge!(
+        LAST_BATCH,
+        Unit::Seconds,
+        "When the last batch was written, in seconds since 1970"
+    );
+    describe_gauge!(
+        LAG,
+        "Offsets between the store's position and the last end that was seen, by lane and partition"
+    );
+    describe_gauge!(
+        PAUSED,
+        "1 while partitions are left because the store does not keep up"
+    );
+    describe_gauge!(HALTED, "Partitions that cannot be read on");
+    describe_gauge!(
+        LETTERS_WAITING,
+        "Letters that wait to be acknowledged, as far as they were looked at"
+    );
+    describe_counter!(LETTERS_SENT, "Letters that were acknowledged and marked");
+}
+
+pub(crate) fn records(fate: &Fate, count: u64) {
+    if count > 0 {
+        counter!(RECORDS, "fate" => fate.label()).increment(count);
+    }
+}
+
+pub(crate) fn rejected(reason: Reason) {
+    counter!(REJECTED, "reason" => reason.name()).increment(1);
+}
+
+pub(crate) fn failure(place: &'static str, kind: &'static str) {
+    counter!(FAILURES, "place" => place, "kind" => kind).increment(1);
+}
+
+pub(crate) fn batch(records: usize, bytes: usize) {
+    histogram!(BATCH_RECORDS).record(records as f64);
+    histogram!(BATCH_BYTES).record(bytes as f64);
+}
+
+pub(crate) fn applied(took: Duration, now_ms: i64) {
+    histogram!(APPLY_SECONDS).record(took.as_secs_f64());
+    gauge!(LAST_BATCH).set(now_ms as f64 / 1000.0);
+}
+
+pub(crate) fn lag(lane: licenseflow_avro::Lane, partition: i32, events: i64) {
+    gauge!(LAG, "lane" => lane.to_string(), "partition" => partition.to_string())
+        .set(events as f64);
+}
+
+pub(crate) fn paused(is_paused: bool) {
+    gauge!(PAUSED).set(f64::from(u8::from(is_paused)));
+}
+
+pub(crate) fn halted(count: usize) {
+    gauge!(HALTED).set(count as f64);
+}
+
+pub(crate) fn letters_waiting(count: usize) {
+    gauge!(LETTERS_WAITING).set(count as f64);
+}
+
+pub(crate) fn letters_sent(count: usize) {
+    counter!(LETTERS_SENT).increment(count as u64);
+}

@@ -1,0 +1,171 @@
+//! The thread that owns the store: one task after the other, batches first among them.
+//!
+//! It decides nothing about failures: it says what happened, and the polling thread decides.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use licenseflow_avro::Position;
+use licenseflow_core::Batch;
+use licenseflow_store::{Applied, Error, Letter, Outbox, PartitionEnd, PartitionState, ReadModel};
+use tokio::sync::watch;
+
+use crate::config::Clock;
+use crate::fate;
+use crate::metrics;
+
+/// What the store is asked to do.
+#[derive(Debug)]
+pub(crate) enum Task {
+    Apply(Box<Batch>),
+    Positions,
+    NoteEnds(Vec<PartitionEnd>),
+    /// The brokers have acknowledged these letters.
+    LettersSent(Vec<i64>),
+    Stop,
+}
+
+/// What the store says.
+#[derive(Debug)]
+pub(crate) enum Told {
+    Applied(Applied),
+    Positions(Vec<PartitionState>),
+    Noted,
+    /// A batch was not written, or positions were not read.
+    Failed(Error),
+    /// Something else failed that nobody can wait out.
+    Broken(Error),
+}
+
+/// How often the outbox is looked at where nothing says that there is anything in it.
+const OUTBOX_INTERVAL: Duration = Duration::from_secs(5);
+const OUTBOX_AGAIN: Duration = Duration::from_secs(1);
+
+pub(crate) struct StoreThread<M> {
+    pub(crate) model: M,
+    pub(crate) tasks: Receiver<Task>,
+    pub(crate) told: Sender<Told>,
+    pub(crate) letters: Sender<Vec<Letter>>,
+    pub(crate) letters_max: usize,
+    pub(crate) position: watch::Sender<Position>,
+    pub(crate) clock: Clock,
+    /// Letters are on their way, and not acknowledged.
+    pub(crate) is_sending: bool,
+    /// When the outbox is looked at next.
+    pub(crate) look: Instant,
+}
+
+impl<M: ReadModel + Outbox> StoreThread<M> {
+    /// Works until it is told to stop, or nobody listens.
+    pub(crate) fn run(mut self) {
+        loop {
+            let wait = self.look.saturating_duration_since(Instant::now());
+            let answer = match self.tasks.recv_timeout(wait.min(OUTBOX_INTERVAL)) {
+                Ok(Task::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(task) => self.work(task),
+                Err(RecvTimeoutError::Timeout) => None,
+            };
+            if answer.is_some_and(|answer| self.told.send(answer).is_err()) {
+                return;
+            }
+            if let Some(broken) = self.look_at_the_outbox()
+                && self.told.send(broken).is_err()
+            {
+                return;
+            }
+        }
+    }
+
+    fn work(&mut self, task: Task) -> Option<Told> {
+        match task {
+            Task::Apply(batch) => Some(self.apply(*batch)),
+            Task::Positions => Some(self.positions()),
+            Task::NoteEnds(ends) => {
+                let noted = self.model.note_ends(&ends, (self.clock)());
+                Some(passing("note_ends", noted).unwrap_or(Told::Noted))
+            }
+            Task::LettersSent(ids) => {
+                self.is_sending = false;
+                self.look = Instant::now();
+                let marked = self.model.mark_sent(&ids, (self.clock)());
+                if marked.is_ok() {
+                    metrics::letters_sent(ids.len());
+                }
+                // Letters that were not marked are sent again: at least once is what is promised.
+                passing("mark_sent", marked)
+            }
+            Task::Stop => None,
+        }
+    }
+
+    fn apply(&mut self, batch: Batch) -> Told {
+        let begun = Instant::now();
+        let now = (self.clock)();
+        match self.model.apply(batch, now) {
+            Ok(applied) => {
+                metrics::applied(begun.elapsed(), now);
+                self.position.send_replace(applied.position.clone());
+                if applied.letters > 0 {
+                    self.look = Instant::now();
+                }
+                Told::Applied(applied)
+            }
+            Err(error) => {
+                metrics::failure("apply", fate::label(error.kind()));
+                Told::Failed(error)
+            }
+        }
+    }
+
+    fn positions(&mut self) -> Told {
+        match self.model.positions() {
+            Ok(states) => {
+                let each = states.iter();
+                let position = each.map(|one| (one.lane, one.partition, one.next_offset));
+                self.position.send_replace(position.collect());
+                Told::Positions(states)
+            }
+            Err(error) => {
+                metrics::failure("positions", fate::label(error.kind()));
+                Told::Failed(error)
+            }
+        }
+    }
+
+    /// Gives letters to the thread that sends them, if it is free and it is time.
+    fn look_at_the_outbox(&mut self) -> Option<Told> {
+        if self.is_sending || Instant::now() < self.look {
+            return None;
+        }
+        self.look = Instant::now() + OUTBOX_INTERVAL;
+        match self.model.unsent(self.letters_max) {
+            Ok(letters) => {
+                metrics::letters_waiting(letters.len());
+                if !letters.is_empty() {
+                    self.is_sending = self.letters.send(letters).is_ok();
+                }
+                None
+            }
+            Err(error) => {
+                self.look = Instant::now() + OUTBOX_AGAIN;
+                passing("unsent", Err(error))
+            }
+        }
+    }
+}
+
+/// A failure that the next round makes good is logged; any other is told.
+fn passing(place: &'static str, done: Result<(), Error>) -> Option<Told> {
+    let error = done.err()?;
+    metrics::failure(place, fate::label(error.kind()));
+    match fate::of_failure(&error) {
+        licenseflow_core::Fate::Retry(why) => {
+            tracing::warn!(place, "the store is asked again later: {why}");
+            None
+        }
+        licenseflow_core::Fate::Apply
+        | licenseflow_core::Fate::Duplicate
+        | licenseflow_core::Fate::Reject(_)
+        | licenseflow_core::Fate::Halt(_) => Some(Told::Broken(error)),
+    }
+}
