@@ -2,7 +2,11 @@
 
 use crate::config_show::ConfigCommand;
 use crate::ingest::IngestArgs;
+use crate::project::ProjectArgs;
+use crate::query::QueryArgs;
 use crate::topics::TopicsCommand;
+use crate::up::UpArgs;
+use crate::verify::VerifyArgs;
 use clap::{Parser, Subcommand};
 use licenseflow_runtime::config::{ConfigFileArgs, TelemetryArgs};
 
@@ -27,8 +31,16 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run all roles in one process
+    Up(Box<UpArgs>),
     /// Take events over HTTP and publish them
     Ingest(Box<IngestArgs>),
+    /// Build the read model from the log
+    Project(Box<ProjectArgs>),
+    /// Answer what is known of licenses
+    Query(Box<QueryArgs>),
+    /// Fold the log anew and compare it with the read model
+    Verify(Box<VerifyArgs>),
     /// Create or describe the topics
     #[command(subcommand)]
     Topics(TopicsCommand),

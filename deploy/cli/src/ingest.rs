@@ -1,12 +1,11 @@
 //! `ingest`: the HTTP intake alone.
 
+use crate::brokers::Brokers;
 use crate::exit::Exit;
-use crate::schemas;
+use crate::schemas::{self, Schemas, Taken};
 use crate::service::Service;
 use crate::topics;
-use axum::Router;
 use clap::Args;
-use futures::FutureExt;
 use licenseflow_avro::Topics;
 use licenseflow_avro::registry_client::RegistryClient;
 use licenseflow_producers::accept::{self, IntakeSettings};
@@ -15,12 +14,11 @@ use licenseflow_runtime::config::{
     Effective, HttpArgs, IntakeArgs, JudgementArgs, KafkaArgs, RegistryArgs, TopicsArgs,
 };
 use licenseflow_runtime::http::Health;
-use licenseflow_runtime::log::Admin;
 use std::time::Duration;
 
 /// What is on its way to the brokers at a stop has this long to arrive; the
-/// listener, whose requests wait for it, has its own grace at the same time.
-const PUBLISHER_GRACE: Duration = Duration::from_millis(1500);
+/// listener, whose requests wait for it, had its own grace before.
+pub(crate) const PUBLISHER_GRACE: Duration = Duration::from_millis(1500);
 
 /// The answer comes this much before the service's timeout, which would not say
 /// what became of the events.
@@ -43,23 +41,34 @@ pub(crate) struct IngestArgs {
 }
 
 pub(crate) async fn run(arguments: IngestArgs, effective: &Effective) -> anyhow::Result<Exit> {
-    let topics = Topics::new(&arguments.topics.topic_prefix);
-    let admin = topics::admin(&arguments.kafka.settings("licenseflow-ingest"))?;
+    let IngestArgs {
+        kafka,
+        registry,
+        topics,
+        http,
+        intake,
+        judgement,
+    } = arguments;
+    let topics = Topics::new(&topics.topic_prefix);
+    let admin = topics::admin(&kafka.settings("licenseflow-ingest"))?;
     let mut service = Service::start("ingest", effective)?;
     topics::ensure(&admin, &topics).await?;
-    let registry = RegistryClient::new(&arguments.registry.url())?;
-    let publisher = publisher(&arguments.kafka, &registry, &topics).await?;
-    let settings = intake_settings(&arguments.intake, &arguments.judgement, &arguments.http);
-    let routes = routes(publisher.clone(), settings).merge(health(admin).router());
-    service.serve(&arguments.http, routes)?;
+    let schemas = Schemas::open(
+        &registry,
+        &kafka,
+        &topics,
+        Taken::Used,
+        service.stop_token(),
+    )?;
+    service.run_if("schema registry", schemas.part);
+    let publisher = publisher(&kafka, &schemas.client, &topics).await?;
+    let brokers = Brokers::watch(&mut service, admin);
+    let settings = intake_settings(&intake, &judgement, &http);
+    let routes = accept::router(publisher.clone(), settings).merge(health(brokers).router());
+    service.serve(&http, routes)?;
     let exit = service.until_stopped().await;
     publisher.stop(PUBLISHER_GRACE).await;
     exit
-}
-
-/// The intake's routes.
-pub(crate) fn routes(publisher: Publisher, settings: IntakeSettings) -> Router {
-    accept::router(publisher, settings)
 }
 
 /// The bounds of the intake from the settings.
@@ -90,13 +99,9 @@ pub(crate) async fn publisher(
     Ok(Publisher::start(settings)?)
 }
 
-fn health(admin: Admin) -> Health {
+fn health(brokers: Brokers) -> Health {
     Health::default().part("brokers", move || {
-        let asked = admin.clone();
-        async move {
-            let count = asked.off_thread(|admin| admin.broker_count()).await;
-            count.map(|_| ()).map_err(|error| error.to_string())
-        }
-        .boxed()
+        let problem = brokers.problem();
+        Box::pin(async { problem.map_or(Ok(()), Err) })
     })
 }

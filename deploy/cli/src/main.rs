@@ -1,14 +1,19 @@
 //! The `licenseflow` binary: a table of contents. Settings, telemetry, then the
 //! one command that was asked for; what it does is said in the file of its name.
 
+mod brokers;
 mod command;
 mod config_show;
 mod exit;
 mod ingest;
 mod output;
+mod project;
+mod query;
 mod schemas;
 mod service;
 mod topics;
+mod up;
+mod verify;
 
 use clap::error::ErrorKind;
 use command::{Cli, Command};
@@ -51,7 +56,11 @@ fn run(loaded: Loaded<Cli>) -> Exit {
 
 async fn dispatch(loaded: Loaded<Cli>) -> anyhow::Result<Exit> {
     match loaded.command.command {
+        Command::Up(arguments) => up::run(*arguments, &loaded.effective).await,
         Command::Ingest(arguments) => ingest::run(*arguments, &loaded.effective).await,
+        Command::Project(arguments) => project::run(*arguments, &loaded.effective).await,
+        Command::Query(arguments) => query::run(*arguments, &loaded.effective).await,
+        Command::Verify(arguments) => verify::run(*arguments).await,
         Command::Topics(command) => topics::run(command).await,
         Command::Config(command) => config_show::run(&command, &loaded.effective),
     }

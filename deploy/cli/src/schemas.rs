@@ -1,47 +1,76 @@
 //! Where schemas are: the registry that is named, or the embedded one; and our
 //! own schema, registered for both lanes.
 
-use crate::service::Service;
 use anyhow::Context;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use licenseflow_avro::registry_client::RegistryClient;
 use licenseflow_avro::{Lane, Topics, schema};
 use licenseflow_producers::publish::SchemaIds;
 use licenseflow_registry::{Registry, RegistrySettings};
-use licenseflow_runtime::config::{HttpArgs, KafkaArgs, RegistryArgs};
-use licenseflow_runtime::http;
+use licenseflow_runtime::config::{KafkaArgs, RegistryArgs};
+use licenseflow_runtime::http::{self, HttpLimits};
+use tokio_util::sync::CancellationToken;
 
 /// A new schema must read what was written under every earlier one: both lanes
 /// are kept for ever.
 const COMPATIBILITY: &str = "BACKWARD_TRANSITIVE";
 
-/// Starts the embedded registry, unless another one is named.
-pub(crate) async fn start_embedded(
-    service: &mut Service,
-    arguments: &RegistryArgs,
-    kafka: &KafkaArgs,
-    limits: &HttpArgs,
-    topics: &Topics,
-) -> anyhow::Result<()> {
-    if arguments.schema_registry.is_some() {
-        return Ok(());
+/// What is done where the embedded registry's address is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It is an error: this process is to be the registry.
+    Refused,
+    /// It is used: another process of ours is the registry already.
+    Used,
+}
+
+/// A registry within reach, and, where it is the embedded one, the part that
+/// serves it and must be kept running.
+pub(crate) struct Schemas {
+    pub(crate) client: RegistryClient,
+    pub(crate) part: Option<BoxFuture<'static, anyhow::Result<()>>>,
+}
+
+impl Schemas {
+    /// Finds or starts the registry. The embedded one ends when `stop` is cancelled.
+    pub(crate) fn open(
+        arguments: &RegistryArgs,
+        kafka: &KafkaArgs,
+        topics: &Topics,
+        taken: Taken,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let client = RegistryClient::new(&arguments.url())?;
+        if arguments.schema_registry.is_some() {
+            return Ok(Self { client, part: None });
+        }
+        let listener = match (http::bind(arguments.registry_listen), taken) {
+            (Ok(listener), _) => listener,
+            (Err(http::Error::AddressTaken(_)), Taken::Used) => {
+                return Ok(Self { client, part: None });
+            }
+            (Err(error), _) => {
+                return Err(error).context(
+                    "cannot start the embedded schema registry; --registry-listen gives it another \
+                     address, SCHEMA_REGISTRY_URL names another registry",
+                );
+            }
+        };
+        let settings =
+            RegistrySettings::new(kafka.settings("licenseflow-registry"), topics.prefix());
+        let registry = Registry::start(settings)?;
+        let serving = http::serve(listener, registry.router(), HttpLimits::default(), stop);
+        let part = async move {
+            let served = serving.await;
+            registry.shutdown().await;
+            Ok(served?)
+        };
+        Ok(Self {
+            client,
+            part: Some(part.boxed()),
+        })
     }
-    let listener = http::bind(arguments.registry_listen).context(
-        "cannot start the embedded schema registry (SCHEMA_REGISTRY_URL names another one)",
-    )?;
-    let settings = RegistrySettings::new(kafka.settings("licenseflow-registry"), topics.prefix());
-    let registry = Registry::start(settings)?;
-    let serving = http::serve(
-        listener,
-        registry.router(),
-        limits.limits(),
-        service.stop_token(),
-    );
-    service.run("schema registry", async move {
-        let served = serving.await;
-        registry.shutdown().await;
-        Ok(served?)
-    });
-    Ok(())
 }
 
 /// Registers our schema for both lanes, and gives its ids.

@@ -10,6 +10,7 @@ use licenseflow_runtime::http;
 use licenseflow_runtime::shutdown;
 use licenseflow_runtime::telemetry::{self, Numbers};
 use std::future::Future;
+use std::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -47,17 +48,39 @@ impl Service {
         self.parts.spawn(async move { (name, part.await) });
     }
 
-    /// Serves the routes of the role, with `/metrics` beside them.
-    pub(crate) fn serve(&mut self, arguments: &HttpArgs, routes: Router) -> anyhow::Result<()> {
+    /// Runs a part that there may be.
+    pub(crate) fn run_if<F>(&mut self, name: &'static str, part: Option<F>)
+    where
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        if let Some(part) = part {
+            self.run(name, part);
+        }
+    }
+
+    /// Takes the address of the role. Before anything else is begun, so that a
+    /// second process is told at once.
+    pub(crate) fn open_door(&self, arguments: &HttpArgs) -> anyhow::Result<TcpListener> {
         let address = arguments.listen;
         let listener = http::bind(address)?;
         if !address.ip().is_loopback() {
             tracing::warn!(%address, "there are no credentials yet: everyone who reaches this address may do everything");
         }
+        Ok(listener)
+    }
+
+    /// Serves the routes of the role, with `/metrics` beside them.
+    pub(crate) fn serve_at(&mut self, door: TcpListener, arguments: &HttpArgs, routes: Router) {
         let routes = routes.merge(self.numbers.router());
-        let serving = http::serve(listener, routes, arguments.limits(), self.stop_token());
+        let serving = http::serve(door, routes, arguments.limits(), self.stop_token());
         self.run("http", async move { Ok(serving.await?) });
-        tracing::info!(%address, "serving HTTP");
+        tracing::info!(address = %arguments.listen, "serving HTTP");
+    }
+
+    /// Takes the address and serves the routes.
+    pub(crate) fn serve(&mut self, arguments: &HttpArgs, routes: Router) -> anyhow::Result<()> {
+        let door = self.open_door(arguments)?;
+        self.serve_at(door, arguments, routes);
         Ok(())
     }
 

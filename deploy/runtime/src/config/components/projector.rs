@@ -1,25 +1,14 @@
 //! How the projector reads and how much it may hold.
 
-use crate::config::ByteSize;
-
 /// Bounds of the projector.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Projector")]
 pub struct ProjectorArgs {
     /// Ceiling of the projector's memory, in MiB
-    #[arg(long, env = "LICENSEFLOW_MEMORY_CEILING_MIB", default_value = "512", value_name = "MIB", value_parser = clap::value_parser!(u32).range(128..=1_048_576))]
+    #[arg(long, env = "LICENSEFLOW_MEMORY_CEILING_MIB", default_value = "512", value_name = "MIB", value_parser = clap::value_parser!(u32).range(96..=1_048_576))]
     pub memory_ceiling_mib: u32,
 
     /// The most records that one batch writes to the store
-    #[arg(long, env = "LICENSEFLOW_BATCH_RECORDS_MAX", default_value = "50000", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    #[arg(long, env = "LICENSEFLOW_BATCH_RECORDS_MAX", default_value = "200000", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub batch_records_max: u32,
-
-    /// The most bytes of records that one batch holds
-    #[arg(
-        long,
-        env = "LICENSEFLOW_BATCH_BYTES_MAX",
-        default_value = "32MiB",
-        value_name = "SIZE"
-    )]
-    pub batch_bytes_max: ByteSize,
 }

@@ -1,0 +1,167 @@
+//! `project`: builds the read model from the log.
+
+use crate::brokers::Brokers;
+use crate::exit::Exit;
+use crate::schemas::{Schemas, Taken};
+use crate::service::Service;
+use crate::topics;
+use anyhow::Context;
+use clap::Args;
+use licenseflow_avro::Topics;
+use licenseflow_avro::registry_client::RegistryClient;
+use licenseflow_kafka::{KafkaLetters, KafkaSource, SourceSettings};
+use licenseflow_projector::{Handle, Parts, Projector, Settings, Shares, Status, wall_clock};
+use licenseflow_runtime::config::{
+    Effective, HttpArgs, JudgementArgs, KafkaArgs, ProjectorArgs, RegistryArgs, StoreArgs,
+    TopicsArgs,
+};
+use licenseflow_runtime::http::Health;
+use licenseflow_store::SqliteModel;
+use licenseflow_store::sqlite::SqliteOptions;
+use std::path::Path;
+use std::time::Instant;
+
+#[derive(Debug, Args)]
+pub(crate) struct ProjectArgs {
+    #[command(flatten)]
+    kafka: KafkaArgs,
+    #[command(flatten)]
+    registry: RegistryArgs,
+    #[command(flatten)]
+    topics: TopicsArgs,
+    #[command(flatten)]
+    http: HttpArgs,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    projector: ProjectorArgs,
+    #[command(flatten)]
+    judgement: JudgementArgs,
+}
+
+pub(crate) async fn run(arguments: ProjectArgs, effective: &Effective) -> anyhow::Result<Exit> {
+    let ProjectArgs {
+        kafka,
+        registry,
+        topics,
+        http,
+        store,
+        projector,
+        judgement,
+    } = arguments;
+    let topics = Topics::new(&topics.topic_prefix);
+    let admin = topics::admin(&kafka.settings("licenseflow-project"))?;
+    let mut service = Service::start("project", effective)?;
+    topics::ensure(&admin, &topics).await?;
+    let schemas = Schemas::open(
+        &registry,
+        &kafka,
+        &topics,
+        Taken::Used,
+        service.stop_token(),
+    )?;
+    service.run_if("schema registry", schemas.part);
+    let work = Work {
+        kafka,
+        topics,
+        store,
+        projector,
+        judgement,
+        schemas: schemas.client,
+    };
+    let handle = work.start(&service)?;
+    let health = health(Brokers::watch(&mut service, admin), handle.watcher());
+    run_projector(&mut service, handle);
+    service.serve(&http, health.router())?;
+    service.until_stopped().await
+}
+
+/// Everything that a projector is made from.
+pub(crate) struct Work {
+    pub(crate) kafka: KafkaArgs,
+    pub(crate) topics: Topics,
+    pub(crate) store: StoreArgs,
+    pub(crate) projector: ProjectorArgs,
+    pub(crate) judgement: JudgementArgs,
+    pub(crate) schemas: RegistryClient,
+}
+
+impl Work {
+    /// Starts the projector over the one store, which it holds against any other.
+    pub(crate) fn start(self, service: &Service) -> anyhow::Result<Handle> {
+        let shares = Shares::of(self.projector.memory_ceiling_mib);
+        let path = self.store.sqlite_path();
+        let options = SqliteOptions {
+            cache_mib: shares.store_cache_bytes >> 20,
+        };
+        let model = SqliteModel::open(&path, options)?;
+        let settings = Settings {
+            batch_records_max: self.projector.batch_records_max as usize,
+            batch_bytes_max: shares.batch_bytes,
+            max_future_skew: self.judgement.max_future_skew,
+            ..Settings::default()
+        };
+        let kafka = self.kafka.settings("licenseflow-projector");
+        let source = SourceSettings {
+            kafka: kafka.clone(),
+            topics: self.topics.clone(),
+            group_instance: Some(instance(&path)?),
+            queued_kbytes_max: shares.queued_kbytes,
+            fetch_bytes_max: shares.fetch_bytes,
+            ends_interval: settings.ends_interval,
+        };
+        let parts = Parts {
+            source: KafkaSource::start(&source)?,
+            schemas: self.schemas.blocking(tokio::runtime::Handle::current()),
+            model,
+            letters: KafkaLetters::new(&kafka, &self.topics)?,
+            clock: wall_clock(),
+        };
+        Ok(Projector::start(settings, parts, &service.stop_token())?)
+    }
+}
+
+/// Lets the projector's end be the role's, and the role's the projector's.
+pub(crate) fn run_projector(service: &mut Service, handle: Handle) {
+    service.run("projector", async move {
+        let joined = tokio::task::spawn_blocking(move || handle.join());
+        Ok(joined
+            .await
+            .context("the projector's end was not heard")??)
+    });
+}
+
+/// Why the projector is not ready; none: it is.
+pub(crate) fn problem_of(status: &Status) -> Option<String> {
+    status.unready(Instant::now(), Settings::default().stall)
+}
+
+/// The static member's name. It lies beside the store, so that a restart of this
+/// store moves no partition, and another store is another member.
+fn instance(store: &Path) -> anyhow::Result<String> {
+    let mut name = store.as_os_str().to_owned();
+    name.push(".instance");
+    let path = Path::new(&name);
+    let failed = || format!("cannot use {}", path.display());
+    if path.exists() {
+        let text = std::fs::read_to_string(path).with_context(failed)?;
+        if !text.trim().is_empty() {
+            return Ok(text.trim().to_owned());
+        }
+    }
+    let made = uuid::Uuid::now_v7().simple().to_string();
+    std::fs::write(path, &made).with_context(failed)?;
+    Ok(made)
+}
+
+fn health(brokers: Brokers, status: impl Fn() -> Status + Send + Sync + 'static) -> Health {
+    Health::default()
+        .part("brokers", move || {
+            let problem = brokers.problem();
+            Box::pin(async { problem.map_or(Ok(()), Err) })
+        })
+        .part("projector", move || {
+            let problem = problem_of(&status());
+            Box::pin(async { problem.map_or(Ok(()), Err) })
+        })
+}

@@ -1,0 +1,136 @@
+//! `up`: all roles in one process. Topics and schema are made where they are
+//! missing, the registry is embedded unless another one is named, and the intake
+//! and the query API share one port.
+
+use crate::brokers::Brokers;
+use crate::exit::Exit;
+use crate::ingest::{self, PUBLISHER_GRACE};
+use crate::project::{self, Work};
+use crate::query;
+use crate::schemas::{Schemas, Taken};
+use crate::service::Service;
+use crate::topics;
+use clap::Args;
+use licenseflow_avro::Topics;
+use licenseflow_producers::accept;
+use licenseflow_projector::{Handle, Status};
+use licenseflow_query::{Check, Readiness};
+use licenseflow_runtime::config::{
+    Effective, HttpArgs, IntakeArgs, JudgementArgs, KafkaArgs, ProjectorArgs, RegistryArgs,
+    StoreArgs, TopicsArgs,
+};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    kafka: KafkaArgs,
+    #[command(flatten)]
+    registry: RegistryArgs,
+    #[command(flatten)]
+    topics: TopicsArgs,
+    #[command(flatten)]
+    http: HttpArgs,
+    #[command(flatten)]
+    intake: IntakeArgs,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    projector: ProjectorArgs,
+    #[command(flatten)]
+    judgement: JudgementArgs,
+}
+
+pub(crate) async fn run(arguments: UpArgs, effective: &Effective) -> anyhow::Result<Exit> {
+    let UpArgs {
+        kafka,
+        registry,
+        topics,
+        http,
+        intake,
+        store,
+        projector,
+        judgement,
+    } = arguments;
+    let topics = Topics::new(&topics.topic_prefix);
+    let admin = topics::admin(&kafka.settings("licenseflow-up"))?;
+    let mut service = Service::start("up", effective)?;
+    let door = service.open_door(&http)?;
+    topics::ensure(&admin, &topics).await?;
+    let schemas = Schemas::open(
+        &registry,
+        &kafka,
+        &topics,
+        Taken::Refused,
+        service.stop_token(),
+    )?;
+    service.run_if("schema registry", schemas.part);
+    let publisher = ingest::publisher(&kafka, &schemas.client, &topics).await?;
+    let settings = ingest::intake_settings(&intake, &judgement, &http);
+
+    let path = store.sqlite_path();
+    let work = Work {
+        kafka,
+        topics: topics.clone(),
+        store,
+        projector,
+        judgement,
+        schemas: schemas.client,
+    };
+    let handle = work.start(&service)?;
+    let applied = applied(&mut service, &handle);
+    let brokers = Brokers::watch(&mut service, admin);
+    let readiness = Arc::new(AllRoles {
+        brokers,
+        status: Box::new(handle.watcher()),
+    });
+    project::run_projector(&mut service, handle);
+
+    let state = query::state(&path, topics, readiness, Some(applied))?;
+    let routes = accept::router(publisher.clone(), settings)
+        .merge(licenseflow_query::router(state.clone()))
+        .merge(licenseflow_query::health_router(state));
+    service.serve_at(door, &http, routes);
+    let exit = service.until_stopped().await;
+    publisher.stop(PUBLISHER_GRACE).await;
+    exit
+}
+
+/// A number that changes with every batch, for those who wait for theirs.
+fn applied(service: &mut Service, handle: &Handle) -> watch::Receiver<u64> {
+    let (count, counted) = watch::channel(0);
+    let mut positions = handle.position();
+    let stop = service.stop_token();
+    service.run("applied", async move {
+        while let Some(Ok(())) = stop.run_until_cancelled(positions.changed()).await {
+            count.send_modify(|batches| *batches += 1);
+        }
+        // Positions end with the projector, whose own part says why.
+        stop.cancelled().await;
+        Ok(())
+    });
+    counted
+}
+
+/// Everything that this process does must be ready for it to be.
+struct AllRoles {
+    brokers: Brokers,
+    status: Box<dyn Fn() -> Status + Send + Sync>,
+}
+
+impl Readiness for AllRoles {
+    fn checks(&self) -> Vec<Check> {
+        let projector = project::problem_of(&(self.status)());
+        vec![
+            Check {
+                name: "brokers",
+                problem: self.brokers.problem(),
+            },
+            Check {
+                name: "projector",
+                problem: projector,
+            },
+        ]
+    }
+}
