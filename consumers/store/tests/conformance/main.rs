@@ -4,6 +4,7 @@
 //! the fold that they run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod crash;
 mod golden;
 mod model;
 mod schedule;

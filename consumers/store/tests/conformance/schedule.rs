@@ -1,6 +1,5 @@
 //! The theorem, over schedules: any order, any number of times, any batches, dying anywhere.
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use licenseflow_avro::event::{
@@ -10,11 +9,12 @@ use licenseflow_avro::event::{
 };
 use licenseflow_avro::{Coordinates, Lane, LicenseEvent};
 use licenseflow_core::{crash, naive};
-use licenseflow_store::{Outbox, ReadModel, SqliteModel};
+use licenseflow_store::Outbox;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use uuid::Uuid;
 
+use crate::crash::apply_or_die;
 use crate::model::{Accepted, Folder, batch_of};
 
 /// Ids, times and names are few, so that events meet: ties, duplicates, conflicts, voids.
@@ -126,57 +126,16 @@ const DEADLY: [&str; 3] = [
     crash::AFTER_COMMIT,
 ];
 
-thread_local! {
-    static DIES_AT: Cell<Option<&'static str>> = const { Cell::new(None) };
-}
-
-/// A crash stands in for the death of the process: it unwinds past everything that the store would
-/// have done. Real processes are killed by the end-to-end tests.
-struct Crash;
-
-fn hook(point: &'static str) {
-    if DIES_AT.get() == Some(point) {
-        DIES_AT.set(None);
-        std::panic::resume_unwind(Box::new(Crash));
-    }
-}
-
-/// Applies a batch; gives the model back, opened anew if it died on the way.
-fn apply_or_die(
-    folder: &Folder,
-    mut model: SqliteModel,
-    records: &[&Accepted],
-    dies_at: Option<usize>,
-) -> SqliteModel {
-    crash::set_hook(hook);
-    DIES_AT.set(dies_at.map(|point| DEADLY[point]));
-    let batch = batch_of(records.iter().copied());
-    let survived = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
-        model.apply(batch, 0).unwrap();
-        model
-    }));
-    DIES_AT.set(None);
-    survived.unwrap_or_else(|_| folder.open())
-}
-
 fn check(records: &[Accepted], steps: &[Step]) -> Result<(), TestCaseError> {
     let folder = Folder::new();
     let mut model = folder.open();
     for step in steps {
-        let delivered: Vec<&Accepted> = step
-            .deliver
-            .iter()
-            .map(|index| index.get(records))
-            .collect();
-        model = apply_or_die(&folder, model, &delivered, step.dies_at);
+        let delivered = step.deliver.iter().map(|index| index.get(records));
+        let dies_at = step.dies_at.map(|point| DEADLY[point]);
+        model = apply_or_die(&folder, model, batch_of(delivered), dies_at);
     }
     // At last everything once more, as after a lost position: whatever is missing comes now.
-    model = apply_or_die(
-        &folder,
-        model,
-        &records.iter().rev().collect::<Vec<_>>(),
-        None,
-    );
+    model = apply_or_die(&folder, model, batch_of(records.iter().rev()), None);
 
     let naive = naive::fold(records.iter().cloned());
     prop_assert_eq!(model.kept_digest().unwrap().text(), naive.digest());

@@ -9,14 +9,14 @@ use licenseflow_store::{Error, LetterContent, Outbox, PartitionEnd, ReadModel, S
 
 use crate::model::Folder;
 
-fn span(from: i64, to: i64) -> Batch {
+pub(crate) fn span(from: i64, to: i64) -> Batch {
     let mut batch = Batch::default();
     batch.advance(Lane::Interactive, 3, from, to);
     batch.note_timestamp(Lane::Interactive, 3, 1000 + to);
     batch
 }
 
-fn poison(offset: i64) -> RawRecord {
+pub(crate) fn poison(offset: i64) -> RawRecord {
     RawRecord {
         at: Coordinates {
             timestamp: 5,

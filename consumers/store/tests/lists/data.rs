@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use licenseflow_avro::event::{
-    DeviceActivated, DeviceHeartbeat, LicenseEvent, LicenseIssued, LicenseRevoked, LicenseSuspended,
-    Payload,
+    DeviceActivated, DeviceHeartbeat, LicenseEvent, LicenseIssued, LicenseRevoked,
+    LicenseSuspended, Payload,
 };
 use licenseflow_avro::{Coordinates, Lane, LicenseKey};
 use licenseflow_core::Batch;
@@ -26,7 +26,8 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn random(seed: u64, licenses: usize) -> Self {
-        let folder = std::env::temp_dir().join(format!("licenseflow-lists-{}", Uuid::now_v7().simple()));
+        let folder =
+            std::env::temp_dir().join(format!("licenseflow-lists-{}", Uuid::now_v7().simple()));
         let store = Self {
             folder,
             keys: (0..licenses).map(|number| key(TENANT, number)).collect(),
@@ -107,7 +108,11 @@ impl Saying {
         let kind = self.random.below(16);
         if kind == 0 && key.tenant_id == TENANT {
             let device_id = "d-0".to_owned();
-            self.say(key, 0, Payload::DeviceHeartbeat(DeviceHeartbeat { device_id }));
+            self.say(
+                key,
+                0,
+                Payload::DeviceHeartbeat(DeviceHeartbeat { device_id }),
+            );
             return;
         }
         if kind > 1 {
@@ -126,13 +131,21 @@ impl Saying {
         }
         let reason = String::new();
         match self.random.below(8) {
-            0 => self.say(key, NOW, Payload::LicenseSuspended(LicenseSuspended { reason })),
+            0 => self.say(
+                key,
+                NOW,
+                Payload::LicenseSuspended(LicenseSuspended { reason }),
+            ),
             1 => self.say(key, NOW, Payload::LicenseRevoked(LicenseRevoked { reason })),
             _ => {}
         }
         if kind == 1 && key.tenant_id == TENANT {
             let device_id = "d-9".to_owned();
-            self.say(key, 5, Payload::DeviceHeartbeat(DeviceHeartbeat { device_id }));
+            self.say(
+                key,
+                5,
+                Payload::DeviceHeartbeat(DeviceHeartbeat { device_id }),
+            );
         }
     }
 
@@ -172,6 +185,7 @@ impl Saying {
             payload,
         };
         self.batch.accept(at, Envelope::default(), event, 200);
-        self.batch.advance(Lane::Interactive, 0, at.offset, at.offset + 1);
+        self.batch
+            .advance(Lane::Interactive, 0, at.offset, at.offset + 1);
     }
 }

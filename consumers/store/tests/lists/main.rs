@@ -6,7 +6,7 @@ use licenseflow_core::status::{Lifecycle, Status};
 use licenseflow_store::lookup::{LicenseQuery, LicenseRow, SortBy, SortKey};
 use licenseflow_store::{Lookup, SqliteLookup};
 
-use data::{NOW, TENANT, Store};
+use data::{NOW, Store, TENANT};
 
 const LICENSES: usize = 400;
 
@@ -35,26 +35,51 @@ fn everything(sort: SortBy, descending: bool) -> LicenseQuery {
 /// Every filter by itself with each of its values, and some together.
 fn filters() -> Vec<(String, Box<dyn Fn(&mut LicenseQuery)>)> {
     let mut filters: Vec<(String, Box<dyn Fn(&mut LicenseQuery)>)> = Vec::new();
-    let mut add = |name: String, filter: Box<dyn Fn(&mut LicenseQuery)>| filters.push((name, filter));
+    let mut add =
+        |name: String, filter: Box<dyn Fn(&mut LicenseQuery)>| filters.push((name, filter));
     add("none".to_owned(), Box::new(|_| {}));
     for customer in ["c-0", "c-3", "nobody"] {
         let id = Some(customer.to_owned());
-        add(format!("customer {customer}"), Box::new(move |query| query.customer_id.clone_from(&id)));
+        add(
+            format!("customer {customer}"),
+            Box::new(move |query| query.customer_id.clone_from(&id)),
+        );
     }
-    add("product".to_owned(), Box::new(|query| query.product_id = Some("p-1".to_owned())));
-    add("plan".to_owned(), Box::new(|query| query.plan = Some("team".to_owned())));
+    add(
+        "product".to_owned(),
+        Box::new(|query| query.product_id = Some("p-1".to_owned())),
+    );
+    add(
+        "plan".to_owned(),
+        Box::new(|query| query.plan = Some("team".to_owned())),
+    );
     for status in Status::ALL {
-        add(format!("status {status}"), Box::new(move |query| query.status = Some(status)));
+        add(
+            format!("status {status}"),
+            Box::new(move |query| query.status = Some(status)),
+        );
     }
     for lifecycle in Lifecycle::ALL {
         let name = format!("lifecycle {}", lifecycle.name());
-        add(name, Box::new(move |query| query.lifecycle = Some(lifecycle)));
+        add(
+            name,
+            Box::new(move |query| query.lifecycle = Some(lifecycle)),
+        );
     }
     for over_seat in [true, false] {
-        add(format!("over seat {over_seat}"), Box::new(move |query| query.over_seat = Some(over_seat)));
+        add(
+            format!("over seat {over_seat}"),
+            Box::new(move |query| query.over_seat = Some(over_seat)),
+        );
     }
-    add("before".to_owned(), Box::new(|query| query.expires_before = Some(NOW)));
-    add("after".to_owned(), Box::new(|query| query.expires_after = Some(NOW)));
+    add(
+        "before".to_owned(),
+        Box::new(|query| query.expires_before = Some(NOW)),
+    );
+    add(
+        "after".to_owned(),
+        Box::new(|query| query.expires_after = Some(NOW)),
+    );
     add(
         "between, of a customer with a plan".to_owned(),
         Box::new(|query| {
@@ -74,14 +99,19 @@ fn is_asked(row: &LicenseRow, query: &LicenseQuery) -> bool {
     let product = state.issue.as_ref().map(|it| it.value.product_id.clone());
     let plan = state.plan.as_ref().map(|it| it.value.plan.clone());
     let valid_from = state.issue.as_ref().map(|it| it.value.valid_from);
-    let over = state.plan.as_ref().is_some_and(|it| state.seats_used > i64::from(it.value.seats));
+    let over = state
+        .plan
+        .as_ref()
+        .is_some_and(|it| state.seats_used > i64::from(it.value.seats));
     let end = state.expires_at().unwrap_or(i64::MAX);
     let status = Status::at(state.lifecycle(), valid_from, state.expires_at(), query.at);
     (query.customer_id.is_none() || query.customer_id == customer)
         && (query.product_id.is_none() || query.product_id == product)
         && (query.plan.is_none() || query.plan == plan)
         && query.status.is_none_or(|asked| asked == status)
-        && query.lifecycle.is_none_or(|asked| asked == state.lifecycle())
+        && query
+            .lifecycle
+            .is_none_or(|asked| asked == state.lifecycle())
         && query.over_seat.is_none_or(|asked| asked == over)
         && query.expires_before.is_none_or(|before| end < before)
         && query.expires_after.is_none_or(|after| end >= after)
@@ -92,7 +122,10 @@ fn sort_value(row: &LicenseRow, sort: SortBy) -> (i64, String) {
     match sort {
         SortBy::LicenseId => (0, row.key.license_id.clone()),
         SortBy::ExpiresAt => (row.state.expires_at().unwrap_or(i64::MAX), String::new()),
-        SortBy::LastEventAt => (row.state.last.map_or(-1, |it| it.occurred_at), String::new()),
+        SortBy::LastEventAt => (
+            row.state.last.map_or(-1, |it| it.occurred_at),
+            String::new(),
+        ),
     }
 }
 
@@ -104,7 +137,10 @@ fn ids(rows: &[LicenseRow]) -> Vec<&str> {
 fn pages(lookup: &SqliteLookup, query: &LicenseQuery) -> (Vec<LicenseRow>, usize) {
     let (mut rows, mut pages, mut after) = (Vec::new(), 0, None);
     loop {
-        let page = LicenseQuery { after, ..query.clone() };
+        let page = LicenseQuery {
+            after,
+            ..query.clone()
+        };
         let page = lookup.licenses(&page).unwrap().value;
         pages += 1;
         assert!(page.items.len() <= query.limit);
@@ -139,7 +175,8 @@ fn check(all: &[LicenseRow], lookup: &SqliteLookup, query: &LicenseQuery, what: 
 
 fn all(lookup: &SqliteLookup, store: &Store) -> Vec<LicenseRow> {
     let keys = store.keys.iter();
-    keys.map(|key| lookup.license(key).unwrap().value.unwrap()).collect()
+    keys.map(|key| lookup.license(key).unwrap().value.unwrap())
+        .collect()
 }
 
 #[test]
@@ -154,7 +191,12 @@ fn every_filter_in_every_sort_gives_each_row_once() {
                 for (name, filter) in filters() {
                     let mut query = everything(sort, descending);
                     filter(&mut query);
-                    check(&all, &lookup, &query, &format!("seed {seed}, {sort:?} {descending}, {name}"));
+                    check(
+                        &all,
+                        &lookup,
+                        &query,
+                        &format!("seed {seed}, {sort:?} {descending}, {name}"),
+                    );
                 }
             }
         }
@@ -172,7 +214,12 @@ fn a_bound_on_the_rows_looked_at_makes_pages_short_and_loses_none() {
                 let mut query = everything(sort, descending);
                 filter(&mut query);
                 query.visit_at_most = 10;
-                check(&all, &lookup, &query, &format!("{sort:?} {descending}, {name}"));
+                check(
+                    &all,
+                    &lookup,
+                    &query,
+                    &format!("{sort:?} {descending}, {name}"),
+                );
             }
         }
     }
@@ -181,7 +228,10 @@ fn a_bound_on_the_rows_looked_at_makes_pages_short_and_loses_none() {
     sparse.visit_at_most = 10;
     let (found, pages) = pages(&lookup, &sparse);
     assert!(found.is_empty());
-    assert!(pages >= LICENSES / 10, "only {pages} pages: more rows were looked at than may be");
+    assert!(
+        pages >= LICENSES / 10,
+        "only {pages} pages: more rows were looked at than may be"
+    );
 }
 
 #[test]
@@ -189,14 +239,24 @@ fn those_for_ever_come_last_and_those_without_events_first() {
     let store = Store::random(4, LICENSES);
     let lookup = SqliteLookup::open(&store.path(), 1).unwrap();
     let (by_end, _) = pages(&lookup, &everything(SortBy::ExpiresAt, false));
-    let for_ever = by_end.iter().filter(|row| row.state.expires_at().is_none()).count();
+    let for_ever = by_end
+        .iter()
+        .filter(|row| row.state.expires_at().is_none())
+        .count();
     assert!(for_ever > 10);
     let tail = &by_end[by_end.len() - for_ever..];
     assert!(tail.iter().all(|row| row.state.expires_at().is_none()));
     let (by_event, _) = pages(&lookup, &everything(SortBy::LastEventAt, false));
-    let without = by_event.iter().filter(|row| row.state.last.is_none()).count();
+    let without = by_event
+        .iter()
+        .filter(|row| row.state.last.is_none())
+        .count();
     assert!(without > 10);
-    assert!(by_event[..without].iter().all(|row| row.state.last.is_none()));
+    assert!(
+        by_event[..without]
+            .iter()
+            .all(|row| row.state.last.is_none())
+    );
 }
 
 #[test]

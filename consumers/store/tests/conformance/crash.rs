@@ -1,0 +1,83 @@
+//! Dying at a named point: either the whole batch is there, or nothing of it.
+//!
+//! A crash stands in for the death of the process: it unwinds past everything that the store would
+//! have done. Real processes are killed by the end-to-end tests.
+
+use std::cell::Cell;
+
+use licenseflow_avro::Lane;
+use licenseflow_core::{Batch, crash};
+use licenseflow_store::{Outbox, ReadModel, SqliteModel};
+
+use crate::model::Folder;
+use crate::store::{poison, span};
+
+thread_local! {
+    static DIES_AT: Cell<Option<&'static str>> = const { Cell::new(None) };
+}
+
+struct Crash;
+
+fn hook(point: &'static str) {
+    if DIES_AT.get() == Some(point) {
+        DIES_AT.set(None);
+        std::panic::resume_unwind(Box::new(Crash));
+    }
+}
+
+/// Applies a batch; gives the model back, opened anew if it died at the point on the way.
+pub(crate) fn apply_or_die(
+    folder: &Folder,
+    mut model: SqliteModel,
+    batch: Batch,
+    dies_at: Option<&'static str>,
+) -> SqliteModel {
+    crash::set_hook(hook);
+    DIES_AT.set(dies_at);
+    let survived = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+        model.apply(batch, 0).unwrap();
+        model
+    }));
+    let passed_by = DIES_AT.replace(None);
+    assert_eq!(passed_by, None, "the point was not passed");
+    survived.unwrap_or_else(|_| folder.open())
+}
+
+#[test]
+fn rows_rejects_and_position_come_together_or_not_at_all() {
+    for (point, arrived) in [
+        (crash::INSIDE_TRANSACTION, false),
+        (crash::BEFORE_COMMIT, false),
+        (crash::AFTER_COMMIT, true),
+    ] {
+        let folder = Folder::new();
+        let mut batch = span(0, 1);
+        let fault =
+            licenseflow_avro::reason::Fault::new(licenseflow_avro::Reason::Empty, "no bytes");
+        batch.reject(poison(0), fault);
+        let mut model = apply_or_die(&folder, folder.open(), batch, Some(point));
+        let next_offset = model
+            .positions()
+            .unwrap()
+            .first()
+            .map(|it| (it.lane, it.next_offset));
+        let letters = model.unsent(10).unwrap().len();
+        let whole = (Some((Lane::Interactive, 1)), 1);
+        assert_eq!(
+            (next_offset, letters),
+            if arrived { whole } else { (None, 0) },
+            "{point}"
+        );
+    }
+}
+
+#[test]
+fn a_death_inside_the_migration_leaves_an_empty_file_that_opens_again() {
+    let folder = Folder::new();
+    crash::set_hook(hook);
+    DIES_AT.set(Some(crash::IN_MIGRATION));
+    let died = std::panic::catch_unwind(|| folder.open());
+    assert!(died.is_err());
+    let mut model = folder.open();
+    assert!(model.positions().unwrap().is_empty());
+}
