@@ -7,13 +7,13 @@ use licenseflow_runtime::log::{
     Admin, Error, KafkaSettings, Reader, Start, Step, Stop, TopicOutcome, TopicPartition,
     TopicSpec, read_at,
 };
+use licenseflow_tests::harness::Kafka;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn settings() -> KafkaSettings {
-    let servers = std::env::var("KAFKA_BOOTSTRAP_SERVERS").expect("a broker");
-    KafkaSettings::new(servers, "kafka-log-test")
+    KafkaSettings::new(Kafka::shared().bootstrap(), "kafka-log-test")
 }
 
 fn unique(name: &str) -> String {

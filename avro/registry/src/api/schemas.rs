@@ -18,9 +18,9 @@ pub(super) async fn list(
         let mut shown: Vec<Shown> = Vec::new();
         for subject in state.subjects(parameters.prefix(), parameters.deleted()) {
             let versions = state.versions(&subject, parameters.deleted());
-            let versions = versions.map(|(_, version)| version.shown());
+            let mut versions = versions.map(|(_, version)| version.shown());
             if parameters.latest_only() {
-                shown.extend(versions.last());
+                shown.extend(versions.next_back());
             } else {
                 shown.extend(versions);
             }

@@ -26,10 +26,17 @@ fn pairs() -> Vec<(String, String, bool)> {
     ] {
         pairs.push((plain(reader), plain(writer), fits));
     }
+    pairs.extend(records_and_unions());
+    pairs.extend(other_types());
+    pairs
+}
+
+fn records_and_unions() -> Vec<(String, String, bool)> {
+    let plain = |text: &str| format!("\"{text}\"");
     let a = r#"{"name":"a","type":"int"}"#;
     let with_default = r#"{"name":"b","type":"int","default":0}"#;
     let without = r#"{"name":"b","type":"int"}"#;
-    pairs.extend([
+    vec![
         (record(&format!("{a},{with_default}")), record(a), true),
         (record(&format!("{a},{without}")), record(a), false),
         (record(a), record(&format!("{a},{without}")), true),
@@ -50,6 +57,11 @@ fn pairs() -> Vec<(String, String, bool)> {
             r#"["null","string"]"#.into(),
             false,
         ),
+    ]
+}
+
+fn other_types() -> Vec<(String, String, bool)> {
+    vec![
         (
             r#"{"type":"enum","name":"E","symbols":["A","B"]}"#.into(),
             r#"{"type":"enum","name":"E","symbols":["A"]}"#.into(),
@@ -90,8 +102,7 @@ fn pairs() -> Vec<(String, String, bool)> {
             r#"{"type":"record","name":"L","fields":[{"name":"next","type":["null","L"]}]}"#.into(),
             true,
         ),
-    ]);
-    pairs
+    ]
 }
 
 #[test]
