@@ -1,7 +1,9 @@
 //! The Avro form of an event: bytes in any compatible writer's schema in, version 1 out.
 //!
 //! The bytes are read and written here rather than by a library: none tells a body cut short from one
-//! that cannot be, and what an event is in bytes fits on a page. The tests hold it against apache-avro.
+//! that cannot be, and apache-avro's schema resolution picks a union's record by its fields rather than
+//! its name, and so makes a suspension of a heartbeat. What an event is in bytes fits on a page; the
+//! tests hold it against apache-avro, which still reads the schemas.
 //! Knows no registry, no JSON and no limits.
 
 mod body;

@@ -51,6 +51,10 @@ enum Branch {
 }
 
 /// What a body's payload turned out to be.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one lives on the stack while an event is read"
+)]
 enum Found<'a> {
     Nothing,
     Known(EventKind, Slots),

@@ -40,9 +40,7 @@ fn the_golden_events_read_back_as_they_are_written() {
     assert!(text.lines().count() > 50);
     for line in text.lines() {
         let event = decode(line.as_bytes()).unwrap();
-        let again: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!(decode(encode(&event).to_string().as_bytes()), Ok(event));
-        assert!(again.is_object());
     }
 }
 

@@ -47,7 +47,11 @@ async fn registry() -> (RegistryClient, Asked) {
     (RegistryClient::new(&address).unwrap(), asked)
 }
 
-/// The address of a registry on a free port. It ends with its runtime.
+/// The address of a registry on a free port.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it ends with the test's own runtime"
+)]
 async fn serve() -> (String, Asked) {
     let asked = Asked::default();
     let router = Router::new()
