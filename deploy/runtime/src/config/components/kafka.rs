@@ -36,7 +36,13 @@ impl KafkaArgs {
 #[command(next_help_heading = "Kafka")]
 pub struct RegistryArgs {
     /// A schema registry to use instead of the embedded one; also read from SCHEMA_REGISTRY_URL
-    #[arg(long, env = "LICENSEFLOW_SCHEMA_REGISTRY", value_name = "URL")]
+    #[arg(
+        long,
+        env = "LICENSEFLOW_SCHEMA_REGISTRY",
+        value_name = "URL",
+        hide_env_values = true,
+        hide_default_value = true
+    )]
     pub schema_registry: Option<String>,
 
     /// Address of the embedded schema registry
