@@ -193,24 +193,27 @@ fn select(
         }
         None => (index, ""),
     };
-    let range = match leg {
-        Leg::Texts => String::new(),
+    let in_both = format!("{by} {direction}, number {direction}");
+    let (range, order) = match leg {
+        Leg::Texts => (String::new(), in_both),
         Leg::TextsAfter(text) => {
             values.push(Value::Text(text));
-            format!(" and {by} {after} ?")
+            (format!(" and {by} {after} ?"), in_both)
         }
         Leg::Ties(value, number) => {
             values.extend([Value::Integer(value), Value::Integer(number)]);
-            format!(" and {by} = ? and number {after} ?")
+            let range = format!(" and {by} = ? and number {after} ?");
+            // SQLite does not see that all of these have one value, and would sort them.
+            (range, format!("number {direction}"))
         }
         Leg::Range(low, high) => {
             values.extend([Value::Integer(low), Value::Integer(high)]);
-            format!(" and {by} >= ? and {by} <= ?")
+            (format!(" and {by} >= ? and {by} <= ?"), in_both)
         }
     };
     let sql = format!(
         "select {NARROW} from license indexed by {index} where tenant = ?{of_customer}{range} \
-         order by {by} {direction}, number {direction}"
+         order by {order}"
     );
     (sql, values)
 }
@@ -272,4 +275,72 @@ fn size_of(row: &LicenseRow) -> usize {
         .map(|(name, text)| name.len() + text.len())
         .sum::<usize>()
         + 512
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+
+    fn plan_of(connection: &Connection, sql: &str, values: Vec<Value>) -> String {
+        let mut statement = connection
+            .prepare(&format!("explain query plan {sql}"))
+            .unwrap();
+        let rows = statement.query_map(params_from_iter(values), |row| row.get::<_, String>(3));
+        let lines: Vec<String> = rows.unwrap().map(Result::unwrap).collect();
+        lines.join("; ")
+    }
+
+    #[test]
+    fn every_range_is_sought_in_its_index_and_read_in_its_order() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection
+            .execute_batch(include_str!("../schema.sql"))
+            .unwrap();
+        let by_number = [Leg::Ties(5, 7), Leg::Range(3, 9)];
+        let by_text = [Leg::Texts, Leg::TextsAfter("L".to_owned())];
+        for (sort, legs) in [
+            (SortBy::LicenseId, &by_text),
+            (SortBy::ExpiresAt, &by_number),
+            (SortBy::LastEventAt, &by_number),
+        ] {
+            for (leg, descending) in legs.iter().flat_map(|leg| [(leg, false), (leg, true)]) {
+                let query = query(sort, descending);
+                let (sql, values) = select(1, None, &query, leg.clone());
+                let plan = plan_of(&connection, &sql, values);
+                assert!(plan.contains("USING INDEX license_by_"), "{sql}: {plan}");
+                assert!(!plan.contains("TEMP B-TREE"), "{sql}: {plan}");
+                let sought = match leg {
+                    Leg::Texts => "(tenant=?)",
+                    Leg::TextsAfter(_) if descending => "(tenant=? AND license_id<?)",
+                    Leg::TextsAfter(_) => "(tenant=? AND license_id>?)",
+                    Leg::Ties(..) if descending => "(tenant=? AND <expr>=? AND rowid<?)",
+                    Leg::Ties(..) => "(tenant=? AND <expr>=? AND rowid>?)",
+                    Leg::Range(..) => "(tenant=? AND <expr>>? AND <expr><?)",
+                };
+                assert!(plan.contains(sought), "{sql}: {plan}");
+            }
+        }
+    }
+
+    fn query(sort: SortBy, descending: bool) -> LicenseQuery {
+        LicenseQuery {
+            tenant_id: "default".to_owned(),
+            customer_id: None,
+            product_id: None,
+            plan: None,
+            status: None,
+            lifecycle: None,
+            expires_before: None,
+            expires_after: None,
+            over_seat: None,
+            sort,
+            descending,
+            at: 0,
+            after: None,
+            limit: 1,
+            visit_at_most: 1,
+        }
+    }
 }
