@@ -19,7 +19,10 @@ impl IntoResponse for Answer {
         let tag = format!("\"{:032x}\"", xxh3_128(body.as_bytes()));
         let mut response = body.into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
         // Hexadecimal digits in quotes always are a header's value.
         if let Ok(tag) = HeaderValue::from_str(&tag) {
             headers.insert(header::ETAG, tag);

@@ -37,10 +37,16 @@ impl<A: Serialize + DeserializeOwned, K: Serialize + DeserializeOwned> Cursor<A,
 
     pub(crate) fn decode(text: &str, of: &str) -> Result<Self, Problem> {
         let cursor: Self = Self::read(text).ok_or_else(|| {
-            invalid("cursor", "it is not one that this list gave; begin again without it")
+            invalid(
+                "cursor",
+                "it is not one that this list gave; begin again without it",
+            )
         })?;
         if cursor.of != of {
-            return Err(invalid("cursor", "it belongs to another list; begin again without it"));
+            return Err(invalid(
+                "cursor",
+                "it belongs to another list; begin again without it",
+            ));
         }
         Ok(cursor)
     }
@@ -71,8 +77,14 @@ mod tests {
     #[test]
     fn a_cursor_reads_back_and_needs_no_escape_in_a_url() {
         let text = cursor().encode().unwrap();
-        assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
-        assert_eq!(Cursor::decode(&text, "devices/default/L-1").unwrap(), cursor());
+        assert!(
+            text.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        );
+        assert_eq!(
+            Cursor::decode(&text, "devices/default/L-1").unwrap(),
+            cursor()
+        );
     }
 
     #[test]

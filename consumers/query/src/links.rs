@@ -16,7 +16,8 @@ impl Links {
     #[must_use]
     pub(crate) fn and(mut self, relation: &str, address: impl Into<String>) -> Self {
         let address: String = address.into();
-        self.0.insert(relation.to_owned(), json!({ "href": address }));
+        self.0
+            .insert(relation.to_owned(), json!({ "href": address }));
         self
     }
 
@@ -27,7 +28,8 @@ impl Links {
 
 /// The address that was asked.
 pub(crate) fn asked(uri: &Uri) -> String {
-    uri.path_and_query().map_or_else(|| uri.path().to_owned(), |it| it.as_str().to_owned())
+    uri.path_and_query()
+        .map_or_else(|| uri.path().to_owned(), |it| it.as_str().to_owned())
 }
 
 /// The address of a license. Ids need no escape in a path.
@@ -59,6 +61,9 @@ mod tests {
     #[test]
     fn what_a_path_cannot_hold_is_escaped() {
         assert_eq!(request("a/b?c%d"), "/v1/requests/a%2Fb%3Fc%25d");
-        assert_eq!(request("license.events.v1:0:5"), "/v1/requests/license.events.v1:0:5");
+        assert_eq!(
+            request("license.events.v1:0:5"),
+            "/v1/requests/license.events.v1:0:5"
+        );
     }
 }

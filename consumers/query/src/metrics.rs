@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 
 const LOOKUP_SECONDS: &str = "query_lookup_seconds";
 const LOOKUPS_FAILED: &str = "query_lookups_failed_total";
@@ -12,9 +14,19 @@ const NOT_MODIFIED: &str = "query_not_modified_total";
 
 /// Describes the numbers; called once, after the recorder is there.
 pub fn describe() {
-    describe_histogram!(LOOKUP_SECONDS, Unit::Seconds, "time a question to the store took, by question");
-    describe_counter!(LOOKUPS_FAILED, "questions that the store did not answer, by kind of error");
-    describe_counter!(WAITS, "requests that named a position or a staleness, by how that ended");
+    describe_histogram!(
+        LOOKUP_SECONDS,
+        Unit::Seconds,
+        "time a question to the store took, by question"
+    );
+    describe_counter!(
+        LOOKUPS_FAILED,
+        "questions that the store did not answer, by kind of error"
+    );
+    describe_counter!(
+        WAITS,
+        "requests that named a position or a staleness, by how that ended"
+    );
     describe_gauge!(WAITERS, "requests that wait for the read model right now");
     describe_counter!(NOT_MODIFIED, "answers that the client had already");
 }

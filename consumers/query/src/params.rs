@@ -67,7 +67,11 @@ impl Params {
     /// A time, in microseconds UTC.
     pub(crate) fn time(&self, name: &str) -> Result<Option<i64>, Problem> {
         self.parsed(name, |text| {
-            let hint = if text.contains(' ') { "; a + is written %2B in a query string" } else { "" };
+            let hint = if text.contains(' ') {
+                "; a + is written %2B in a query string"
+            } else {
+                ""
+            };
             parse_rfc3339(text).map_err(|error| format!("{error}{hint}"))
         })
     }
@@ -79,13 +83,18 @@ impl Params {
         words: &str,
         of_name: impl Fn(&str) -> Option<T>,
     ) -> Result<Option<T>, Problem> {
-        self.parsed(name, |text| of_name(text).ok_or_else(|| format!("expected {words}")))
+        self.parsed(name, |text| {
+            of_name(text).ok_or_else(|| format!("expected {words}"))
+        })
     }
 
     /// How many items the page has.
     pub(crate) fn limit(&self) -> Result<usize, Problem> {
         let limit = self.parsed("limit", |text| {
-            let number = text.parse().ok().filter(|number| (1..=LIMIT_MAX).contains(number));
+            let number = text
+                .parse()
+                .ok()
+                .filter(|number| (1..=LIMIT_MAX).contains(number));
             number.ok_or_else(|| format!("expected a number from 1 to {LIMIT_MAX}"))
         })?;
         Ok(limit.unwrap_or(LIMIT_DEFAULT))
@@ -108,9 +117,8 @@ pub(crate) const NOT_AN_ID: &str =
 /// Every name and value, decoded, as they stand.
 pub(crate) fn pairs(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
     let pairs = Query::<Vec<(String, String)>>::try_from_uri(uri);
-    let Query(pairs) = pairs.map_err(|_| {
-        Problem::bad_request("invalid_query", "the query string cannot be read")
-    })?;
+    let Query(pairs) = pairs
+        .map_err(|_| Problem::bad_request("invalid_query", "the query string cannot be read"))?;
     Ok(pairs)
 }
 
@@ -133,7 +141,10 @@ mod tests {
         let problem = params("limit=1&limits=2").unwrap_err();
         assert_eq!(problem.code, "unknown_parameter");
         let detail = problem.detail.unwrap();
-        assert!(detail.contains("`limits`") && detail.contains("plan"), "{detail}");
+        assert!(
+            detail.contains("`limits`") && detail.contains("plan"),
+            "{detail}"
+        );
     }
 
     #[test]
@@ -152,7 +163,10 @@ mod tests {
 
     #[test]
     fn a_plus_that_was_not_written_as_such_is_explained() {
-        let problem = params("from=2026-01-31T10:00:00+01:00").unwrap().time("from").unwrap_err();
+        let problem = params("from=2026-01-31T10:00:00+01:00")
+            .unwrap()
+            .time("from")
+            .unwrap_err();
         assert!(problem.detail.unwrap().contains("%2B"));
         let encoded = params("from=2026-01-31T10:00:00%2B01:00").unwrap();
         assert_eq!(encoded.time("from").unwrap(), Some(1_769_850_000_000_000));
@@ -160,7 +174,10 @@ mod tests {
 
     #[test]
     fn an_id_keeps_the_rule() {
-        assert_eq!(params("plan=a.b").unwrap().id("plan").unwrap().as_deref(), Some("a.b"));
+        assert_eq!(
+            params("plan=a.b").unwrap().id("plan").unwrap().as_deref(),
+            Some("a.b")
+        );
         assert!(params("plan=a%20b").unwrap().id("plan").is_err());
     }
 }

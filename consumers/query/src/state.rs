@@ -94,7 +94,10 @@ impl Store {
         let turn = tokio::time::timeout(TURN_MAX, Arc::clone(&self.turns).acquire_owned()).await;
         let Ok(Ok(turn)) = turn else {
             metrics::lookup_failed("busy");
-            return Err(Problem::unavailable("store_busy", "the store has too many questions to answer now"));
+            return Err(Problem::unavailable(
+                "store_busy",
+                "the store has too many questions to answer now",
+            ));
         };
         let lookup = Arc::clone(&self.lookup);
         let span = Span::current();

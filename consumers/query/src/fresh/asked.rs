@@ -90,7 +90,9 @@ fn one<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Proble
 }
 
 fn raise(position: &mut Position, name: &str, text: &str) -> Result<(), Problem> {
-    let asked: Position = text.parse().map_err(|error| bad(name, &format!("{error}")))?;
+    let asked: Position = text
+        .parse()
+        .map_err(|error| bad(name, &format!("{error}")))?;
     for (lane, partition, next_offset) in asked.iter() {
         position.raise(lane, partition, next_offset);
     }
@@ -102,7 +104,10 @@ fn number(name: &str, text: &str, most: u64) -> Result<u64, Problem> {
     let number = text.parse().ok().filter(|number| digits && *number <= most);
     number.ok_or_else(|| match most {
         u64::MAX => bad(name, "expected a whole number of milliseconds"),
-        most => bad(name, &format!("expected a whole number of milliseconds, at most {most}")),
+        most => bad(
+            name,
+            &format!("expected a whole number of milliseconds, at most {most}"),
+        ),
     })
 }
 
@@ -131,7 +136,10 @@ mod tests {
 
     use super::*;
 
-    fn asked(headers: &[(&'static str, &'static str)], query: &str) -> Result<AskedFreshness, Problem> {
+    fn asked(
+        headers: &[(&'static str, &'static str)],
+        query: &str,
+    ) -> Result<AskedFreshness, Problem> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_static(value));
@@ -155,7 +163,11 @@ mod tests {
 
     #[test]
     fn header_and_parameter_ask_for_both_positions() {
-        let asked = asked(&[("x-min-position", "e:0:5")], "?min_position=e%3A0%3A3,b:1:2").unwrap();
+        let asked = asked(
+            &[("x-min-position", "e:0:5")],
+            "?min_position=e%3A0%3A3,b:1:2",
+        )
+        .unwrap();
         assert_eq!(asked.position.to_string(), "e:0:5,b:1:2");
     }
 

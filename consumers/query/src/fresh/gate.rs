@@ -90,7 +90,10 @@ impl Gate {
     async fn wait(&self, asked: &AskedFreshness, found: Freshness) -> Result<(), Failure> {
         let Some(_waiter) = Waiter::enter(&self.shared, self.waiters_max) else {
             metrics::waited("crowded");
-            let problem = Problem::unavailable("too_many_waiters", "too many requests wait for the read model");
+            let problem = Problem::unavailable(
+                "too_many_waiters",
+                "too many requests wait for the read model",
+            );
             return Err(Failure::read(problem, found));
         };
         let mut seen = self.shared.seen.subscribe();
@@ -126,7 +129,8 @@ impl Gate {
             wanted.push(format!("a lag of at most {max} ms"));
         }
         let wanted = wanted.join(" and ");
-        let detail = format!("{when} the read model is at {position}, its lag is {lag}; asked was {wanted}");
+        let detail =
+            format!("{when} the read model is at {position}, its lag is {lag}; asked was {wanted}");
         let problem = Problem::new(status, code)
             .detail(detail)
             .member("position", position.to_string())
@@ -141,7 +145,9 @@ impl Shared {
     }
 
     async fn freshness(&self) -> Result<Freshness, Problem> {
-        self.store.ask("freshness", |lookup| lookup.freshness()).await
+        self.store
+            .ask("freshness", |lookup| lookup.freshness())
+            .await
     }
 
     /// Reads where the model stands for as long as somebody waits.

@@ -18,7 +18,11 @@ const LAG_MS: HeaderName = HeaderName::from_static("x-lag-ms");
 const STALE: HeaderName = HeaderName::from_static("x-stale");
 
 /// The layer around the routes of `/v1`.
-pub(crate) async fn around(State(state): State<QueryState>, request: Request, next: Next) -> Response {
+pub(crate) async fn around(
+    State(state): State<QueryState>,
+    request: Request,
+    next: Next,
+) -> Response {
     let known = request.headers().get(header::IF_NONE_MATCH).cloned();
     let asked = AskedFreshness::of(request.headers(), request.uri());
     let (mut response, asked) = match asked {
@@ -29,23 +33,37 @@ pub(crate) async fn around(State(state): State<QueryState>, request: Request, ne
     let freshness = match read {
         Some(ReadAt(freshness)) => Some(freshness),
         // Where the store was not read, its place is a courtesy.
-        None => state.store.ask("freshness", |lookup| lookup.freshness()).await.ok(),
+        None => state
+            .store
+            .ask("freshness", |lookup| lookup.freshness())
+            .await
+            .ok(),
     };
     if let Some(freshness) = freshness {
         stamp(response.headers_mut(), &freshness, state.now_ms());
         let stale = |asked: &AskedFreshness| !asked.met_by(&freshness, state.now_ms());
         if response.status().is_success() && asked.as_ref().is_some_and(stale) {
-            response.headers_mut().insert(STALE, HeaderValue::from_static("true"));
+            response
+                .headers_mut()
+                .insert(STALE, HeaderValue::from_static("true"));
         }
     }
     let headers = response.headers_mut();
     headers.insert(header::VARY, HeaderValue::from_static("X-Tenant-Id"));
     // A copy may be kept, and is asked after each time: the next event may change anything.
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("private, no-cache"),
+    );
     unless_known(response, known.as_ref())
 }
 
-async fn answer(state: &QueryState, asked: &AskedFreshness, request: Request, next: Next) -> Response {
+async fn answer(
+    state: &QueryState,
+    asked: &AskedFreshness,
+    request: Request,
+    next: Next,
+) -> Response {
     if asked.asks() {
         let passed: Result<(), Failure> = state.gate.pass(asked).await;
         if let Err(failure) = passed {
@@ -108,7 +126,11 @@ mod tests {
             ("ab", false),
             ("", false),
         ] {
-            assert_eq!(names(&HeaderValue::from_static(known), &tag), expected, "{known}");
+            assert_eq!(
+                names(&HeaderValue::from_static(known), &tag),
+                expected,
+                "{known}"
+            );
         }
     }
 }

@@ -27,7 +27,9 @@ pub(super) async fn one(
     let included = included(params.text("include"))?;
     let key = license_key(tenant, license_id)?;
     let asked = key.clone();
-    let read = state.store.ask("license", move |lookup| lookup.license_with(&asked, &included));
+    let read = state.store.ask("license", move |lookup| {
+        lookup.license_with(&asked, &included)
+    });
     let (view, freshness) = found(read.await?, &key)?;
     let json = shown(&state, &key, &view)?;
     Ok(Answer { json, freshness })
@@ -40,10 +42,16 @@ fn shown(state: &QueryState, key: &LicenseKey, view: &LicenseView) -> Result<Val
         return Ok(shown);
     };
     if let Some(page) = &view.devices {
-        members.insert("devices".to_owned(), parts::included_devices(key, page, now)?);
+        members.insert(
+            "devices".to_owned(),
+            parts::included_devices(key, page, now)?,
+        );
     }
     if let Some(metrics) = &view.usage {
-        members.insert("usage".to_owned(), parts::included_usage(key, metrics, now)?);
+        members.insert(
+            "usage".to_owned(),
+            parts::included_usage(key, metrics, now)?,
+        );
     }
     if let Some(page) = &view.timeline {
         let timeline = parts::included_events(key, page, &state.topics, now)?;
@@ -61,7 +69,8 @@ fn included(text: Option<&str>) -> Result<LicenseParts, Problem> {
             "usage" => parts.usage = true,
             "timeline" => parts.timeline = Some(INCLUDED_LIMIT),
             other => {
-                let error = format!("there is no part `{other}`: expected devices, usage, timeline");
+                let error =
+                    format!("there is no part `{other}`: expected devices, usage, timeline");
                 return Err(invalid("include", &error));
             }
         }

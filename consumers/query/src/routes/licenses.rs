@@ -51,7 +51,10 @@ pub(super) async fn list(State(state): State<QueryState>, tenant: TenantId, uri:
     let filters = filters(&params)?;
     let asked = Asked::of(format!("licenses/{tenant}"), filters, &params, state.now())?;
     let query = query(tenant.into_string(), &asked)?;
-    let read = state.store.ask("licenses", move |lookup| lookup.licenses(&query)).await?;
+    let read = state
+        .store
+        .ask("licenses", move |lookup| lookup.licenses(&query))
+        .await?;
     let items = read.value.items.iter();
     let items = items.map(|row| shapes::license(row, asked.at)).collect();
     Ok(Answer {
@@ -111,7 +114,10 @@ fn query(tenant_id: String, asked: &Asked<Filters, SortKey>) -> Result<LicenseQu
         | (Some(SortKey::Text(_)), SortBy::ExpiresAt | SortBy::LastEventAt) => false,
     };
     if !fits {
-        return Err(invalid("cursor", "it is of another sort; begin again without it"));
+        return Err(invalid(
+            "cursor",
+            "it is of another sort; begin again without it",
+        ));
     }
     Ok(LicenseQuery {
         tenant_id,

@@ -5,8 +5,8 @@ use std::ops::Bound;
 
 use axum::extract::{Path, State};
 use axum::http::Uri;
-use licenseflow_core::contract::{EventKind, LicenseKey, Topics};
 use licenseflow_core::DeviceState;
+use licenseflow_core::contract::{EventKind, LicenseKey, Topics};
 use licenseflow_runtime::http::{Problem, TenantId};
 use licenseflow_store::lookup::{Page, TimelineQuery, TimelineRow};
 use serde::{Deserialize, Serialize};
@@ -50,7 +50,9 @@ pub(super) async fn devices(
     let key = license_key(tenant, license_id)?;
     let asked = DevicesAsked::of(name("devices", &key), Everything {}, &params, state.now())?;
     let (of, after, limit) = (key.clone(), asked.after.clone(), asked.limit);
-    let read = state.store.ask("devices", move |lookup| lookup.devices(&of, after.as_deref(), limit));
+    let read = state.store.ask("devices", move |lookup| {
+        lookup.devices(&of, after.as_deref(), limit)
+    });
     let (page, freshness) = found(read.await?, &key)?;
     let json = asked.answer(&uri, device_items(&key, &page), page.next)?;
     Ok(Answer { json, freshness })
@@ -93,7 +95,9 @@ pub(super) async fn events(
         limit: asked.limit,
     };
     let of = key.clone();
-    let read = state.store.ask("timeline", move |lookup| lookup.timeline(&of, &query));
+    let read = state
+        .store
+        .ask("timeline", move |lookup| lookup.timeline(&of, &query));
     let (page, freshness) = found(read.await?, &key)?;
     let json = asked.answer(&uri, event_items(&page, &state.topics), page.next)?;
     Ok(Answer { json, freshness })
@@ -169,7 +173,9 @@ fn name(list: &str, key: &LicenseKey) -> String {
 
 fn device_items(key: &LicenseKey, page: &Page<(String, DeviceState), String>) -> Vec<Value> {
     let items = page.items.iter();
-    items.map(|(device_id, device)| shapes::device(key, device_id, device)).collect()
+    items
+        .map(|(device_id, device)| shapes::device(key, device_id, device))
+        .collect()
 }
 
 fn usage_items(
@@ -183,10 +189,15 @@ fn usage_items(
     let page: Vec<(&String, &i64)> = rest.by_ref().take(limit).collect();
     let last = page.last().map(|(metric, _)| (*metric).clone());
     let next = last.filter(|_| rest.next().is_some());
-    let items = page.iter().map(|(metric, quantity)| shapes::usage(key, metric, **quantity));
+    let items = page
+        .iter()
+        .map(|(metric, quantity)| shapes::usage(key, metric, **quantity));
     (items.collect(), next)
 }
 
 fn event_items(page: &Page<TimelineRow, (i64, u8, Uuid)>, topics: &Topics) -> Vec<Value> {
-    page.items.iter().map(|row| shapes::event(row, topics)).collect()
+    page.items
+        .iter()
+        .map(|row| shapes::event(row, topics))
+        .collect()
 }

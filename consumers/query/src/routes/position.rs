@@ -15,11 +15,16 @@ use crate::state::QueryState;
 /// `GET /v1/position`
 pub(super) async fn position(State(state): State<QueryState>, uri: Uri) -> Answered {
     Params::of(&uri, &[])?;
-    let read = state.store.ask("position", |lookup| lookup.position()).await?;
+    let read = state
+        .store
+        .ask("position", |lookup| lookup.position())
+        .await?;
     let freshness = read.freshness;
     let now = state.now_ms();
     let partitions = freshness.partitions.iter();
-    let partitions: Vec<Value> = partitions.map(|it| partition(it, &state.topics, now)).collect();
+    let partitions: Vec<Value> = partitions
+        .map(|it| partition(it, &state.topics, now))
+        .collect();
     let json = json!({
         "position": freshness.position().to_string(),
         "digest": read.value.text(),

@@ -30,7 +30,10 @@ pub(super) async fn journey(
 ) -> Answered {
     let params = Params::of(&uri, &["limit", "cursor"])?;
     let id = RequestId::parse(&request_id).ok_or_else(|| {
-        Problem::bad_request("invalid_request_id", "a request id is 1 to 128 visible ASCII characters")
+        Problem::bad_request(
+            "invalid_request_id",
+            "a request id is 1 to 128 visible ASCII characters",
+        )
     })?;
     let of = format!("requests/{tenant}/{id}");
     let asked = Asked::<Everything, Place>::of(of, Everything {}, &params, state.now())?;
@@ -45,7 +48,9 @@ pub(super) async fn journey(
         return Err(Failure::read(not_read(&tenant, &id), read.freshness));
     }
     let items = read.value.items.iter();
-    let items = items.map(|step| shapes::step(step, &state.topics)).collect();
+    let items = items
+        .map(|step| shapes::step(step, &state.topics))
+        .collect();
     let mut json = asked.answer(&uri, items, read.value.next)?;
     if let Value::Object(members) = &mut json {
         members.insert("request_id".to_owned(), request_id.into());
@@ -68,7 +73,11 @@ fn not_read(tenant: &TenantId, id: &RequestId) -> Problem {
 fn coordinates(request_id: &str, topics: &Topics) -> Option<Place> {
     let (rest, offset) = request_id.rsplit_once(':')?;
     let (topic, partition) = rest.rsplit_once(':')?;
-    let number = |text: &str| text.parse::<Offset>().ok().filter(|it| it.to_string() == text);
+    let number = |text: &str| {
+        text.parse::<Offset>()
+            .ok()
+            .filter(|it| it.to_string() == text)
+    };
     let lane = topics.lane_of(topic)?;
     let partition = PartitionId::try_from(number(partition)?).ok()?;
     Some((lane, partition, number(offset)?))
@@ -83,7 +92,12 @@ mod tests {
         let topics = Topics::new("p-");
         let place = coordinates("p-license.events.bulk.v1:3:42", &topics);
         assert_eq!(place, Some((Lane::Bulk, 3, 42)));
-        for text in ["license.events.v1:0:1", "p-license.events.v1:0", "p-license.events.v1:01:2", "x"] {
+        for text in [
+            "license.events.v1:0:1",
+            "p-license.events.v1:0",
+            "p-license.events.v1:01:2",
+            "x",
+        ] {
             assert_eq!(coordinates(text, &topics), None, "{text}");
         }
     }

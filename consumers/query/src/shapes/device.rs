@@ -1,7 +1,7 @@
 //! A device and a metric: the members of their rows.
 
-use licenseflow_core::contract::LicenseKey;
 use licenseflow_core::DeviceState;
+use licenseflow_core::contract::LicenseKey;
 use serde_json::{Value, json};
 
 use super::{event_id, time};

@@ -8,12 +8,15 @@ use serde_json::{Value, json};
 use super::time_ms;
 
 pub(crate) fn step(step: &JourneyStep, topics: &Topics) -> Value {
-    let (received_at, produced_at, applied_at) = (step.received_at, step.at.timestamp, step.applied_at);
+    let (received_at, produced_at, applied_at) =
+        (step.received_at, step.at.timestamp, step.applied_at);
     let (rejected, dead_lettered_at) = rejection(&step.outcome);
     let (license_id, event_id, kind) = match &step.said {
-        Some((license_id, event_id, kind)) => {
-            (Some(license_id), Some(event_id.hyphenated().to_string()), Some(kind.name()))
-        }
+        Some((license_id, event_id, kind)) => (
+            Some(license_id),
+            Some(event_id.hyphenated().to_string()),
+            Some(kind.name()),
+        ),
         None => (None, None, None),
     };
     json!({
@@ -50,7 +53,9 @@ fn outcome(outcome: &JourneyOutcome) -> &'static str {
 
 fn rejection(outcome: &JourneyOutcome) -> (Option<Value>, Option<i64>) {
     match outcome {
-        JourneyOutcome::Applied | JourneyOutcome::Heartbeat | JourneyOutcome::Duplicate => (None, None),
+        JourneyOutcome::Applied | JourneyOutcome::Heartbeat | JourneyOutcome::Duplicate => {
+            (None, None)
+        }
         JourneyOutcome::Rejected {
             reason,
             error,

@@ -5,8 +5,8 @@ mod event;
 mod journey;
 mod license;
 
-use licenseflow_core::contract::time::format_rfc3339;
 use licenseflow_core::OrderKey;
+use licenseflow_core::contract::time::format_rfc3339;
 
 pub(crate) use device::{device, usage};
 pub(crate) use event::event;

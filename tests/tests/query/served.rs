@@ -1,0 +1,267 @@
+//! The query API on a real port over a real file, with a lookup that a test can watch and turn off.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use licenseflow_avro::headers::RequestId;
+use licenseflow_avro::{Lane, LicenseKey, Offset, PartitionId, Topics};
+use licenseflow_core::{Buckets, DeviceState};
+use licenseflow_query::{Check, QueryOptions, QueryState, Readiness, health_router, router};
+use licenseflow_runtime::http::{HttpLimits, bind, serve};
+use licenseflow_store::lookup::{
+    Freshness, JourneyStep, LicenseParts, LicenseQuery, LicenseRow, LicenseView, Page, Read,
+    SortKey, TimelineQuery, TimelineRow,
+};
+use licenseflow_store::{Error, Lookup, SqliteLookup};
+use licenseflow_tests::harness::{Folder, Port};
+use reqwest::header::HeaderMap;
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
+
+use crate::model::{Model, NOW};
+
+/// How many may wait at once in these tests.
+pub(crate) const WAITERS_MAX: usize = 2;
+
+/// The API as it is served until dropped.
+pub(crate) struct Served {
+    base: String,
+    client: reqwest::Client,
+    pub(crate) lookup: Arc<Watched>,
+    pub(crate) readiness: Arc<Told>,
+    _stop: DropGuard,
+    _port: Port,
+    _folder: Folder,
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The JSON of a 200.
+    pub(crate) fn ok(&self) -> Value {
+        assert_eq!(self.status, 200, "{}", self.text);
+        assert_eq!(self.header("content-type"), Some("application/json"));
+        self.json()
+    }
+
+    /// The JSON of a problem with this status and code.
+    pub(crate) fn problem(&self, status: u16, code: &str) -> Value {
+        assert_eq!(self.status, status, "{}", self.text);
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json")
+        );
+        let json = self.json();
+        assert_eq!(json["code"], code, "{}", self.text);
+        json
+    }
+}
+
+impl Served {
+    /// Serves a store that `fill` has filled, and gives back who may go on writing.
+    pub(crate) async fn start(fill: impl FnOnce(&mut Model)) -> (Self, Model) {
+        Self::with_signal(fill, None).await
+    }
+
+    pub(crate) async fn with_signal(
+        fill: impl FnOnce(&mut Model),
+        applied: Option<watch::Receiver<u64>>,
+    ) -> (Self, Model) {
+        let folder = Folder::new("query").unwrap();
+        let path = folder.path().join("licenseflow.db");
+        let mut model = Model::open(&path);
+        fill(&mut model);
+        let lookup = Arc::new(Watched::over(SqliteLookup::open(&path, 4).unwrap()));
+        let readiness = Arc::new(Told::default());
+        let state = QueryState::new(
+            Arc::clone(&lookup) as Arc<dyn Lookup>,
+            QueryOptions {
+                lookups_max: 4,
+                waiters_max: WAITERS_MAX,
+                topics: Topics::new("t-"),
+                readiness: Arc::clone(&readiness) as Arc<dyn Readiness>,
+                applied,
+                clock: Arc::new(|| NOW),
+            },
+        );
+        let port = Port::free().unwrap();
+        let listener = bind((Ipv4Addr::LOCALHOST, port.number()).into()).unwrap();
+        let stop = CancellationToken::new();
+        let routes = router(state.clone()).merge(health_router(state));
+        let serving = serve(listener, routes, HttpLimits::default(), stop.clone());
+        tokio::runtime::Handle::current().spawn(async move { serving.await.unwrap() });
+        let served = Self {
+            base: format!("http://127.0.0.1:{}", port.number()),
+            client: reqwest::Client::new(),
+            lookup,
+            readiness,
+            _stop: stop.drop_guard(),
+            _port: port,
+            _folder: folder,
+        };
+        (served, model)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.get_with(path, &[]).await
+    }
+
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = self.client.get(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().await.unwrap();
+        Answer {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            text: response.text().await.unwrap(),
+        }
+    }
+
+    /// All items of a list, page by page.
+    pub(crate) async fn items(&self, path: &str) -> Vec<Value> {
+        let (mut items, mut next) = (Vec::new(), Some(path.to_owned()));
+        while let Some(path) = next {
+            let page = self.get(&path).await.ok();
+            items.extend(page["items"].as_array().unwrap().iter().cloned());
+            let link = page["_links"]["next"]["href"].as_str();
+            assert_eq!(link.is_some(), page["next_cursor"].is_string());
+            next = link.map(str::to_owned);
+            assert!(items.len() < 100_000, "the list does not end");
+        }
+        items
+    }
+}
+
+/// What the other roles say of themselves in a test.
+#[derive(Default)]
+pub(crate) struct Told {
+    pub(crate) brokers_away: AtomicBool,
+}
+
+impl Readiness for Told {
+    fn checks(&self) -> Vec<Check> {
+        let away = self.brokers_away.load(Ordering::SeqCst);
+        vec![Check {
+            name: "brokers",
+            problem: away.then(|| "no broker answers".to_owned()),
+        }]
+    }
+}
+
+/// A lookup that counts how often it is asked where it stands, and can be away or broken.
+pub(crate) struct Watched {
+    inner: SqliteLookup,
+    freshness_reads: AtomicUsize,
+    pub(crate) away: AtomicBool,
+    pub(crate) broken: AtomicBool,
+}
+
+impl Watched {
+    fn over(inner: SqliteLookup) -> Self {
+        Self {
+            inner,
+            freshness_reads: AtomicUsize::new(0),
+            away: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn freshness_reads(&self) -> usize {
+        self.freshness_reads.load(Ordering::SeqCst)
+    }
+
+    fn inner(&self) -> Result<&SqliteLookup, Error> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(Error::Away("the disk at /secret/place is gone".into()));
+        }
+        if self.broken.load(Ordering::SeqCst) {
+            return Err(Error::broken("select secret from place"));
+        }
+        Ok(&self.inner)
+    }
+}
+
+impl Lookup for Watched {
+    fn position(&self) -> Result<Read<Buckets>, Error> {
+        self.inner()?.position()
+    }
+
+    fn freshness(&self) -> Result<Freshness, Error> {
+        let read = self.inner()?.freshness();
+        self.freshness_reads.fetch_add(1, Ordering::SeqCst);
+        read
+    }
+
+    fn license(&self, key: &LicenseKey) -> Result<Read<Option<LicenseRow>>, Error> {
+        self.inner()?.license(key)
+    }
+
+    fn license_with(
+        &self,
+        key: &LicenseKey,
+        parts: &LicenseParts,
+    ) -> Result<Read<Option<LicenseView>>, Error> {
+        self.inner()?.license_with(key, parts)
+    }
+
+    fn licenses(&self, query: &LicenseQuery) -> Result<Read<Page<LicenseRow, SortKey>>, Error> {
+        self.inner()?.licenses(query)
+    }
+
+    fn devices(
+        &self,
+        key: &LicenseKey,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Read<Option<Page<(String, DeviceState), String>>>, Error> {
+        self.inner()?.devices(key, after, limit)
+    }
+
+    fn usage(&self, key: &LicenseKey) -> Result<Read<Option<BTreeMap<String, i64>>>, Error> {
+        self.inner()?.usage(key)
+    }
+
+    fn timeline(
+        &self,
+        key: &LicenseKey,
+        query: &TimelineQuery,
+    ) -> Result<Read<Option<Page<TimelineRow, (i64, u8, Uuid)>>>, Error> {
+        self.inner()?.timeline(key, query)
+    }
+
+    fn journey(
+        &self,
+        tenant_id: &str,
+        request_id: &RequestId,
+        by_coordinates: Option<(Lane, PartitionId, Offset)>,
+        after: Option<(Lane, PartitionId, Offset)>,
+        limit: usize,
+    ) -> Result<Read<Page<JourneyStep, (Lane, PartitionId, Offset)>>, Error> {
+        self.inner()?
+            .journey(tenant_id, request_id, by_coordinates, after, limit)
+    }
+}
+
+/// As long as anything in these tests may take.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
