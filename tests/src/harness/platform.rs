@@ -113,9 +113,18 @@ impl Platform {
             .env("KAFKA_BOOTSTRAP_SERVERS", &self.bootstrap)
             .env("LICENSEFLOW_TOPIC_PREFIX", &self.prefix)
             .env("LICENSEFLOW_DATA_DIR", self.folder.path())
-            .env("LICENSEFLOW_STORE", format!("sqlite://{}", self.store().display()))
-            .env("LICENSEFLOW_LISTEN", format!("127.0.0.1:{}", self.http.number()))
-            .env("LICENSEFLOW_REGISTRY_LISTEN", format!("127.0.0.1:{}", self.registry.number()))
+            .env(
+                "LICENSEFLOW_STORE",
+                format!("sqlite://{}", self.store().display()),
+            )
+            .env(
+                "LICENSEFLOW_LISTEN",
+                format!("127.0.0.1:{}", self.http.number()),
+            )
+            .env(
+                "LICENSEFLOW_REGISTRY_LISTEN",
+                format!("127.0.0.1:{}", self.registry.number()),
+            )
             .current_dir(self.folder.path());
         for (name, value) in &self.settings {
             command.env(name, value);
@@ -134,7 +143,11 @@ impl Platform {
         });
         let running = process.is_running()?;
         ready.with_context(|| process.stderr())?;
-        ensure!(running, "it ended instead of starting:\n{}", process.stderr());
+        ensure!(
+            running,
+            "it ended instead of starting:\n{}",
+            process.stderr()
+        );
         Ok(process)
     }
 
@@ -169,7 +182,10 @@ impl Platform {
     pub fn python(&self, script: &str, arguments: &[&str]) -> anyhow::Result<String> {
         let mut command = Command::new(python()?);
         let folder = project().join("tests/clients/python");
-        command.args(["-W", "ignore"]).arg(folder.join(script)).args(arguments);
+        command
+            .args(["-W", "ignore"])
+            .arg(folder.join(script))
+            .args(arguments);
         finish(command)
     }
 
@@ -179,8 +195,19 @@ impl Platform {
     /// Where there is any difference.
     pub fn compare(&self) -> anyhow::Result<Value> {
         let (api, registry) = (self.api(), self.registry());
-        let arguments = ["--bootstrap", &self.bootstrap, "--prefix", &self.prefix, "--registry", &registry, "--api", &api];
-        Ok(serde_json::from_str(&self.python("compare.py", &arguments)?)?)
+        let arguments = [
+            "--bootstrap",
+            &self.bootstrap,
+            "--prefix",
+            &self.prefix,
+            "--registry",
+            &registry,
+            "--api",
+            &api,
+        ];
+        Ok(serde_json::from_str(
+            &self.python("compare.py", &arguments)?,
+        )?)
     }
 
     /// Folds the log by the naive way and compares digests.
@@ -218,7 +245,9 @@ impl Platform {
 /// # Errors
 /// Where it exits with another code than 0; with all that it wrote.
 pub fn finish(mut command: Command) -> anyhow::Result<String> {
-    let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
+    let output = command
+        .output()
+        .with_context(|| format!("cannot run {command:?}"))?;
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(
         output.status.success(),
