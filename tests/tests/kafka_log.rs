@@ -1,5 +1,11 @@
 //! The room `runtime::log` against a real broker: topics, offsets and the plain reader.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what it expects by failing"
+)]
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

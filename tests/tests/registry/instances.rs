@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use licenseflow_tests::harness::unique_prefix;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use super::served::Served;
 
@@ -20,11 +21,11 @@ async fn everything(served: &Served) -> Value {
 async fn two_instances_give_each_schema_one_id_of_its_own() {
     let prefix = unique_prefix();
     let instances = [Served::start(&prefix).await, Served::start(&prefix).await];
-    let mut tasks = Vec::new();
+    let mut tasks = JoinSet::new();
     // Four clients of each instance register the same fifty schemas, each from another beginning.
     for client in 0..8 {
         let registry = instances[client % 2].registry.clone();
-        tasks.push(tokio::spawn(async move {
+        tasks.spawn(async move {
             let mut given = BTreeMap::new();
             for step in 0..50 {
                 let number = (step + client * 6) % 50;
@@ -35,12 +36,9 @@ async fn two_instances_give_each_schema_one_id_of_its_own() {
                 given.insert(number, id);
             }
             given
-        }));
+        });
     }
-    let mut given = Vec::new();
-    for task in tasks {
-        given.push(task.await.unwrap());
-    }
+    let given = tasks.join_all().await;
     for other in &given[1..] {
         assert_eq!(&given[0], other, "every client was given the same ids");
     }

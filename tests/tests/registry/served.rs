@@ -7,13 +7,14 @@ use licenseflow_registry::{Registry, RegistrySettings};
 use licenseflow_runtime::log::KafkaSettings;
 use licenseflow_tests::harness::{Kafka, Port};
 use serde_json::Value;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 /// One instance of a registry with its server; the port is free again when it is dropped.
 pub(crate) struct Served {
     pub(crate) registry: Registry,
     pub(crate) url: String,
-    server: JoinHandle<()>,
+    /// The server ends with it.
+    server: JoinSet<()>,
     _port: Port,
 }
 
@@ -30,7 +31,8 @@ impl Served {
         let address = format!("127.0.0.1:{}", port.number());
         let listener = tokio::net::TcpListener::bind(&address).await.unwrap();
         let router = registry.router();
-        let server = tokio::spawn(async move {
+        let mut server = JoinSet::new();
+        server.spawn(async move {
             axum::serve(listener, router).await.unwrap();
         });
         Served {
@@ -41,8 +43,8 @@ impl Served {
         }
     }
 
-    pub(crate) async fn stop(self) {
-        self.server.abort();
+    pub(crate) async fn stop(mut self) {
+        self.server.shutdown().await;
         self.registry.shutdown().await;
     }
 
