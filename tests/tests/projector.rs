@@ -1,0 +1,17 @@
+//! The projector: over a log in memory with everything that can go wrong in any order, and over a
+//! real Kafka with everything that only a real one does.
+
+#[path = "projector/chance.rs"]
+mod chance;
+#[path = "projector/events.rs"]
+mod events;
+#[path = "projector/kafka.rs"]
+mod kafka;
+#[path = "projector/loops.rs"]
+mod loops;
+#[path = "projector/memory_log.rs"]
+mod memory_log;
+#[path = "projector/schedules.rs"]
+mod schedules;
+#[path = "projector/stand_ins.rs"]
+mod stand_ins;

@@ -1,0 +1,207 @@
+//! A real store behind a door that fails as told, and a dead-letter topic in memory.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use licenseflow_avro::{Coordinates, Position, RawRecord};
+use licenseflow_core::Batch;
+use licenseflow_kafka::{DeadLetter, Letters};
+use licenseflow_projector::verify::Stored;
+use licenseflow_store::sqlite::SqliteOptions;
+use licenseflow_store::{
+    Applied, Error, Letter, Outbox, PartitionEnd, PartitionState, ReadModel, SqliteModel,
+};
+
+use crate::chance::Chance;
+use crate::memory_log::World;
+
+/// What a door does to calls.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    pub(crate) chance: Option<Chance>,
+    /// The store is away once in so many calls.
+    pub(crate) away: u64,
+    /// The process dies at this apply: before it, or after its commit where odd.
+    pub(crate) dies_at: Option<u64>,
+    /// Every call is away.
+    pub(crate) is_away: bool,
+    /// Each apply waits until this is free.
+    pub(crate) gate: Arc<Mutex<()>>,
+    pub(crate) applies: u64,
+    /// Records and bytes of the largest batch.
+    pub(crate) largest: (usize, usize),
+    pub(crate) noted: Vec<PartitionEnd>,
+}
+
+/// One store, shared by all who write it; the compare-and-set keeps them apart.
+#[derive(Clone)]
+pub(crate) struct Door {
+    model: Arc<Mutex<SqliteModel>>,
+    pub(crate) faults: Arc<Mutex<Faults>>,
+}
+
+impl Door {
+    pub(crate) fn open(folder: &Path) -> Door {
+        let model =
+            SqliteModel::open(&folder.join("store.db"), SqliteOptions { cache_mib: 8 }).unwrap();
+        Door {
+            model: Arc::new(Mutex::new(model)),
+            faults: Arc::default(),
+        }
+    }
+
+    /// Another door to the same store.
+    pub(crate) fn with(&self, faults: Faults) -> Door {
+        Door {
+            model: Arc::clone(&self.model),
+            faults: Arc::new(Mutex::new(faults)),
+        }
+    }
+
+    pub(crate) fn model(&self) -> MutexGuard<'_, SqliteModel> {
+        self.model.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn faults(&self) -> MutexGuard<'_, Faults> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn position(&self) -> Position {
+        let states = self.model().positions().unwrap();
+        states
+            .iter()
+            .map(|one| (one.lane, one.partition, one.next_offset))
+            .collect()
+    }
+
+    pub(crate) fn stored(&self) -> Stored {
+        let position = self.position();
+        let mut model = self.model();
+        let kept = model.kept_digest().unwrap();
+        assert_eq!(
+            kept,
+            model.recount().unwrap(),
+            "the kept digest is not that of the rows"
+        );
+        Stored {
+            position,
+            buckets: kept,
+        }
+    }
+
+    fn pass(&self) -> Result<(), Error> {
+        let mut faults = self.faults();
+        let away = faults.away;
+        let is_unlucky = faults
+            .chance
+            .as_mut()
+            .is_some_and(|chance| chance.once_in(away));
+        if faults.is_away || is_unlucky {
+            return Err(Error::Away("the test says so".into()));
+        }
+        Ok(())
+    }
+}
+
+impl ReadModel for Door {
+    fn positions(&mut self) -> Result<Vec<PartitionState>, Error> {
+        self.pass()?;
+        self.model().positions()
+    }
+
+    fn apply(&mut self, batch: Batch, now: i64) -> Result<Applied, Error> {
+        let gate = {
+            let mut faults = self.faults();
+            let (records, bytes) = faults.largest;
+            faults.largest = (records.max(batch.records), bytes.max(batch.bytes));
+            faults.applies += 1;
+            Arc::clone(&faults.gate)
+        };
+        drop(gate.lock().unwrap_or_else(PoisonError::into_inner));
+        self.pass()?;
+        let (applies, dies_at) = {
+            let faults = self.faults();
+            (faults.applies, faults.dies_at)
+        };
+        let is_last = dies_at.is_some_and(|at| applies >= at);
+        assert!(
+            !is_last || applies % 2 == 1,
+            "the process dies before the store is asked"
+        );
+        let applied = self.model().apply(batch, now);
+        assert!(!is_last, "the process dies after the commit");
+        applied
+    }
+
+    fn note_ends(&mut self, ends: &[PartitionEnd], now: i64) -> Result<(), Error> {
+        self.pass()?;
+        self.faults().noted = ends.to_vec();
+        self.model().note_ends(ends, now)
+    }
+}
+
+impl Outbox for Door {
+    fn unsent(&mut self, limit: usize) -> Result<Vec<Letter>, Error> {
+        self.pass()?;
+        self.model().unsent(limit)
+    }
+
+    fn mark_sent(&mut self, ids: &[i64], now: i64) -> Result<(), Error> {
+        self.pass()?;
+        self.model().mark_sent(ids, now)
+    }
+}
+
+/// A dead-letter topic in memory.
+#[derive(Clone)]
+pub(crate) struct MemoryLetters {
+    pub(crate) sent: Arc<Mutex<Vec<DeadLetter>>>,
+    pub(crate) is_away: Arc<Mutex<bool>>,
+    pub(crate) world: World,
+    pub(crate) chance: Chance,
+    /// Sending fails once in so many times, after it has sent some.
+    pub(crate) fails: u64,
+}
+
+impl MemoryLetters {
+    pub(crate) fn of(world: &World) -> Self {
+        Self {
+            sent: Arc::default(),
+            is_away: Arc::default(),
+            world: world.clone(),
+            chance: Chance::new(1),
+            fails: 0,
+        }
+    }
+}
+
+impl Letters for MemoryLetters {
+    fn original(&mut self, at: Coordinates) -> licenseflow_kafka::Result<Option<RawRecord>> {
+        let log = self.world.log.lock().unwrap();
+        Ok(log.partitions[&(at.lane, at.partition)][at.offset as usize].clone())
+    }
+
+    fn send(&mut self, letters: &[DeadLetter], _within: Duration) -> licenseflow_kafka::Result<()> {
+        let is_failing =
+            *self.is_away.lock().unwrap() || (self.fails > 0 && self.chance.once_in(self.fails));
+        let some = if is_failing {
+            letters.len() / 2
+        } else {
+            letters.len()
+        };
+        if !*self.is_away.lock().unwrap() {
+            self.sent
+                .lock()
+                .unwrap()
+                .extend_from_slice(&letters[..some]);
+        }
+        if is_failing {
+            return Err(licenseflow_kafka::Error::NotAcknowledged {
+                count: letters.len() - some,
+                reason: "test".into(),
+            });
+        }
+        Ok(())
+    }
+}
