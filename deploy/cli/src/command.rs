@@ -1,14 +1,16 @@
-//! The command line as a whole: which commands there are.
+//! The command line as a whole: which commands there are, and the file of each.
 
 use crate::config_show::ConfigCommand;
+use crate::exit::Exit;
 use crate::ingest::IngestArgs;
 use crate::project::ProjectArgs;
 use crate::query::QueryArgs;
 use crate::topics::TopicsCommand;
 use crate::up::UpArgs;
 use crate::verify::VerifyArgs;
+use crate::{config_show, ingest, project, query, topics, up, verify};
 use clap::{Parser, Subcommand};
-use licenseflow_runtime::config::{ConfigFileArgs, TelemetryArgs};
+use licenseflow_runtime::config::{ConfigFileArgs, Loaded, TelemetryArgs};
 
 /// Licenses as streams of events: any client in, the state of every license out.
 ///
@@ -47,4 +49,17 @@ pub(crate) enum Command {
     /// Show the settings
     #[command(subcommand)]
     Config(ConfigCommand),
+}
+
+/// Runs the command that was asked for.
+pub(crate) async fn run(loaded: Loaded<Cli>) -> anyhow::Result<Exit> {
+    match loaded.command.command {
+        Command::Up(arguments) => up::run(*arguments, &loaded.effective).await,
+        Command::Ingest(arguments) => ingest::run(*arguments, &loaded.effective).await,
+        Command::Project(arguments) => project::run(*arguments, &loaded.effective).await,
+        Command::Query(arguments) => query::run(*arguments, &loaded.effective).await,
+        Command::Verify(arguments) => verify::run(*arguments).await,
+        Command::Topics(command) => topics::run(command).await,
+        Command::Config(command) => config_show::run(&command, &loaded.effective),
+    }
 }

@@ -4,6 +4,7 @@
 mod brokers;
 mod command;
 mod config_show;
+mod crash;
 mod exit;
 mod ingest;
 mod output;
@@ -16,11 +17,12 @@ mod up;
 mod verify;
 
 use clap::error::ErrorKind;
-use command::{Cli, Command};
+use command::Cli;
 use exit::Exit;
 use licenseflow_runtime::config::{self, Loaded};
 use licenseflow_runtime::telemetry;
 use std::process::ExitCode;
+use tokio::runtime::Runtime;
 
 fn main() -> ExitCode {
     let exit = match config::load::<Cli>(std::env::args_os().collect()) {
@@ -42,26 +44,16 @@ fn main() -> ExitCode {
 fn run(loaded: Loaded<Cli>) -> Exit {
     let outcome = telemetry::start_logs(&loaded.command.telemetry)
         .map_err(Into::into)
-        .and_then(|()| {
-            Ok(tokio::runtime::Builder::new_multi_thread()
-                .enable_all()
-                .build()?)
-        })
-        .and_then(|runtime| runtime.block_on(dispatch(loaded)));
+        .and_then(|()| Ok(Runtime::new()?))
+        .and_then(|runtime| {
+            let outcome = runtime.block_on(command::run(loaded));
+            // A question to brokers that are away may hold a thread for seconds yet;
+            // nobody waits for its answer any more.
+            runtime.shutdown_background();
+            outcome
+        });
     match outcome {
         Ok(exit) => exit,
         Err(error) => exit::report(&error),
-    }
-}
-
-async fn dispatch(loaded: Loaded<Cli>) -> anyhow::Result<Exit> {
-    match loaded.command.command {
-        Command::Up(arguments) => up::run(*arguments, &loaded.effective).await,
-        Command::Ingest(arguments) => ingest::run(*arguments, &loaded.effective).await,
-        Command::Project(arguments) => project::run(*arguments, &loaded.effective).await,
-        Command::Query(arguments) => query::run(*arguments, &loaded.effective).await,
-        Command::Verify(arguments) => verify::run(*arguments).await,
-        Command::Topics(command) => topics::run(command).await,
-        Command::Config(command) => config_show::run(&command, &loaded.effective),
     }
 }
