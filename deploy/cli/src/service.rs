@@ -2,7 +2,8 @@
 //! signals, its parts side by side, and an end in which the failure of one part
 //! stops the others.
 
-use crate::exit::Exit;
+use crate::crash;
+use crate::exit::{Exit, WrongUse};
 use anyhow::{Context, anyhow};
 use axum::Router;
 use licenseflow_runtime::config::{Effective, HttpArgs};
@@ -10,6 +11,7 @@ use licenseflow_runtime::http;
 use licenseflow_runtime::shutdown;
 use licenseflow_runtime::telemetry::{self, Numbers};
 use std::future::Future;
+use std::io;
 use std::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +26,7 @@ pub(crate) struct Service {
 impl Service {
     /// Starts numbers and signals, and says once with which settings it runs.
     pub(crate) fn start(role: &str, effective: &Effective) -> anyhow::Result<Self> {
+        crash::hook().map_err(|error| WrongUse::of(io::Error::other(error)))?;
         let stop = shutdown::on_signals().context("cannot listen for signals")?;
         let numbers = telemetry::start_numbers()?;
         let (version, settings) = (telemetry::VERSION, effective.to_json());
