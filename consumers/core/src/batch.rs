@@ -10,7 +10,7 @@ use licenseflow_avro::headers::{self, RequestId};
 use licenseflow_avro::reason::Fault;
 use licenseflow_avro::record::Header;
 use licenseflow_avro::{
-    Coordinates, EventKind, Lane, LicenseEvent, LicenseKey, Offset, PartitionId, RawRecord,
+    Coordinates, EventKind, Lane, LicenseEvent, LicenseKey, Offset, PartitionId, RawRecord, Reason,
 };
 use uuid::Uuid;
 
@@ -167,8 +167,12 @@ impl Batch {
         });
     }
 
-    /// Takes a record that is rejected for its own fault.
-    pub fn reject(&mut self, record: RawRecord, fault: Fault) {
+    /// Takes a record that is rejected for its own fault. A value that is too large stays in the
+    /// lane: neither the store nor the dead-letter topic takes it.
+    pub fn reject(&mut self, mut record: RawRecord, fault: Fault) {
+        if fault.reason == Reason::TooLarge {
+            record.value = None;
+        }
         self.records += 1;
         self.bytes += record.size() + RECORD_OVERHEAD_BYTES;
         let envelope = Envelope::of(&record.headers);
@@ -205,5 +209,34 @@ impl Batch {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.records == 0 && self.spans.values().all(|span| span.from == span.to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_is_too_large_stays_in_the_lane() {
+        let record = RawRecord {
+            at: Coordinates {
+                timestamp: 1,
+                lane: Lane::Bulk,
+                partition: 0,
+                offset: 0,
+            },
+            key: Some(vec![1]),
+            value: Some(vec![0; 3000]),
+            headers: Vec::new(),
+        };
+        let mut batch = Batch::default();
+        batch.reject(record.clone(), Fault::new(Reason::TooLarge, "3 MiB"));
+        batch.reject(record, Fault::new(Reason::BadAvro, "no"));
+        let values: Vec<_> = batch
+            .rejected
+            .iter()
+            .map(|it| it.record.value.is_some())
+            .collect();
+        assert_eq!(values, [false, true]);
     }
 }

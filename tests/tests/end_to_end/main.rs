@@ -8,3 +8,5 @@
 )]
 
 mod any_client;
+mod broker_dies;
+mod kills;
