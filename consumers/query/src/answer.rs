@@ -36,8 +36,13 @@ impl IntoResponse for Answer {
 #[derive(Debug, Clone)]
 pub(crate) struct ReadAt(pub(crate) Freshness);
 
-/// A problem, and where the model stood if the store was read for it.
-pub(crate) struct Failure {
+/// A problem, and where the model stood if the store was read for it. Boxed, since it travels through
+/// every function that can fail and is rare.
+#[derive(Debug)]
+pub(crate) struct Failure(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     problem: Problem,
     freshness: Option<Freshness>,
 }
@@ -45,26 +50,32 @@ pub(crate) struct Failure {
 impl Failure {
     /// A problem with what was read, such as that it is not there.
     pub(crate) fn read(problem: Problem, freshness: Freshness) -> Self {
-        Self {
+        Self(Box::new(Inner {
             problem,
             freshness: Some(freshness),
-        }
+        }))
+    }
+
+    /// The problem in words.
+    pub(crate) fn detail(&self) -> &str {
+        let problem = &self.0.problem;
+        problem.detail.as_deref().unwrap_or(&problem.code)
     }
 }
 
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
-        Self {
+        Self(Box::new(Inner {
             problem,
             freshness: None,
-        }
+        }))
     }
 }
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let mut response = self.problem.into_response();
-        if let Some(freshness) = self.freshness {
+        let mut response = self.0.problem.into_response();
+        if let Some(freshness) = self.0.freshness {
             response.extensions_mut().insert(ReadAt(freshness));
         }
         response

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::answer::Failure;
 use crate::params::invalid;
 
 /// Where a page of a list ended.
@@ -26,7 +27,7 @@ pub(crate) struct Cursor<A, K> {
 }
 
 impl<A: Serialize + DeserializeOwned, K: Serialize + DeserializeOwned> Cursor<A, K> {
-    pub(crate) fn encode(&self) -> Result<String, Problem> {
+    pub(crate) fn encode(&self) -> Result<String, Failure> {
         let mut bytes = serde_json::to_vec(self).map_err(|error| {
             tracing::error!(%error, "a cursor cannot be written");
             Problem::internal()
@@ -35,7 +36,7 @@ impl<A: Serialize + DeserializeOwned, K: Serialize + DeserializeOwned> Cursor<A,
         Ok(URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    pub(crate) fn decode(text: &str, of: &str) -> Result<Self, Problem> {
+    pub(crate) fn decode(text: &str, of: &str) -> Result<Self, Failure> {
         let cursor: Self = Self::read(text).ok_or_else(|| {
             invalid(
                 "cursor",
@@ -103,6 +104,6 @@ mod tests {
     fn another_lists_cursor_is_refused() {
         let text = cursor().encode().unwrap();
         let read = Cursor::<Option<String>, (i64, String)>::decode(&text, "devices/other/L-1");
-        assert!(read.unwrap_err().detail.unwrap().contains("another list"));
+        assert!(read.unwrap_err().detail().contains("another list"));
     }
 }

@@ -1,11 +1,11 @@
 //! What all lists have alike: the page that is asked for, and the form of its answer.
 
 use axum::http::Uri;
-use licenseflow_runtime::http::Problem;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::answer::Failure;
 use crate::cursor::Cursor;
 use crate::links::{self, Links};
 use crate::params::Params;
@@ -27,7 +27,7 @@ where
 {
     /// The page of these parameters. Together with a cursor the filters are left out, or are those
     /// of its list.
-    pub(crate) fn of(of: String, asked: A, params: &Params, now: i64) -> Result<Self, Problem> {
+    pub(crate) fn of(of: String, asked: A, params: &Params, now: i64) -> Result<Self, Failure> {
         let limit = params.limit()?;
         let Some(text) = params.text("cursor") else {
             return Ok(Self {
@@ -60,7 +60,7 @@ where
         uri: &Uri,
         items: Vec<Value>,
         next: Option<K>,
-    ) -> Result<Value, Problem> {
+    ) -> Result<Value, Failure> {
         self.answer_at(&links::asked(uri), uri.path(), items, next)
     }
 
@@ -71,7 +71,7 @@ where
         path: &str,
         items: Vec<Value>,
         next: Option<K>,
-    ) -> Result<Value, Problem> {
+    ) -> Result<Value, Failure> {
         let mut links = Links::itself(itself);
         let mut next_cursor = None;
         if let Some(after) = next {

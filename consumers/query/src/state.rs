@@ -9,6 +9,7 @@ use licenseflow_store::{Error, Kind, Lookup};
 use tokio::sync::{Semaphore, watch};
 use tracing::Span;
 
+use crate::answer::Failure;
 use crate::clock::Clock;
 use crate::fresh::Gate;
 use crate::metrics;
@@ -90,14 +91,15 @@ impl Store {
         &self,
         name: &'static str,
         question: impl FnOnce(&dyn Lookup) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Problem> {
+    ) -> Result<T, Failure> {
         let turn = tokio::time::timeout(TURN_MAX, Arc::clone(&self.turns).acquire_owned()).await;
         let Ok(Ok(turn)) = turn else {
             metrics::lookup_failed("busy");
             return Err(Problem::unavailable(
                 "store_busy",
                 "the store has too many questions to answer now",
-            ));
+            )
+            .into());
         };
         let lookup = Arc::clone(&self.lookup);
         let span = Span::current();
@@ -111,11 +113,11 @@ impl Store {
         });
         match asked.await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(problem_of(&error)),
+            Ok(Err(error)) => Err(problem_of(&error).into()),
             Err(error) => {
                 tracing::error!(%error, question = name, "a question to the store did not end");
                 metrics::lookup_failed("panic");
-                Err(Problem::internal())
+                Err(Problem::internal().into())
             }
         }
     }

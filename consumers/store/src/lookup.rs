@@ -192,6 +192,25 @@ pub struct TimelineRow {
     pub voided_by: Option<Uuid>,
 }
 
+/// Where a record lies.
+pub type RecordPlace = (Lane, PartitionId, Offset);
+
+/// Which request's journey is asked for, and which page of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JourneyQuery {
+    /// The tenant whose records are asked for.
+    pub tenant_id: String,
+    /// The request.
+    pub request_id: RequestId,
+    /// Set where the request id has the form `topic:partition:offset` of a lane: finds the record
+    /// without a header.
+    pub by_coordinates: Option<RecordPlace>,
+    /// Where the last page ended.
+    pub after: Option<RecordPlace>,
+    /// The most that a page has.
+    pub limit: usize,
+}
+
 /// What is known of one record of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JourneyStep {
@@ -295,19 +314,9 @@ pub trait Lookup: Send + Sync {
         query: &TimelineQuery,
     ) -> Result<Read<Option<Page<TimelineRow, (i64, u8, Uuid)>>>, Error>;
 
-    /// A page of a request's journey in the order of (topic, partition, offset): records of this
-    /// tenant, after the last page's coordinates. `by_coordinates` is set where the request id has
-    /// the form `topic:partition:offset` of a lane, and finds the record without a header.
+    /// A page of a request's journey in the order of (topic, partition, offset).
     ///
     /// # Errors
     /// As above.
-    #[allow(clippy::type_complexity)]
-    fn journey(
-        &self,
-        tenant_id: &str,
-        request_id: &RequestId,
-        by_coordinates: Option<(Lane, PartitionId, Offset)>,
-        after: Option<(Lane, PartitionId, Offset)>,
-        limit: usize,
-    ) -> Result<Read<Page<JourneyStep, (Lane, PartitionId, Offset)>>, Error>;
+    fn journey(&self, query: &JourneyQuery) -> Result<Read<Page<JourneyStep, RecordPlace>>, Error>;
 }

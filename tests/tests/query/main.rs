@@ -1,6 +1,12 @@
 //! The query API as a client meets it: a store that the writer made, served on a port, asked over
 //! HTTP.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what it expects by failing"
+)]
+
 mod fresh;
 mod lists;
 mod model;

@@ -6,14 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use licenseflow_avro::headers::RequestId;
-use licenseflow_avro::{Lane, LicenseKey, Offset, PartitionId, Topics};
+use licenseflow_avro::{LicenseKey, Topics};
 use licenseflow_core::{Buckets, DeviceState};
 use licenseflow_query::{Check, QueryOptions, QueryState, Readiness, health_router, router};
 use licenseflow_runtime::http::{HttpLimits, bind, serve};
 use licenseflow_store::lookup::{
-    Freshness, JourneyStep, LicenseParts, LicenseQuery, LicenseRow, LicenseView, Page, Read,
-    SortKey, TimelineQuery, TimelineRow,
+    Freshness, JourneyQuery, JourneyStep, LicenseParts, LicenseQuery, LicenseRow, LicenseView,
+    Page, Read, RecordPlace, SortKey, TimelineQuery, TimelineRow,
 };
 use licenseflow_store::{Error, Lookup, SqliteLookup};
 use licenseflow_tests::harness::{Folder, Port};
@@ -250,16 +249,8 @@ impl Lookup for Watched {
         self.inner()?.timeline(key, query)
     }
 
-    fn journey(
-        &self,
-        tenant_id: &str,
-        request_id: &RequestId,
-        by_coordinates: Option<(Lane, PartitionId, Offset)>,
-        after: Option<(Lane, PartitionId, Offset)>,
-        limit: usize,
-    ) -> Result<Read<Page<JourneyStep, (Lane, PartitionId, Offset)>>, Error> {
-        self.inner()?
-            .journey(tenant_id, request_id, by_coordinates, after, limit)
+    fn journey(&self, query: &JourneyQuery) -> Result<Read<Page<JourneyStep, RecordPlace>>, Error> {
+        self.inner()?.journey(query)
     }
 }
 

@@ -14,6 +14,7 @@ use licenseflow_core::contract::Position;
 use licenseflow_runtime::http::Problem;
 use licenseflow_store::lookup::Freshness;
 
+use crate::answer::Failure;
 use crate::params::{MIN_POSITION, pairs};
 
 const WAIT_DEFAULT: Duration = Duration::from_millis(1000);
@@ -40,7 +41,7 @@ pub(crate) struct AskedFreshness {
 }
 
 impl AskedFreshness {
-    pub(crate) fn of(headers: &HeaderMap, uri: &Uri) -> Result<Self, Problem> {
+    pub(crate) fn of(headers: &HeaderMap, uri: &Uri) -> Result<Self, Failure> {
         let mut position = Position::default();
         if let Some(text) = one(headers, "X-Min-Position")? {
             raise(&mut position, "X-Min-Position", text)?;
@@ -77,7 +78,7 @@ impl AskedFreshness {
     }
 }
 
-fn one<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Problem> {
+fn one<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Failure> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
@@ -89,7 +90,7 @@ fn one<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Proble
     }
 }
 
-fn raise(position: &mut Position, name: &str, text: &str) -> Result<(), Problem> {
+fn raise(position: &mut Position, name: &str, text: &str) -> Result<(), Failure> {
     let asked: Position = text
         .parse()
         .map_err(|error| bad(name, &format!("{error}")))?;
@@ -99,7 +100,7 @@ fn raise(position: &mut Position, name: &str, text: &str) -> Result<(), Problem>
     Ok(())
 }
 
-fn number(name: &str, text: &str, most: u64) -> Result<u64, Problem> {
+fn number(name: &str, text: &str, most: u64) -> Result<u64, Failure> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let number = text.parse().ok().filter(|number| digits && *number <= most);
     number.ok_or_else(|| match most {
@@ -111,7 +112,7 @@ fn number(name: &str, text: &str, most: u64) -> Result<u64, Problem> {
     })
 }
 
-fn on_stale(text: &str) -> Result<OnStale, Problem> {
+fn on_stale(text: &str) -> Result<OnStale, Failure> {
     match text.to_ascii_lowercase().as_str() {
         "wait" => Ok(OnStale::Wait),
         "fail" => Ok(OnStale::Fail),
@@ -120,12 +121,12 @@ fn on_stale(text: &str) -> Result<OnStale, Problem> {
     }
 }
 
-fn bad(name: &str, error: &str) -> Problem {
+fn bad(name: &str, error: &str) -> Failure {
     let code = match name {
         MIN_POSITION => "invalid_parameter",
         _ => "invalid_header",
     };
-    Problem::bad_request(code, format!("{name}: {error}"))
+    Failure::from(Problem::bad_request(code, format!("{name}: {error}")))
 }
 
 #[cfg(test)]
@@ -139,7 +140,7 @@ mod tests {
     fn asked(
         headers: &[(&'static str, &'static str)],
         query: &str,
-    ) -> Result<AskedFreshness, Problem> {
+    ) -> Result<AskedFreshness, Failure> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_static(value));
@@ -191,7 +192,7 @@ mod tests {
             ("x-max-staleness-ms", ""),
         ] {
             let problem = asked(&[(name, value)], "").unwrap_err();
-            let detail = problem.detail.unwrap().to_ascii_lowercase();
+            let detail = problem.detail().to_ascii_lowercase();
             assert!(detail.starts_with(name), "{detail}");
         }
         assert!(asked(&[], "?min_position=x:0:1").is_err());

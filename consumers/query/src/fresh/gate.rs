@@ -80,8 +80,8 @@ impl Gate {
             }
             OnStale::Fail => {
                 metrics::waited("failed");
-                let status = StatusCode::PRECONDITION_FAILED;
-                Err(self.stale(status, "stale", asked, found, "now"))
+                let problem = Problem::new(StatusCode::PRECONDITION_FAILED, "stale");
+                Err(self.stale(problem, "now", asked, found))
             }
             OnStale::Wait => self.wait(asked, found).await,
         }
@@ -106,17 +106,17 @@ impl Gate {
         metrics::waited("ran_out");
         let found = self.shared.freshness().await.unwrap_or(found);
         let when = format!("after {} ms", asked.wait_max.as_millis());
-        let status = StatusCode::GATEWAY_TIMEOUT;
-        Err(self.stale(status, "still_stale", asked, found, &when))
+        let problem = Problem::new(StatusCode::GATEWAY_TIMEOUT, "still_stale");
+        Err(self.stale(problem, &when, asked, found))
     }
 
+    /// Completes a problem with where the model stands and what was asked.
     fn stale(
         &self,
-        status: StatusCode,
-        code: &str,
+        problem: Problem,
+        when: &str,
         asked: &AskedFreshness,
         found: Freshness,
-        when: &str,
     ) -> Failure {
         let position = found.position();
         let lag_ms = found.lag_ms(self.shared.now_ms());
@@ -131,7 +131,7 @@ impl Gate {
         let wanted = wanted.join(" and ");
         let detail =
             format!("{when} the read model is at {position}, its lag is {lag}; asked was {wanted}");
-        let problem = Problem::new(status, code)
+        let problem = problem
             .detail(detail)
             .member("position", position.to_string())
             .member("lag_ms", lag_ms);
@@ -144,7 +144,7 @@ impl Shared {
         (self.clock)().div_euclid(1000)
     }
 
-    async fn freshness(&self) -> Result<Freshness, Problem> {
+    async fn freshness(&self) -> Result<Freshness, Failure> {
         self.store
             .ask("freshness", |lookup| lookup.freshness())
             .await

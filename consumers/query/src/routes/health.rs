@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use licenseflow_runtime::http::Problem;
 use serde_json::{Value, json};
 
+use crate::answer::Failure;
 use crate::readiness::Check;
 use crate::state::QueryState;
 
@@ -20,7 +21,7 @@ pub(super) async fn alive() -> Json<Value> {
 }
 
 /// `GET /readyz`
-pub(super) async fn ready(State(state): State<QueryState>) -> Result<Json<Value>, Problem> {
+pub(super) async fn ready(State(state): State<QueryState>) -> Result<Json<Value>, Failure> {
     let mut checks = vec![store(&state).await];
     checks.extend(state.readiness.checks());
     let failed: Vec<&str> = checks
@@ -37,14 +38,14 @@ pub(super) async fn ready(State(state): State<QueryState>) -> Result<Json<Value>
         .member("ready", false)
         .member("checks", shown)
         .retry_after(1);
-    Err(problem)
+    Err(problem.into())
 }
 
 async fn store(state: &QueryState) -> Check {
     let asked = state.store.ask("freshness", |lookup| lookup.freshness());
     let problem = match tokio::time::timeout(STORE_MAX, asked).await {
         Ok(Ok(_)) => None,
-        Ok(Err(problem)) => Some(problem.detail.unwrap_or(problem.code)),
+        Ok(Err(failure)) => Some(failure.detail().to_owned()),
         Err(_) => Some("it does not answer in time".to_owned()),
     };
     Check {

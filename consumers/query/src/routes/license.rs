@@ -3,12 +3,12 @@
 use axum::extract::{Path, State};
 use axum::http::Uri;
 use licenseflow_core::contract::LicenseKey;
-use licenseflow_runtime::http::{Problem, TenantId};
+use licenseflow_runtime::http::TenantId;
 use licenseflow_store::lookup::{LicenseParts, LicenseView};
 use serde_json::Value;
 
 use super::{Answered, found, license_key, parts};
-use crate::answer::Answer;
+use crate::answer::{Answer, Failure};
 use crate::params::{Params, invalid};
 use crate::shapes;
 use crate::state::QueryState;
@@ -35,7 +35,7 @@ pub(super) async fn one(
     Ok(Answer { json, freshness })
 }
 
-fn shown(state: &QueryState, key: &LicenseKey, view: &LicenseView) -> Result<Value, Problem> {
+fn shown(state: &QueryState, key: &LicenseKey, view: &LicenseView) -> Result<Value, Failure> {
     let now = state.now();
     let mut shown = shapes::license(&view.license, now);
     let Value::Object(members) = &mut shown else {
@@ -61,7 +61,7 @@ fn shown(state: &QueryState, key: &LicenseKey, view: &LicenseView) -> Result<Val
 }
 
 /// The parts that `?include=` names, separated by commas.
-fn included(text: Option<&str>) -> Result<LicenseParts, Problem> {
+fn included(text: Option<&str>) -> Result<LicenseParts, Failure> {
     let mut parts = LicenseParts::default();
     for name in text.into_iter().flat_map(|text| text.split(',')) {
         match name {

@@ -3,12 +3,12 @@
 use axum::extract::State;
 use axum::http::Uri;
 use licenseflow_core::status::{Lifecycle, Status};
-use licenseflow_runtime::http::{Problem, TenantId};
+use licenseflow_runtime::http::TenantId;
 use licenseflow_store::lookup::{LicenseQuery, SortBy, SortKey};
 use serde::{Deserialize, Serialize};
 
 use super::Answered;
-use crate::answer::Answer;
+use crate::answer::{Answer, Failure};
 use crate::list::Asked;
 use crate::params::{Params, invalid};
 use crate::shapes;
@@ -63,7 +63,7 @@ pub(super) async fn list(State(state): State<QueryState>, tenant: TenantId, uri:
     })
 }
 
-fn filters(params: &Params) -> Result<Filters, Problem> {
+fn filters(params: &Params) -> Result<Filters, Failure> {
     let statuses = Status::ALL.map(Status::name).join(", ");
     let lifecycles = Lifecycle::ALL.map(Lifecycle::name).join(", ");
     let status = params.word("status", &statuses, Status::from_name)?;
@@ -99,7 +99,7 @@ fn sort(text: &str) -> Option<(SortBy, bool)> {
     Some((by, descending))
 }
 
-fn query(tenant_id: String, asked: &Asked<Filters, SortKey>) -> Result<LicenseQuery, Problem> {
+fn query(tenant_id: String, asked: &Asked<Filters, SortKey>) -> Result<LicenseQuery, Failure> {
     let filters = &asked.asked;
     let (sort, descending) = filters
         .sort

@@ -46,12 +46,11 @@ pub fn health_router(state: QueryState) -> Router {
 }
 
 /// The license of a request's path, within its tenant.
-fn license_key(tenant: TenantId, license_id: String) -> Result<LicenseKey, Problem> {
+fn license_key(tenant: TenantId, license_id: String) -> Result<LicenseKey, Failure> {
     if !valid_id(&license_id) {
-        return Err(Problem::bad_request(
-            "invalid_license_id",
-            format!("license_id: {NOT_AN_ID}"),
-        ));
+        return Err(
+            Problem::bad_request("invalid_license_id", format!("license_id: {NOT_AN_ID}")).into(),
+        );
     }
     Ok(LicenseKey {
         tenant_id: tenant.into_string(),

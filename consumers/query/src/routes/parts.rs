@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::Uri;
 use licenseflow_core::DeviceState;
 use licenseflow_core::contract::{EventKind, LicenseKey, Topics};
-use licenseflow_runtime::http::{Problem, TenantId};
+use licenseflow_runtime::http::TenantId;
 use licenseflow_store::lookup::{Page, TimelineQuery, TimelineRow};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::license::INCLUDED_LIMIT;
 use super::{Answered, found, license_key};
-use crate::answer::Answer;
+use crate::answer::{Answer, Failure};
 use crate::links;
 use crate::list::Asked;
 use crate::params::Params;
@@ -103,7 +103,7 @@ pub(super) async fn events(
     Ok(Answer { json, freshness })
 }
 
-fn event_filters(params: &Params) -> Result<EventFilters, Problem> {
+fn event_filters(params: &Params) -> Result<EventFilters, Failure> {
     let kinds = EventKind::ALL.map(EventKind::name).join(", ");
     let kind = params.word("type", &kinds, EventKind::from_name)?;
     Ok(EventFilters {
@@ -118,7 +118,7 @@ pub(super) fn included_devices(
     key: &LicenseKey,
     page: &Page<(String, DeviceState), String>,
     now: i64,
-) -> Result<Value, Problem> {
+) -> Result<Value, Failure> {
     let items = device_items(key, page);
     included::<Everything, String>("devices", key, items, page.next.clone(), now)
 }
@@ -128,7 +128,7 @@ pub(super) fn included_usage(
     key: &LicenseKey,
     metrics: &BTreeMap<String, i64>,
     now: i64,
-) -> Result<Value, Problem> {
+) -> Result<Value, Failure> {
     let (items, next) = usage_items(key, metrics, None, INCLUDED_LIMIT);
     included::<Everything, String>("usage", key, items, next, now)
 }
@@ -139,7 +139,7 @@ pub(super) fn included_events(
     page: &Page<TimelineRow, (i64, u8, Uuid)>,
     topics: &Topics,
     now: i64,
-) -> Result<Value, Problem> {
+) -> Result<Value, Failure> {
     let items = event_items(page, topics);
     included::<EventFilters, (i64, u8, Uuid)>("events", key, items, page.next, now)
 }
@@ -150,7 +150,7 @@ fn included<A, K>(
     items: Vec<Value>,
     next: Option<K>,
     now: i64,
-) -> Result<Value, Problem>
+) -> Result<Value, Failure>
 where
     A: Clone + Default + PartialEq + Serialize + serde::de::DeserializeOwned,
     K: Serialize + serde::de::DeserializeOwned,

@@ -3,8 +3,9 @@
 use axum::extract::{Path, State};
 use axum::http::Uri;
 use licenseflow_core::contract::headers::RequestId;
-use licenseflow_core::contract::{Lane, Offset, PartitionId, Topics};
+use licenseflow_core::contract::{Offset, PartitionId, Topics};
 use licenseflow_runtime::http::{Problem, TenantId};
+use licenseflow_store::lookup::{JourneyQuery, RecordPlace};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -18,8 +19,6 @@ use crate::state::QueryState;
 /// A list without filters.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Everything {}
-
-type Place = (Lane, PartitionId, Offset);
 
 /// `GET /v1/requests/{request_id}`
 pub(super) async fn journey(
@@ -36,15 +35,19 @@ pub(super) async fn journey(
         )
     })?;
     let of = format!("requests/{tenant}/{id}");
-    let asked = Asked::<Everything, Place>::of(of, Everything {}, &params, state.now())?;
-    let by_coordinates = coordinates(&request_id, &state.topics);
-    let (of_tenant, of_request) = (tenant.as_str().to_owned(), id.clone());
-    let (after, limit) = (asked.after, asked.limit);
-    let read = state.store.ask("journey", move |lookup| {
-        lookup.journey(&of_tenant, &of_request, by_coordinates, after, limit)
-    });
+    let asked = Asked::<Everything, RecordPlace>::of(of, Everything {}, &params, state.now())?;
+    let query = JourneyQuery {
+        tenant_id: tenant.as_str().to_owned(),
+        request_id: id.clone(),
+        by_coordinates: coordinates(&request_id, &state.topics),
+        after: asked.after,
+        limit: asked.limit,
+    };
+    let read = state
+        .store
+        .ask("journey", move |lookup| lookup.journey(&query));
     let read = read.await?;
-    if read.value.items.is_empty() && after.is_none() {
+    if read.value.items.is_empty() && asked.after.is_none() {
         return Err(Failure::read(not_read(&tenant, &id), read.freshness));
     }
     let items = read.value.items.iter();
@@ -70,7 +73,7 @@ fn not_read(tenant: &TenantId, id: &RequestId) -> Problem {
 }
 
 /// The record of a request id that has the form `topic:partition:offset`.
-fn coordinates(request_id: &str, topics: &Topics) -> Option<Place> {
+fn coordinates(request_id: &str, topics: &Topics) -> Option<RecordPlace> {
     let (rest, offset) = request_id.rsplit_once(':')?;
     let (topic, partition) = rest.rsplit_once(':')?;
     let number = |text: &str| {
@@ -85,6 +88,8 @@ fn coordinates(request_id: &str, topics: &Topics) -> Option<Place> {
 
 #[cfg(test)]
 mod tests {
+    use licenseflow_core::contract::Lane;
+
     use super::*;
 
     #[test]

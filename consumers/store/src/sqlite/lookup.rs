@@ -13,8 +13,7 @@ mod timeline;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use licenseflow_avro::headers::RequestId;
-use licenseflow_avro::{Lane, LicenseKey, Offset, PartitionId};
+use licenseflow_avro::LicenseKey;
 use licenseflow_core::{Buckets, DeviceState, RowDigest};
 use rusqlite::{OptionalExtension, Transaction, params};
 use uuid::Uuid;
@@ -24,8 +23,8 @@ use super::connection;
 use super::rows::{LICENSE_COLUMNS, lane_of_number, license_state};
 use crate::Error;
 use crate::lookup::{
-    Freshness, JourneyStep, LicenseParts, LicenseQuery, LicenseRow, LicenseView, Lookup, Page,
-    PartitionFreshness, Read, SortKey, TimelineQuery, TimelineRow,
+    Freshness, JourneyQuery, JourneyStep, LicenseParts, LicenseQuery, LicenseRow, LicenseView,
+    Lookup, Page, PartitionFreshness, Read, RecordPlace, SortKey, TimelineQuery, TimelineRow,
 };
 
 /// Reads one SQLite file over a few read-only connections.
@@ -223,22 +222,8 @@ impl Lookup for SqliteLookup {
         })
     }
 
-    fn journey(
-        &self,
-        tenant_id: &str,
-        request_id: &RequestId,
-        by_coordinates: Option<(Lane, PartitionId, Offset)>,
-        after: Option<(Lane, PartitionId, Offset)>,
-        limit: usize,
-    ) -> Result<Read<Page<JourneyStep, (Lane, PartitionId, Offset)>>, Error> {
-        let asked = journey::Asked {
-            tenant_id,
-            request_id,
-            by_coordinates,
-            after,
-            limit,
-        };
-        self.read(|snapshot| snapshot.journey(&asked))
+    fn journey(&self, query: &JourneyQuery) -> Result<Read<Page<JourneyStep, RecordPlace>>, Error> {
+        self.read(|snapshot| snapshot.journey(query))
     }
 }
 

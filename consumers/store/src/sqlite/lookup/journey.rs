@@ -9,37 +9,27 @@
 
 use std::collections::BTreeMap;
 
-use licenseflow_avro::headers::RequestId;
-use licenseflow_avro::{Coordinates, EventKind, Lane, LicenseKey, Offset, PartitionId, Reason};
+use licenseflow_avro::{Coordinates, EventKind, LicenseKey, Reason};
 use rusqlite::{OptionalExtension, params};
 use uuid::Uuid;
 
 use super::{Snapshot, page_of};
 use crate::Error;
-use crate::lookup::{JourneyOutcome, JourneyStep, Page};
+use crate::lookup::{JourneyOutcome, JourneyQuery, JourneyStep, Page, RecordPlace};
 use crate::sqlite::journey::{StoredEntry, coordinates_hash, decode, request_hash};
 use crate::sqlite::past::event_hash;
 use crate::sqlite::rows::{coordinates, lane_number};
 
-/// Where a record lies, in the order of (topic, partition, offset).
-type Place = (Lane, PartitionId, Offset);
-
-/// Which journey is asked for, and which page of it.
-pub(super) struct Asked<'a> {
-    pub(super) tenant_id: &'a str,
-    pub(super) request_id: &'a RequestId,
-    pub(super) by_coordinates: Option<Place>,
-    pub(super) after: Option<Place>,
-    pub(super) limit: usize,
-}
-
 /// The first entries in order, each with its batch.
-type Entries = BTreeMap<Place, (i64, StoredEntry)>;
+type Entries = BTreeMap<RecordPlace, (i64, StoredEntry)>;
 
 impl Snapshot<'_> {
-    pub(super) fn journey(&self, asked: &Asked<'_>) -> Result<Page<JourneyStep, Place>, Error> {
+    pub(super) fn journey(
+        &self,
+        asked: &JourneyQuery,
+    ) -> Result<Page<JourneyStep, RecordPlace>, Error> {
         let mut entries = Entries::new();
-        let by_id = request_hash(asked.request_id, self.hash_seed);
+        let by_id = request_hash(&asked.request_id, self.hash_seed);
         self.gather(by_id, asked, &mut entries)?;
         if let Some((lane, partition, offset)) = asked.by_coordinates {
             let by_coordinates = coordinates_hash(lane, partition, offset, self.hash_seed);
@@ -47,7 +37,7 @@ impl Snapshot<'_> {
         }
         let steps: Result<Vec<JourneyStep>, Error> = entries
             .into_values()
-            .map(|(batch, entry)| self.step(asked.tenant_id, batch, entry))
+            .map(|(batch, entry)| self.step(&asked.tenant_id, batch, entry))
             .collect();
         Ok(page_of(steps?, asked.limit.max(1), |step: &JourneyStep| {
             place(&step.at)
@@ -55,7 +45,7 @@ impl Snapshot<'_> {
     }
 
     /// Takes from the rows of one hash what belongs to the request, up to one more than a page.
-    fn gather(&self, hash: i64, asked: &Asked<'_>, entries: &mut Entries) -> Result<(), Error> {
+    fn gather(&self, hash: i64, asked: &JourneyQuery, entries: &mut Entries) -> Result<(), Error> {
         let mut statement = self.rows.prepare_cached(
             "select batch, request_id, entries from journey where hash = ? and tenant_id = ?",
         )?;
@@ -155,6 +145,6 @@ impl Snapshot<'_> {
     }
 }
 
-fn place(at: &Coordinates) -> Place {
+fn place(at: &Coordinates) -> RecordPlace {
     (at.lane, at.partition, at.offset)
 }
