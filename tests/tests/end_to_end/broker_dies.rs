@@ -2,11 +2,13 @@
 //! is in the read model, and whatever was not taken was refused with a clear word.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use licenseflow_tests::harness::{Kafka, Platform, Role, unique_prefix};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 const CLIENTS: usize = 4;
 const EVENTS_PER_CLIENT: usize = 150;
@@ -20,12 +22,12 @@ struct Told {
     unknown: usize,
 }
 
-async fn produce(client: usize, api: String, killed: std::sync::Arc<tokio::sync::Notify>) -> Told {
+async fn produce(client: usize, api: String, third: Arc<Notify>, told_so: Arc<Notify>) -> Told {
     let http = reqwest::Client::new();
     let mut told = Told::default();
     for number in 0..EVENTS_PER_CLIENT {
         if client == 0 && number == EVENTS_PER_CLIENT / 3 {
-            killed.notify_one();
+            third.notify_one();
         }
         let event_id = uuid::Uuid::now_v7().to_string();
         let license = format!("LIC-{client}-{}", number % 10);
@@ -58,6 +60,7 @@ async fn produce(client: usize, api: String, killed: std::sync::Arc<tokio::sync:
                 body["code"].is_string() && body["detail"].is_string(),
                 "{body}"
             );
+            told_so.notify_one();
             match outcome(&body) {
                 "unknown" => told.unknown += 1,
                 _ => told.refused += 1,
@@ -77,12 +80,14 @@ async fn every_receipt_is_in_the_read_model_though_the_broker_died_meanwhile() {
     let mut kafka = Kafka::own().unwrap();
     let platform = Platform::new(kafka.bootstrap(), &unique_prefix()).unwrap();
     let up = platform.start(Role::Up).unwrap();
-    let third = std::sync::Arc::new(tokio::sync::Notify::new());
+    let (third, told_so) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let clients: Vec<_> = (0..CLIENTS)
-        .map(|client| tokio::spawn(produce(client, platform.api(), third.clone())))
+        .map(|client| tokio::spawn(produce(client, platform.api(), third.clone(), told_so.clone())))
         .collect();
     third.notified().await;
     kafka.kill().unwrap();
+    // Away for longer than a delivery may take: now some client must be told so.
+    told_so.notified().await;
     kafka.start_again().unwrap();
 
     let http = reqwest::Client::new();
@@ -118,6 +123,7 @@ async fn every_receipt_is_in_the_read_model_though_the_broker_died_meanwhile() {
     }
     println!("{receipts} receipts, {refused} refused, {unknown} unknown");
     assert_eq!(receipts, CLIENTS * EVENTS_PER_CLIENT);
+    assert!(refused + unknown > 0, "the broker was away, and somebody was told so");
     assert_eq!(platform.verify().unwrap()["equal"], true);
     Platform::stop(up).unwrap();
 }

@@ -4,7 +4,7 @@
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 /// The context of clients that need nothing but a place for librdkafka's log lines.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,6 +36,10 @@ impl ClientLog {
 
     /// Logs one global error of librdkafka; for contexts that have callbacks of their own.
     pub fn trouble(error: &KafkaError, reason: &str) {
+        // That a partition has an end is asked for, and no trouble.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
         tracing::warn!(target: "librdkafka", %error, "{reason}");
     }
 }
