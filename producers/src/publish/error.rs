@@ -69,6 +69,21 @@ impl PublishError {
         }
     }
 
+    /// Whether the same record may be taken later, without anyone changing anything.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            PublishError::QueueFull
+            | PublishError::BrokersAway
+            | PublishError::Unacknowledged(_)
+            | PublishError::TooLate
+            | PublishError::NoProducer => true,
+            PublishError::TooLarge { .. } | PublishError::Stopped | PublishError::Refused(_) => {
+                false
+            }
+        }
+    }
+
     /// A short stable word for answers and metrics.
     #[must_use]
     pub fn kind(&self) -> &'static str {
