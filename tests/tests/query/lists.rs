@@ -67,7 +67,10 @@ fn fill(model: &mut Model) {
     model.apply();
 }
 
-const FILTERS: [(&str, fn(&Value) -> bool); 22] = [
+/// A filter's parameters, and whether it asks for a license as it is shown.
+type Filter = (&'static str, fn(&Value) -> bool);
+
+const FILTERS: [Filter; 22] = [
     ("", |_| true),
     ("customer_id=c-1", |it| it["customer_id"] == "c-1"),
     ("customer_id=nobody", |_| false),

@@ -10,75 +10,78 @@ fn fill(model: &mut Model) {
     model.apply();
 }
 
+/// A path, the problem's code, and what its detail must name.
+const WRONG: [(&str, &str, &str); 24] = [
+    ("/v1/licenses?customer=c", "unknown_parameter", "customer"),
+    (
+        "/v1/licenses/L-1?as_of=2026-01-01T00:00:00Z",
+        "unknown_parameter",
+        "as_of",
+    ),
+    (
+        "/v1/licenses/L-1/devices?sort=x",
+        "unknown_parameter",
+        "sort",
+    ),
+    ("/v1/position?x=1", "unknown_parameter", "x"),
+    ("/v1/requests/r-1?tenant=a", "unknown_parameter", "tenant"),
+    (
+        "/v1/licenses/L-1?include=customer",
+        "invalid_parameter",
+        "customer",
+    ),
+    ("/v1/licenses/L-1?include=", "invalid_parameter", "include"),
+    ("/v1/licenses?limit=0", "invalid_parameter", "limit"),
+    ("/v1/licenses?limit=1001", "invalid_parameter", "limit"),
+    ("/v1/licenses?limit=5&limit=5", "invalid_parameter", "limit"),
+    ("/v1/licenses?sort=plan", "invalid_parameter", "sort"),
+    ("/v1/licenses?status=dead", "invalid_parameter", "status"),
+    (
+        "/v1/licenses?lifecycle=expired",
+        "invalid_parameter",
+        "lifecycle",
+    ),
+    ("/v1/licenses?over_seat=1", "invalid_parameter", "over_seat"),
+    (
+        "/v1/licenses?customer_id=-",
+        "invalid_parameter",
+        "customer_id",
+    ),
+    (
+        "/v1/licenses?expires_before=yesterday",
+        "invalid_parameter",
+        "expires_before",
+    ),
+    (
+        "/v1/licenses?expires_after=2026-01-01",
+        "invalid_parameter",
+        "expires_after",
+    ),
+    (
+        "/v1/licenses/L-1/events?type=Issued",
+        "invalid_parameter",
+        "LicenseIssued",
+    ),
+    (
+        "/v1/licenses/L-1/events?from=1",
+        "invalid_parameter",
+        "from",
+    ),
+    (
+        "/v1/licenses/L-1?min_position=e:0",
+        "invalid_parameter",
+        "min_position",
+    ),
+    ("/v1/licenses/L%20", "invalid_license_id", "license_id"),
+    ("/v1/licenses/L%2F1", "invalid_license_id", "license_id"),
+    ("/v1/licenses/-L/usage", "invalid_license_id", "license_id"),
+    ("/v1/requests/a%20b", "invalid_request_id", "visible"),
+];
+
 #[tokio::test]
 async fn what_is_asked_wrongly_is_named() {
     let (served, _model) = Served::start(fill).await;
-    for (path, code, named) in [
-        ("/v1/licenses?customer=c", "unknown_parameter", "customer"),
-        (
-            "/v1/licenses/L-1?as_of=2026-01-01T00:00:00Z",
-            "unknown_parameter",
-            "as_of",
-        ),
-        (
-            "/v1/licenses/L-1/devices?sort=x",
-            "unknown_parameter",
-            "sort",
-        ),
-        ("/v1/position?x=1", "unknown_parameter", "x"),
-        ("/v1/requests/r-1?tenant=a", "unknown_parameter", "tenant"),
-        (
-            "/v1/licenses/L-1?include=customer",
-            "invalid_parameter",
-            "customer",
-        ),
-        ("/v1/licenses/L-1?include=", "invalid_parameter", "include"),
-        ("/v1/licenses?limit=0", "invalid_parameter", "limit"),
-        ("/v1/licenses?limit=1001", "invalid_parameter", "limit"),
-        ("/v1/licenses?limit=5&limit=5", "invalid_parameter", "limit"),
-        ("/v1/licenses?sort=plan", "invalid_parameter", "sort"),
-        ("/v1/licenses?status=dead", "invalid_parameter", "status"),
-        (
-            "/v1/licenses?lifecycle=expired",
-            "invalid_parameter",
-            "lifecycle",
-        ),
-        ("/v1/licenses?over_seat=1", "invalid_parameter", "over_seat"),
-        (
-            "/v1/licenses?customer_id=-",
-            "invalid_parameter",
-            "customer_id",
-        ),
-        (
-            "/v1/licenses?expires_before=yesterday",
-            "invalid_parameter",
-            "expires_before",
-        ),
-        (
-            "/v1/licenses?expires_after=2026-01-01",
-            "invalid_parameter",
-            "expires_after",
-        ),
-        (
-            "/v1/licenses/L-1/events?type=Issued",
-            "invalid_parameter",
-            "LicenseIssued",
-        ),
-        (
-            "/v1/licenses/L-1/events?from=1",
-            "invalid_parameter",
-            "from",
-        ),
-        (
-            "/v1/licenses/L-1?min_position=e:0",
-            "invalid_parameter",
-            "min_position",
-        ),
-        ("/v1/licenses/L%20", "invalid_license_id", "license_id"),
-        ("/v1/licenses/L%2F1", "invalid_license_id", "license_id"),
-        ("/v1/licenses/-L/usage", "invalid_license_id", "license_id"),
-        ("/v1/requests/a%20b", "invalid_request_id", "visible"),
-    ] {
+    for (path, code, named) in WRONG {
         let answer = served.get(path).await;
         let problem = answer.problem(400, code);
         let detail = problem["detail"].as_str().unwrap();
