@@ -1,7 +1,7 @@
 //! Events and other records for tests: few licenses, few ids, so that everything meets everything.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use licenseflow_avro::codec::{Plan, encode};
 use licenseflow_avro::event::{
@@ -9,7 +9,6 @@ use licenseflow_avro::event::{
     LicenseRenewed, LicenseRevoked, LicenseSuspended, UsageRecorded,
 };
 use licenseflow_avro::judgement::{Schemas, SchemasAway};
-use licenseflow_avro::record::Header;
 use licenseflow_avro::{LicenseEvent, Payload, json, schema};
 use uuid::Uuid;
 
@@ -26,6 +25,8 @@ pub(crate) struct OneSchema {
     plan: Arc<Plan>,
     away_once_in: u64,
     asked: AtomicU64,
+    /// Away for as long as this is set.
+    pub(crate) is_away: Arc<AtomicBool>,
 }
 
 impl OneSchema {
@@ -39,6 +40,7 @@ impl OneSchema {
             plan,
             away_once_in: n,
             asked: AtomicU64::new(0),
+            is_away: Arc::default(),
         }
     }
 }
@@ -46,7 +48,8 @@ impl OneSchema {
 impl Schemas for OneSchema {
     fn plan(&self, id: u32) -> Result<Option<Arc<Plan>>, SchemasAway> {
         let asked = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
-        if self.away_once_in > 0 && asked.is_multiple_of(self.away_once_in) {
+        let is_unlucky = self.away_once_in > 0 && asked.is_multiple_of(self.away_once_in);
+        if is_unlucky || self.is_away.load(Ordering::Relaxed) {
             return Err(SchemasAway {
                 reason: "the test says so".into(),
             });
@@ -139,12 +142,5 @@ fn payload(license: u64, number: u64) -> Payload {
         _ => Payload::LicenseRevoked(LicenseRevoked {
             reason: "fraud".into(),
         }),
-    }
-}
-
-pub(crate) fn header(name: &str, value: Option<&str>) -> Header {
-    Header {
-        name: name.into(),
-        value: value.map(|text| text.as_bytes().to_vec()),
     }
 }

@@ -168,7 +168,7 @@ impl World {
             reading: BTreeMap::new(),
             deaf: 0,
             polls: 0,
-            peak_released: Arc::default(),
+            released: Arc::default(),
         }
     }
 }
@@ -183,7 +183,7 @@ pub(crate) struct MemorySource {
     deaf: u64,
     polls: u64,
     /// How often partitions were left.
-    pub(crate) peak_released: Arc<Mutex<usize>>,
+    pub(crate) released: Arc<Mutex<usize>>,
 }
 
 impl MemorySource {
@@ -293,7 +293,7 @@ impl Source for MemorySource {
     }
 
     fn release(&mut self, partitions: &[LanePartition]) -> Result<()> {
-        *self.peak_released.lock().unwrap() += 1;
+        *self.released.lock().unwrap() += 1;
         self.reading.retain(|of, _| !partitions.contains(of));
         Ok(())
     }

@@ -115,7 +115,7 @@ fn run(seed: u64) {
     let two_owners = chance.once_in(2);
     let mut schedule = Schedule {
         wildness: Wildness {
-            redeliver: chance.below(20),
+            redeliver: [0, 3, 10][chance.below(3) as usize],
             move_partition: if two_owners { 60 } else { 0 },
             deaf_for: 40,
         },
@@ -153,7 +153,10 @@ fn run(seed: u64) {
     });
     let statuses: Vec<_> = handles.iter().map(Handle::status).collect();
     waited.unwrap_or_else(|error| {
-        panic!("{error}; it stands at {}, {statuses:?}", schedule.door.position())
+        panic!(
+            "{error}; it stands at {}, {statuses:?}",
+            schedule.door.position()
+        )
     });
     for handle in handles {
         handle.stop();

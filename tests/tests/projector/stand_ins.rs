@@ -26,6 +26,8 @@ pub(crate) struct Faults {
     pub(crate) dies_at: Option<u64>,
     /// Every call is away.
     pub(crate) is_away: bool,
+    /// Every call finds the store broken.
+    pub(crate) is_broken: bool,
     /// Each apply waits until this is free.
     pub(crate) gate: Arc<Mutex<()>>,
     pub(crate) applies: u64,
@@ -92,6 +94,9 @@ impl Door {
 
     fn pass(&self) -> Result<(), Error> {
         let mut faults = self.faults();
+        if faults.is_broken {
+            return Err(Error::broken("the test says so"));
+        }
         let away = faults.away;
         let is_unlucky = faults
             .chance
