@@ -10,11 +10,16 @@ use licenseflow_producers::publish::SchemaIds;
 use licenseflow_registry::{Registry, RegistrySettings};
 use licenseflow_runtime::config::{KafkaArgs, RegistryArgs};
 use licenseflow_runtime::http::{self, HttpLimits};
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// A new schema must read what was written under every earlier one: both lanes
 /// are kept for ever.
 const COMPATIBILITY: &str = "BACKWARD_TRANSITIVE";
+
+/// How long registering may fail before it is given up.
+const REGISTERED_WITHIN: Duration = Duration::from_secs(20);
+const REGISTER_PAUSE: Duration = Duration::from_millis(500);
 
 /// What is done where the embedded registry's address is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,11 +78,29 @@ impl Schemas {
     }
 }
 
-/// Registers our schema for both lanes, and gives its ids.
+/// Registers our schema for both lanes, and gives its ids. A registry that has just
+/// begun, or whose brokers have, fails for a moment: it is asked again for a while.
 pub(crate) async fn register(
     client: &RegistryClient,
     topics: &Topics,
 ) -> anyhow::Result<SchemaIds> {
+    let until = Instant::now() + REGISTERED_WITHIN;
+    loop {
+        match register_once(client, topics).await {
+            Ok(ids) => return Ok(ids),
+            Err(error) if Instant::now() < until => {
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "the schema is not registered yet; trying again"
+                );
+                tokio::time::sleep(REGISTER_PAUSE).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn register_once(client: &RegistryClient, topics: &Topics) -> anyhow::Result<SchemaIds> {
     Ok(SchemaIds {
         interactive: register_lane(client, topics, Lane::Interactive).await?,
         bulk: register_lane(client, topics, Lane::Bulk).await?,

@@ -21,6 +21,8 @@ pub(crate) struct Service {
     stop: CancellationToken,
     numbers: Numbers,
     parts: JoinSet<(&'static str, anyhow::Result<()>)>,
+    /// The parts that run, for the one who asks why it does not end.
+    running: Vec<&'static str>,
 }
 
 impl Service {
@@ -35,6 +37,7 @@ impl Service {
             stop,
             numbers,
             parts: JoinSet::new(),
+            running: Vec::new(),
         })
     }
 
@@ -48,6 +51,7 @@ impl Service {
     where
         F: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
+        self.running.push(name);
         self.parts.spawn(async move { (name, part.await) });
     }
 
@@ -100,13 +104,14 @@ impl Service {
             let ended = tokio::select! {
                 ended = self.parts.join_next() => ended,
                 () = &mut deadline => {
-                    let left = self.parts.len();
-                    tracing::error!(left, "parts did not end in time and are cut off");
+                    let parts = self.running.join(", ");
+                    tracing::error!(parts, "did not end in time, and is cut off");
                     return Ok(Exit::Failed);
                 }
             };
             let Some(ended) = ended else { break };
             let (name, outcome) = ended.unwrap_or_else(|panic| ("part", Err(anyhow!(panic))));
+            self.running.retain(|running| *running != name);
             if let Err(error) = outcome {
                 failure.get_or_insert(error.context(format!("{name} failed")));
             } else if !self.stop.is_cancelled() {
