@@ -29,7 +29,7 @@ pub fn bench_event(number: u64, licenses: u64) -> LicenseEvent {
             }),
             1..=3 => Payload::DeviceActivated(DeviceActivated {
                 device_id: format!("device-{:04}", hash % 64),
-                fingerprint: Some(format!("{hash:016x}{:016x}", mixed(hash + 1))),
+                fingerprint: Some(format!("{hash:016x}{:016x}", mixed(!hash))),
                 platform: Some("linux-6.12-x86_64".to_owned()),
             }),
             _ => Payload::UsageRecorded(UsageRecorded {
@@ -44,13 +44,7 @@ pub fn bench_event(number: u64, licenses: u64) -> LicenseEvent {
         tenant_id: "default".to_owned(),
         occurred_at,
         source: "license-service.eu-central.example".to_owned(),
-        actor: Some(format!(
-            "subject-{:016x}{:016x}{:016x}{:08x}",
-            mixed(hash + 3),
-            mixed(hash + 4),
-            mixed(hash + 5),
-            hash as u32
-        )),
+        actor: Some(actor(hash)),
         payload,
     }
 }
@@ -63,6 +57,12 @@ fn event_id(number: u64, at: i64, hash: u64) -> Uuid {
     random[3..].copy_from_slice(&number.to_be_bytes()[1..]);
     let millis = u64::try_from(at / 1000).unwrap_or_default();
     uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
+}
+
+/// A long pseudonym, as of a key's fingerprint.
+fn actor(hash: u64) -> String {
+    let digits = (3..9).map(|place| format!("{:016x}", mixed(hash.wrapping_add(place))));
+    format!("subject-{}", digits.collect::<String>())
 }
 
 fn issued(license: u64, at: i64) -> Payload {

@@ -37,7 +37,7 @@ impl SendGenerated {
 }
 
 /// Hears how many records were acknowledged so far.
-pub trait GenerateProgress {
+pub trait GenerateProgress: Send {
     /// Called every thousand records and at the end.
     fn advanced(&mut self, acknowledged: u64);
 }

@@ -95,7 +95,7 @@ fn a_long_history_has_every_type_but_voids_and_few_big_customers() {
     let mut sizes: Vec<usize> = customers.values().copied().collect();
     sizes.sort_unstable();
     assert!(sizes[sizes.len() - 1] > 20, "{sizes:?}");
-    assert_eq!(sizes[sizes.len() / 2], 1, "{sizes:?}");
+    assert!(sizes[sizes.len() / 2] <= 2, "{sizes:?}");
     let tenants: HashSet<&str> = events
         .iter()
         .map(|event| event.tenant_id.as_str())

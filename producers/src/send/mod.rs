@@ -107,7 +107,7 @@ pub struct Done {
 }
 
 /// Hears how a run goes.
-pub trait Progress {
+pub trait Progress: Send {
     /// Lines were acknowledged.
     fn advanced(&mut self, done: &Done);
     /// A line is no event.

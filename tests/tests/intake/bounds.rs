@@ -333,3 +333,19 @@ async fn a_body_that_does_not_come_is_a_408() {
     assert_eq!(status_line(&mut slow).await, "HTTP/1.1 408");
     intake.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_connection_whose_requests_are_answered_at_once_is_not_cut() {
+    let log = Log::create(Kafka::shared().bootstrap()).await;
+    let limits = HttpLimits {
+        header_timeout: Duration::from_millis(200),
+        ..HttpLimits::default()
+    };
+    let intake = Intake::with_limits(&log, IntakeSettings::default(), limits);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(1000) {
+        let (status, _) = intake.answer("text/plain", "x").await;
+        assert_eq!(status, 415);
+    }
+    intake.stop().await;
+}

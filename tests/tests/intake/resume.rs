@@ -80,7 +80,9 @@ fn written(folder: &Folder, lines: &[String]) -> std::path::PathBuf {
 
 fn lines_of(events: &[LicenseEvent]) -> Vec<String> {
     let events = events.iter().cloned();
-    events.map(|event| Generated::Event(event).to_line().unwrap()).collect()
+    events
+        .map(|event| Generated::Event(event).to_line().unwrap())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,7 +107,15 @@ async fn a_killed_run_that_is_started_again_sends_each_line_and_leaves_no_gap() 
             let stop = CancellationToken::new();
             let context = context(&format!("round-{round}"));
             let source = Source::File(path);
-            send(&publisher, source, &options, &context, &mut Heard::default(), &stop).await
+            send(
+                &publisher,
+                source,
+                &options,
+                &context,
+                &mut Heard::default(),
+                &stop,
+            )
+            .await
         });
         let now = wait_for_async("the next checkpoint", TIMEOUT, async || {
             let now = Checkpoint::load(&state).await.unwrap();
@@ -126,15 +136,25 @@ async fn a_killed_run_that_is_started_again_sends_each_line_and_leaves_no_gap() 
     };
     let publisher = log.publisher();
     let source = Source::File(path.clone());
-    let done = send(&publisher, source, &options, &context("last"), &mut Heard::default(), &stop)
-        .await
-        .unwrap();
+    let done = send(
+        &publisher,
+        source,
+        &options,
+        &context("last"),
+        &mut Heard::default(),
+        &stop,
+    )
+    .await
+    .unwrap();
     assert!(done.is_complete);
     assert_eq!(done.lines, 30_000);
     assert!(done.acknowledged <= 30_000 - stood.lines);
     assert_eq!(done.bytes, std::fs::metadata(&path).unwrap().len());
 
-    let mut sent: HashMap<_, _> = events.into_iter().map(|event| (event.event_id, event)).collect();
+    let mut sent: HashMap<_, _> = events
+        .into_iter()
+        .map(|event| (event.event_id, event))
+        .collect();
     assert_eq!(sent.len(), 30_000);
     let mut there = std::collections::HashSet::new();
     for record in log.records().await {
@@ -147,9 +167,16 @@ async fn a_killed_run_that_is_started_again_sends_each_line_and_leaves_no_gap() 
 
     // Once more: there is nothing left to do.
     let source = Source::File(path);
-    let again = send(&publisher, source, &options, &context("again"), &mut Heard::default(), &stop)
-        .await
-        .unwrap();
+    let again = send(
+        &publisher,
+        source,
+        &options,
+        &context("again"),
+        &mut Heard::default(),
+        &stop,
+    )
+    .await
+    .unwrap();
     assert_eq!((again.acknowledged, again.lines), (0, 30_000));
     publisher.stop(Duration::from_secs(5)).await;
 }
@@ -158,14 +185,28 @@ async fn a_killed_run_that_is_started_again_sends_each_line_and_leaves_no_gap() 
 async fn bad_lines_stop_the_run_or_go_to_a_file() {
     let log = Log::create(Kafka::shared().bootstrap()).await;
     let folder = Folder::new("bad-lines").unwrap();
-    let lines = [usage("L", 1), "not json".into(), String::new(), usage("L", 2), usage("L", -1)];
+    let lines = [
+        usage("L", 1),
+        "not json".into(),
+        String::new(),
+        usage("L", 2),
+        usage("L", -1),
+    ];
     let path = written(&folder, &lines);
     let publisher = log.publisher();
     let stop = CancellationToken::new();
     let mut heard = Heard::default();
     let options = SendOptions::default();
     let source = Source::File(path.clone());
-    let ended = send(&publisher, source, &options, &context("stops"), &mut heard, &stop).await;
+    let ended = send(
+        &publisher,
+        source,
+        &options,
+        &context("stops"),
+        &mut heard,
+        &stop,
+    )
+    .await;
     assert!(matches!(ended, Err(SendError::BadLine(bad)) if bad.line == 2));
     assert_eq!(log.records().await.len(), 1);
 
@@ -178,11 +219,22 @@ async fn bad_lines_stop_the_run_or_go_to_a_file() {
     };
     let mut heard = Heard::default();
     let source = Source::Pipe(Box::new(tokio::fs::File::open(path).await.unwrap()));
-    let done = send(&publisher, source, &options, &context("skips"), &mut heard, &stop)
-        .await
-        .unwrap();
+    let done = send(
+        &publisher,
+        source,
+        &options,
+        &context("skips"),
+        &mut heard,
+        &stop,
+    )
+    .await
+    .unwrap();
     assert_eq!((done.lines, done.acknowledged, done.skipped), (5, 2, 2));
-    assert!(heard.bad_lines[1].starts_with("line 5: /data/quantity: "), "{:?}", heard.bad_lines);
+    assert!(
+        heard.bad_lines[1].starts_with("line 5: /data/quantity: "),
+        "{:?}",
+        heard.bad_lines
+    );
     let kept = std::fs::read_to_string(skipped).unwrap();
     assert_eq!(kept, format!("not json\n{}\n", usage("L", -1)));
     let records = log.records().await;
@@ -251,18 +303,34 @@ async fn a_history_is_sent_with_its_poison_and_tail_shows_it() {
             form: TailForm::Json,
         };
         let mut lines: Vec<serde_json::Value> = Vec::new();
-        tail(&log.kafka, &log.topics, &options, &Ours, || false, |line| {
-            lines.push(serde_json::from_str(line).unwrap());
-            ControlFlow::Continue(())
-        })
+        tail(
+            &log.kafka,
+            &log.topics,
+            &options,
+            &Ours,
+            || false,
+            |line| {
+                lines.push(serde_json::from_str(line).unwrap());
+                ControlFlow::Continue(())
+            },
+        )
         .unwrap();
         lines
     };
     let all = tokio::task::block_in_place(|| tailed(None));
     assert_eq!(all.len(), 3000);
-    assert_eq!(all.iter().filter(|line| line["event"].is_object()).count(), events);
-    assert_eq!(all.iter().filter(|line| line["fault"].is_object()).count(), 3000 - events);
-    let license = all.iter().find_map(|line| line["event"]["license_id"].as_str()).unwrap();
+    assert_eq!(
+        all.iter().filter(|line| line["event"].is_object()).count(),
+        events
+    );
+    assert_eq!(
+        all.iter().filter(|line| line["fault"].is_object()).count(),
+        3000 - events
+    );
+    let license = all
+        .iter()
+        .find_map(|line| line["event"]["license_id"].as_str())
+        .unwrap();
     let of_license = tokio::task::block_in_place(|| tailed(Some(license)));
     assert!(!of_license.is_empty() && of_license.len() < 100);
     publisher.stop(Duration::from_secs(5)).await;

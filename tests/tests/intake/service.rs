@@ -166,7 +166,11 @@ impl Intake {
     }
 
     /// The answer's status and body.
-    pub(crate) async fn answer(&self, media_type: &str, body: impl Into<reqwest::Body>) -> (u16, Value) {
+    pub(crate) async fn answer(
+        &self,
+        media_type: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> (u16, Value) {
         answered(self.post(media_type, body)).await
     }
 

@@ -62,6 +62,8 @@ impl Acceptor {
             stream: Some(stream),
             place: Some(place),
             in_request: Arc::default(),
+            begun: Arc::default(),
+            clock_begun: 0,
             header_timeout: self.header_timeout,
             clock: None,
         })
@@ -75,8 +77,12 @@ impl<S> Accept<TcpStream, S> for Acceptor {
 
     fn accept(&self, stream: TcpStream, inner: S) -> Self::Future {
         std::future::ready(self.admit(stream).map(|lifeline| {
-            let in_request = Arc::clone(&lifeline.in_request);
-            (lifeline, Tracked { inner, in_request })
+            let tracked = Tracked {
+                inner,
+                in_request: Arc::clone(&lifeline.in_request),
+                begun: Arc::clone(&lifeline.begun),
+            };
+            (lifeline, tracked)
         }))
     }
 }
@@ -86,6 +92,7 @@ impl<S> Accept<TcpStream, S> for Acceptor {
 pub(super) struct Tracked<S> {
     inner: S,
     in_request: Arc<AtomicUsize>,
+    begun: Arc<AtomicUsize>,
 }
 
 impl<S, B> Service<Request<B>> for Tracked<S>
@@ -102,6 +109,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        self.begun.fetch_add(1, Ordering::AcqRel);
         let running = Running::new(&self.in_request);
         let answer = self.inner.call(request);
         Box::pin(async move {
@@ -134,6 +142,11 @@ pub(super) struct Lifeline {
     stream: Option<TcpStream>,
     place: Option<OwnedSemaphorePermit>,
     in_request: Arc<AtomicUsize>,
+    /// Requests whose headers were complete so far. One that is answered between two reads shows
+    /// only here.
+    begun: Arc<AtomicUsize>,
+    /// What `begun` was when the clock was started.
+    clock_begun: usize,
     header_timeout: Duration,
     /// Runs from the first byte of a request until its headers are complete.
     clock: Option<Pin<Box<Sleep>>>,
@@ -149,7 +162,8 @@ impl Lifeline {
 
     /// Ready when the headers at hand took too long.
     fn poll_too_slow(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
-        if self.in_request.load(Ordering::Acquire) > 0 {
+        let is_complete = self.begun.load(Ordering::Acquire) != self.clock_begun;
+        if is_complete || self.in_request.load(Ordering::Acquire) > 0 {
             self.clock = None;
             return Poll::Pending;
         }
@@ -179,6 +193,7 @@ impl AsyncRead for Lifeline {
         let read = self.stream()?.poll_read(context, buffer);
         let began = buffer.filled().len() > filled && self.clock.is_none();
         if began && self.in_request.load(Ordering::Acquire) == 0 {
+            self.clock_begun = self.begun.load(Ordering::Acquire);
             self.clock = Some(Box::pin(tokio::time::sleep(self.header_timeout)));
         }
         read
