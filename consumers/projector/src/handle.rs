@@ -158,6 +158,12 @@ impl Handle {
         move || board.read()
     }
 
+    /// Whether it reads no more, for whichever reason; [`Handle::join`] says which.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.pump.is_finished()
+    }
+
     /// Asks it to end, as cancelling the token does.
     pub fn stop(&self) {
         self.stop.cancel();

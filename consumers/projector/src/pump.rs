@@ -129,6 +129,7 @@ impl<S: Source, J: Schemas> Pump<S, J> {
             self.take_up()?;
             self.hand_over()?;
             self.post();
+            // Where the store was free, what was full is on its way.
             if self.is_full() {
                 self.wait_for_room()?;
             } else {
@@ -266,13 +267,11 @@ impl<S: Source, J: Schemas> Pump<S, J> {
 
     // ---- what goes to the store ----
 
+    /// Whether no more may be taken, whether or not the store is free for it.
     fn is_full(&self) -> bool {
-        let Settings {
-            batch_records_max,
-            batch_bytes_max,
-            ..
-        } = self.settings;
-        self.given.batch.is_some() && self.growing.is_full(batch_records_max, batch_bytes_max)
+        let bounds = &self.settings;
+        self.growing
+            .is_full(bounds.batch_records_max, bounds.batch_bytes_max)
     }
 
     /// The store is behind: first do nothing, since what librdkafka has fetched stays good; where that
@@ -299,7 +298,7 @@ impl<S: Source, J: Schemas> Pump<S, J> {
     }
 
     fn hand_over(&mut self) -> Result<()> {
-        if self.given.batch.is_some() {
+        if self.given.batch.is_some() || self.given.is_asked {
             return Ok(());
         }
         self.note_ends()?;

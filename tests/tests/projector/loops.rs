@@ -27,7 +27,12 @@ struct Bench {
 }
 
 impl Bench {
-    fn start(log: Log, settings: Settings, schemas: OneSchema, prepare: impl FnOnce(&Doors)) -> Bench {
+    fn start(
+        log: Log,
+        settings: Settings,
+        schemas: OneSchema,
+        prepare: impl FnOnce(&Doors),
+    ) -> Bench {
         let folder = Folder::new("loop").unwrap();
         let world = World::of(log);
         let made = Doors {
@@ -45,7 +50,14 @@ impl Bench {
             clock: wall_clock(),
         };
         let handle = Projector::start(settings, parts, &CancellationToken::new()).unwrap();
-        Bench { _folder: folder, world, door: made.door, letters: made.letters, handle, released }
+        Bench {
+            _folder: folder,
+            world,
+            door: made.door,
+            letters: made.letters,
+            handle,
+            released,
+        }
     }
 
     fn wait_for_the_end(&self) {
@@ -58,7 +70,13 @@ impl Bench {
     }
 
     fn sent(&self) -> Vec<Reason> {
-        self.letters.sent.lock().unwrap().iter().map(|letter| letter.reason).collect()
+        self.letters
+            .sent
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|letter| letter.reason)
+            .collect()
     }
 
     fn end(self) {
@@ -74,7 +92,10 @@ struct Doors {
 }
 
 fn large_settings() -> Settings {
-    Settings { batch_records_max: 1000, ..quick(&mut Chance::new(3)) }
+    Settings {
+        batch_records_max: 1000,
+        ..quick(&mut Chance::new(3))
+    }
 }
 
 /// One partition with that many records that are rejected, of that many bytes each.
@@ -115,7 +136,11 @@ fn large_records_keep_to_the_byte_bound_and_a_slow_store_makes_the_loop_leave_it
 
 #[test]
 fn a_batch_keeps_to_the_record_bound_while_the_store_is_busy() {
-    let settings = Settings { batch_records_max: 10, hold: Duration::from_secs(60), ..large_settings() };
+    let settings = Settings {
+        batch_records_max: 10,
+        hold: Duration::from_secs(60),
+        ..large_settings()
+    };
     let bench = Bench::start(poison(500, 10), settings, OneSchema::new(), |_| {});
     bench.wait_for_the_end();
     assert!(bench.door.faults().largest.0 <= 10);
@@ -130,7 +155,10 @@ fn brokers_that_take_no_letters_do_not_stop_the_fold_and_lose_none() {
     bench.wait_for_the_end();
     assert_eq!(bench.sent(), vec![]);
     *bench.letters.is_away.lock().unwrap() = false;
-    wait_until("all letters are sent", DEADLINE, || bench.sent().len() >= 30).unwrap();
+    wait_until("all letters are sent", DEADLINE, || {
+        bench.sent().len() >= 30
+    })
+    .unwrap();
     assert!(bench.sent().iter().all(|reason| *reason == Reason::BadJson));
     bench.end();
 }
@@ -143,7 +171,11 @@ fn a_record_whose_schema_cannot_be_had_holds_its_partition_and_no_other() {
     for number in 0..20 {
         let event = events::event(&mut chance);
         let text = json::encode(&event).to_string().into_bytes();
-        let value = if number == 3 { encode(SCHEMA_ID, &event) } else { text.clone() };
+        let value = if number == 3 {
+            encode(SCHEMA_ID, &event)
+        } else {
+            text.clone()
+        };
         log.append(avro, None, Some(value));
         log.append(plain, None, Some(text));
     }
@@ -151,8 +183,14 @@ fn a_record_whose_schema_cannot_be_had_holds_its_partition_and_no_other() {
     schemas.is_away.store(true, Ordering::Relaxed);
     let is_away = Arc::clone(&schemas.is_away);
     let bench = Bench::start(log, large_settings(), schemas, |_| {});
-    wait_until("the other partition is applied", DEADLINE, || bench.position().get(plain.0, plain.1) == Some(20)).unwrap();
-    wait_until("the records before it are applied", DEADLINE, || bench.position().get(avro.0, avro.1) == Some(3)).unwrap();
+    wait_until("the other partition is applied", DEADLINE, || {
+        bench.position().get(plain.0, plain.1) == Some(20)
+    })
+    .unwrap();
+    wait_until("the records before it are applied", DEADLINE, || {
+        bench.position().get(avro.0, avro.1) == Some(3)
+    })
+    .unwrap();
     is_away.store(false, Ordering::Relaxed);
     bench.wait_for_the_end();
     assert_eq!(bench.sent(), vec![]);
@@ -168,7 +206,10 @@ fn where_nothing_arrives_the_ends_are_written_all_the_same() {
     let noted = || bench.door.faults().noted.clone();
     wait_until("ends are noted", DEADLINE, || noted().len() == 2).unwrap();
     let first = noted()[1];
-    wait_until("and noted again", DEADLINE, || noted()[1].seen_at > first.seen_at).unwrap();
+    wait_until("and noted again", DEADLINE, || {
+        noted()[1].seen_at > first.seen_at
+    })
+    .unwrap();
     assert_eq!((noted()[0].end_offset, noted()[1].end_offset), (0, 2));
     bench.wait_for_the_end();
     bench.end();
@@ -180,12 +221,23 @@ fn a_store_that_comes_back_is_gone_on_with() {
         made.door.faults().is_away = true;
     });
     wait_until("the trouble shows", DEADLINE, || {
-        bench.handle.status().unready(Instant::now(), DEADLINE).is_some_and(|why| why.contains("away"))
+        bench
+            .handle
+            .status()
+            .unready(Instant::now(), DEADLINE)
+            .is_some_and(|why| why.contains("away"))
     })
     .unwrap();
     bench.door.faults().is_away = false;
     bench.wait_for_the_end();
-    wait_until("it is ready", DEADLINE, || bench.handle.status().unready(Instant::now(), DEADLINE).is_none()).unwrap();
+    wait_until("it is ready", DEADLINE, || {
+        bench
+            .handle
+            .status()
+            .unready(Instant::now(), DEADLINE)
+            .is_none()
+    })
+    .unwrap();
     bench.end();
 }
 
@@ -208,7 +260,11 @@ fn it_ends_within_the_grace_while_letters_wait_and_goes_on_where_it_stood() {
     });
     bench.wait_for_the_end();
     let before = Instant::now();
-    let (world, door, letters) = (bench.world.clone(), bench.door.clone(), bench.letters.clone());
+    let (world, door, letters) = (
+        bench.world.clone(),
+        bench.door.clone(),
+        bench.letters.clone(),
+    );
     bench.handle.stop();
     bench.handle.join().unwrap();
     assert!(before.elapsed() < Duration::from_secs(10));
@@ -221,7 +277,10 @@ fn it_ends_within_the_grace_while_letters_wait_and_goes_on_where_it_stood() {
         clock: wall_clock(),
     };
     let handle = Projector::start(large_settings(), parts, &CancellationToken::new()).unwrap();
-    wait_until("the letters are sent", DEADLINE, || letters.sent.lock().unwrap().len() == 30).unwrap();
+    wait_until("the letters are sent", DEADLINE, || {
+        letters.sent.lock().unwrap().len() == 30
+    })
+    .unwrap();
     assert_eq!(door.position(), world.log.lock().unwrap().end());
     handle.stop();
     handle.join().unwrap();
