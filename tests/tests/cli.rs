@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use licenseflow_tests::harness::{
-    Folder, Kafka, Port, Process, Signal, binary, unique_prefix, wait_until,
+    Folder, Kafka, Port, Process, Signal, binary, project, unique_prefix, wait_until,
 };
 use serde_json::Value;
 
@@ -297,4 +297,43 @@ fn an_address_that_is_taken_is_named_with_what_to_do() {
         "{words}"
     );
     assert!(words.contains("--listen"), "{words}");
+}
+
+#[test]
+fn make_run_ends_all_that_it_started_when_its_terminal_goes_away() {
+    let folder = Folder::new("run").unwrap();
+    let (listen, registry) = (Port::free().unwrap(), Port::free().unwrap());
+    let mut command = Command::new(project().join("deploy/local/run"));
+    command
+        .env_remove("KAFKA_BOOTSTRAP_SERVERS")
+        .env_remove("SCHEMA_REGISTRY_URL")
+        .env(
+            "LICENSEFLOW_LISTEN",
+            format!("127.0.0.1:{}", listen.number()),
+        )
+        .env(
+            "LICENSEFLOW_REGISTRY_LISTEN",
+            format!("127.0.0.1:{}", registry.number()),
+        )
+        .args(["--kafka-port", "0", "--events", "0", "--dir"])
+        .arg(folder.path())
+        .arg("--binary")
+        .arg(binary().unwrap());
+    let mut run = Process::start("run", &command).unwrap();
+    wait_until("it shows how far it is", DEADLINE * 2, || {
+        run.stdout().contains("0 to go")
+    })
+    .unwrap();
+
+    run.signal(Signal::HangUp).unwrap();
+    assert_eq!(run.wait(DEADLINE).unwrap(), 129);
+    assert!(TcpListener::bind(("127.0.0.1", listen.number())).is_ok());
+    let status = Command::new(project().join("deploy/local/kafka"))
+        .args(["status", "--dir"])
+        .arg(folder.path())
+        .env_remove("KAFKA_BOOTSTRAP_SERVERS")
+        .output()
+        .unwrap();
+    assert_eq!(status.status.code(), Some(1));
+    assert!(stdout(&status).contains("stopped"), "{}", stdout(&status));
 }
