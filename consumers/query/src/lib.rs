@@ -11,7 +11,7 @@ mod cursor;
 mod fresh;
 mod links;
 mod list;
-pub mod metrics;
+mod metrics;
 mod params;
 mod readiness;
 mod routes;

@@ -12,8 +12,8 @@ const WAITS: &str = "query_waits_total";
 const WAITERS: &str = "query_waiters";
 const NOT_MODIFIED: &str = "query_not_modified_total";
 
-/// Describes the numbers; called once, after the recorder is there.
-pub fn describe() {
+/// Describes the numbers, after the recorder is there.
+pub(crate) fn describe() {
     describe_histogram!(
         LOOKUP_SECONDS,
         Unit::Seconds,

@@ -48,6 +48,7 @@ pub struct QueryState {
 impl QueryState {
     /// Must be called inside the runtime: the one who watches for waiters begins to run.
     pub fn new(lookup: Arc<dyn Lookup>, options: QueryOptions) -> Self {
+        metrics::describe();
         let store = Store {
             lookup,
             turns: Arc::new(Semaphore::new(options.lookups_max.max(1))),

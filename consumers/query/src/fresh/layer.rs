@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use licenseflow_store::lookup::Freshness;
 
-use super::asked::AskedFreshness;
+use super::asked::{AskedFreshness, OnStale};
 use crate::answer::{Failure, ReadAt};
 use crate::metrics;
 use crate::state::QueryState;
@@ -41,8 +41,11 @@ pub(crate) async fn around(
     };
     if let Some(freshness) = freshness {
         stamp(response.headers_mut(), &freshness, state.now_ms());
-        let stale = |asked: &AskedFreshness| !asked.met_by(&freshness, state.now_ms());
-        if response.status().is_success() && asked.as_ref().is_some_and(stale) {
+        // Whoever waited got what he asked for, though its lag may have grown by a moment since.
+        let stale = |asked: &AskedFreshness| {
+            asked.on_stale == OnStale::Serve && !asked.met_by(&freshness, state.now_ms())
+        };
+        if asked.as_ref().is_some_and(stale) {
             response
                 .headers_mut()
                 .insert(STALE, HeaderValue::from_static("true"));

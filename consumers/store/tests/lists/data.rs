@@ -26,13 +26,7 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn random(seed: u64, licenses: usize) -> Self {
-        let folder =
-            std::env::temp_dir().join(format!("licenseflow-lists-{}", Uuid::now_v7().simple()));
-        let store = Self {
-            folder,
-            keys: (0..licenses).map(|number| key(TENANT, number)).collect(),
-        };
-        let mut model = SqliteModel::open(&store.path(), SqliteOptions::default()).unwrap();
+        let (store, mut model) = Self::empty(licenses);
         let mut said = Saying::new(seed);
         // Numbers in the store are given in the order of arrival, which is not that of the ids.
         let mut order: Vec<usize> = (0..licenses).collect();
@@ -48,6 +42,35 @@ impl Store {
         said.license(&key("other", 0));
         model.apply(said.batch(), NOW / 1000).unwrap();
         store
+    }
+
+    /// Twenty licenses with as much text as an event may carry, one of them issued twenty times.
+    pub(crate) fn large() -> Self {
+        let (store, mut model) = Self::empty(20);
+        let mut said = Saying::new(1);
+        let text = "\u{1d11e}".repeat(1024);
+        for key in &store.keys {
+            let times = if key.license_id == "L-0" { 20 } else { 1 };
+            for time in 0..times {
+                let mut issued = said.issued();
+                let entries = (0..64).map(|number| (format!("k-{number}"), text.clone()));
+                issued.metadata = entries.clone().collect();
+                issued.entitlements = entries.collect();
+                said.say(key, NOW + time, Payload::LicenseIssued(issued));
+            }
+        }
+        model.apply(said.batch(), NOW / 1000).unwrap();
+        store
+    }
+
+    fn empty(licenses: usize) -> (Self, SqliteModel) {
+        let name = format!("licenseflow-lists-{}", Uuid::now_v7().simple());
+        let store = Self {
+            folder: std::env::temp_dir().join(name),
+            keys: (0..licenses).map(|number| key(TENANT, number)).collect(),
+        };
+        let model = SqliteModel::open(&store.path(), SqliteOptions::default()).unwrap();
+        (store, model)
     }
 
     pub(crate) fn path(&self) -> PathBuf {

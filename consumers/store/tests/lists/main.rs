@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod data;
+mod large;
 
 use licenseflow_core::status::{Lifecycle, Status};
 use licenseflow_store::lookup::{LicenseQuery, LicenseRow, SortBy, SortKey};

@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
@@ -13,7 +13,14 @@ use crate::sqlite::connection::open_reader;
 /// How long a call waits for a connection before the store counts as busy.
 const TURN_MAX: Duration = Duration::from_secs(5);
 
+/// How long a call may read, before the service that asked gives up itself.
+const READ_MAX: Duration = Duration::from_secs(15);
+
+/// After so many steps of SQLite's machine its clock is looked at: every few milliseconds.
+const STEPS: i32 = 100_000;
+
 pub(super) struct Pool {
+    read_max: Duration,
     connections: Vec<Mutex<Connection>>,
     /// The places in `connections` that nobody has.
     idle: Mutex<Vec<usize>>,
@@ -22,10 +29,15 @@ pub(super) struct Pool {
 
 impl Pool {
     pub(super) fn open(path: &Path, readers: usize) -> Result<Self, Error> {
+        Self::with_bound(path, readers, READ_MAX)
+    }
+
+    fn with_bound(path: &Path, readers: usize, read_max: Duration) -> Result<Self, Error> {
         let connections: Result<Vec<_>, Error> = (0..readers)
             .map(|_| Ok(Mutex::new(open_reader(path)?)))
             .collect();
         Ok(Self {
+            read_max,
             connections: connections?,
             idle: Mutex::new((0..readers).collect()),
             returned: Condvar::new(),
@@ -42,10 +54,14 @@ impl Pool {
         let Some(number) = idle.pop() else {
             return Err(Error::Away("every reader is busy".into()));
         };
-        Ok(Lent {
+        let mut lent = Lent {
             connection: lock(&self.connections[number]),
             _place: Place { pool: self, number },
-        })
+        };
+        let (begun, read_max) = (Instant::now(), self.read_max);
+        let is_over = move || begun.elapsed() > read_max;
+        lent.connection.progress_handler(STEPS, Some(is_over))?;
+        Ok(lent)
     }
 }
 
@@ -84,5 +100,64 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         lock(&self.pool.idle).push(self.number);
         self.pool.returned.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+    use crate::sqlite::{SqliteModel, SqliteOptions};
+
+    struct File(std::path::PathBuf);
+
+    impl File {
+        fn new() -> Self {
+            let name = format!("licenseflow-pool-{}", uuid::Uuid::now_v7().simple());
+            let path = std::env::temp_dir().join(name).join("licenseflow.db");
+            drop(SqliteModel::open(&path, SqliteOptions::default()).unwrap());
+            Self(path)
+        }
+    }
+
+    impl Drop for File {
+        fn drop(&mut self) {
+            // A folder that cannot be removed spoils no test.
+            let _ = std::fs::remove_dir_all(self.0.parent().unwrap());
+        }
+    }
+
+    const ENDLESS: &str =
+        "with recursive n (i) as (select 1 union all select i + 1 from n) select max(i) from n";
+
+    #[test]
+    fn a_read_that_takes_too_long_is_ended_and_the_next_is_not() {
+        let file = File::new();
+        let pool = Pool::with_bound(&file.0, 1, Duration::from_millis(30)).unwrap();
+        let endless = pool.take().unwrap().query_row(ENDLESS, [], |_| Ok(()));
+        assert_eq!(Error::from(endless.unwrap_err()).kind(), Kind::Away);
+        let one: i64 = pool
+            .take()
+            .unwrap()
+            .query_row("select 1", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(one, 1);
+    }
+
+    #[test]
+    fn a_connection_goes_back_after_a_panic_and_cannot_write() {
+        let file = File::new();
+        let pool = Pool::open(&file.0, 1).unwrap();
+        let panicked = std::thread::scope(|scope| {
+            let holder = scope.spawn(|| {
+                let mut lent = pool.take().unwrap();
+                let _transaction = lent.transaction().unwrap();
+                panic!("a question that fails");
+            });
+            holder.join()
+        });
+        assert!(panicked.is_err());
+        let written = pool.take().unwrap().execute("delete from meta", []);
+        assert!(written.is_err());
     }
 }
