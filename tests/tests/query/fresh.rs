@@ -139,6 +139,12 @@ async fn failing_is_at_once_and_serving_is_marked() {
             .await;
         assert_eq!(answer.ok()["seats_used"], 1);
         assert_eq!(answer.header("x-stale"), Some("true"));
+        // What was not found may only not have been read yet.
+        let answer = served
+            .get_with("/v1/licenses/L-2", &[stale, ("x-on-stale", "serve")])
+            .await;
+        answer.problem(404, "license_not_found");
+        assert_eq!(answer.header("x-stale"), Some("true"));
     }
     for fresh in [
         ("x-min-position", "e:0:1,b:7:0"),
