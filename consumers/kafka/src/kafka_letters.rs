@@ -1,11 +1,12 @@
 //! Letters over Kafka: produced to the dead-letter topic, and originals read back from the lanes.
 
-use std::sync::Mutex;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use licenseflow_avro::record::Header;
 use licenseflow_avro::{Coordinates, RawRecord, Topics};
-use licenseflow_runtime::log::{Admin, ClientLog, KafkaSettings, TopicPartition, read_at};
+use licenseflow_runtime::log::{Admin, ClientLog, KafkaSettings, Reader, TopicPartition};
 use licenseflow_runtime::log::{Error as LogError, Record};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -90,13 +91,31 @@ impl KafkaLetters {
 }
 
 impl Letters for KafkaLetters {
-    fn original(&mut self, at: Coordinates) -> Result<Option<RawRecord>> {
-        let partition = TopicPartition::new(self.topics.lane(at.lane), at.partition);
-        match read_at(&self.settings, &partition, at.offset, PATIENCE) {
-            Ok(record) => Ok(Some(raw(at, record))),
-            Err(LogError::NoRecord { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
+    fn originals(&mut self, at: &[Coordinates]) -> Result<HashMap<Coordinates, RawRecord>> {
+        let mut spans: BTreeMap<TopicPartition, (i64, i64)> = BTreeMap::new();
+        let mut asked: HashMap<(Arc<str>, i32, i64), Coordinates> = HashMap::new();
+        for at in at {
+            let topic = self.topics.lane(at.lane);
+            asked.insert((topic.as_str().into(), at.partition, at.offset), *at);
+            let span = (at.offset, at.offset + 1);
+            let known = spans
+                .entry(TopicPartition::new(topic, at.partition))
+                .or_insert(span);
+            *known = (known.0.min(span.0), known.1.max(span.1));
         }
+        let mut found = HashMap::with_capacity(at.len());
+        if spans.is_empty() {
+            return Ok(found);
+        }
+        let mut reader = Reader::between(&self.settings, &spans, PATIENCE)?;
+        reader.drain(|record: Record| {
+            let place = (record.topic.clone(), record.partition, record.offset);
+            if let Some(at) = asked.get(&place) {
+                found.insert(*at, raw(*at, record));
+            }
+            Ok::<(), LogError>(())
+        })?;
+        Ok(found)
     }
 
     fn send(&mut self, letters: &[DeadLetter], within: Duration) -> Result<()> {

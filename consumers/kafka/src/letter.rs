@@ -4,6 +4,7 @@
 //! own binary forms, so that a team with Spring reads our letters with the tools it has. It must not
 //! know how letters are sent.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use licenseflow_avro::record::{Header, headers_size};
@@ -25,11 +26,12 @@ pub struct DeadLetter {
 
 /// Where letters go, and where the original of one is read that the store did not keep.
 pub trait Letters: Send {
-    /// The record at these coordinates; none where there is none any more.
+    /// The records at these coordinates, as far as they are still there. Asked for together, because
+    /// they lie near each other and each question of its own costs a round to the brokers.
     ///
     /// # Errors
     /// The brokers are away.
-    fn original(&mut self, at: Coordinates) -> Result<Option<RawRecord>>;
+    fn originals(&mut self, at: &[Coordinates]) -> Result<HashMap<Coordinates, RawRecord>>;
 
     /// Sends letters and waits until the brokers have acknowledged all of them, `within` at most.
     ///

@@ -13,10 +13,14 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Clock, Settings};
+use crate::ends::Ends;
+use crate::growing::Growing;
 use crate::outbox::Sending;
-use crate::pump::{Pump, StoreLine};
+use crate::partitions::Partitions;
+use crate::pump::{Pump, Waiting};
 use crate::status::{Board, Status};
-use crate::store_thread::{StoreThread, Task};
+use crate::store_line::StoreLine;
+use crate::store_thread::StoreThread;
 use crate::{Error, Result};
 
 /// What the projector is made of; tests put others in their place.
@@ -77,19 +81,19 @@ impl Projector {
             is_sending: false,
             look: Instant::now(),
         };
-        let line = StoreLine {
-            tasks: StopAtTheEnd(tasks),
-            told: answers,
+        let pump = Pump {
+            source: parts.source,
+            schemas: parts.schemas,
+            store: StoreLine::new(tasks, answers),
+            clock: parts.clock,
+            board: board.clone(),
+            growing: Growing::default(),
+            partitions: Partitions::default(),
+            ends: Ends::new(settings.ends_interval),
+            waiting: Waiting::new(&settings),
+            settings,
         };
         let stop = shutdown.clone();
-        let pump = Pump::new(
-            parts.source,
-            parts.schemas,
-            settings,
-            line,
-            parts.clock,
-            board.clone(),
-        );
         let store = spawn("store", move || store.run())?;
         let letters = spawn("letters", move || sending.run())?;
         let pump = spawn("poll", move || {
@@ -104,16 +108,6 @@ impl Projector {
             store,
             letters,
         })
-    }
-}
-
-/// Tells the store's thread to stop, however the polling thread ends.
-pub(crate) struct StopAtTheEnd(pub(crate) std::sync::mpsc::Sender<Task>);
-
-impl Drop for StopAtTheEnd {
-    fn drop(&mut self) {
-        // Where the thread is gone already, nobody is left to be told.
-        let _ = self.0.send(Task::Stop);
     }
 }
 
@@ -151,8 +145,7 @@ impl Handle {
         self.board.read()
     }
 
-    /// Asks, from any thread, how it is.
-    #[must_use]
+    /// Asks, from any thread and for as long as anyone likes, how it is.
     pub fn watcher(&self) -> impl Fn() -> Status + Send + Sync + Clone + 'static {
         let board = self.board.clone();
         move || board.read()

@@ -7,6 +7,7 @@
 
 mod backoff;
 mod config;
+mod ends;
 mod error;
 mod fate;
 mod growing;
@@ -14,8 +15,10 @@ mod handle;
 mod memory;
 pub mod metrics;
 mod outbox;
+mod partitions;
 mod pump;
 mod status;
+mod store_line;
 mod store_thread;
 pub mod verify;
 

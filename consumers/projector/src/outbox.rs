@@ -49,36 +49,23 @@ impl<L: Letters> Sending<L> {
     }
 
     fn deliver(&mut self, letters: &[Letter]) -> licenseflow_kafka::Result<()> {
-        let mut dead = Vec::with_capacity(letters.len());
-        for letter in letters {
-            dead.push(self.dead_letter(letter)?);
-        }
+        let in_the_lane = letters
+            .iter()
+            .filter(|it| it.content == LetterContent::InTheLane);
+        let in_the_lane: Vec<Coordinates> = in_the_lane.map(|letter| letter.at).collect();
+        let mut originals = self.letters.originals(&in_the_lane)?;
+        let dead: Vec<DeadLetter> = letters
+            .iter()
+            .map(|letter| DeadLetter {
+                // Where the lane has lost the record, the letter still says that there was one.
+                record: kept(letter)
+                    .or_else(|| originals.remove(&letter.at))
+                    .unwrap_or_else(|| nothing_left(letter.at)),
+                reason: letter.reason,
+                error: letter.error.clone(),
+            })
+            .collect();
         self.letters.send(&dead, self.within)
-    }
-
-    fn dead_letter(&mut self, letter: &Letter) -> licenseflow_kafka::Result<DeadLetter> {
-        let record = match &letter.content {
-            LetterContent::Kept {
-                key,
-                value,
-                headers,
-            } => RawRecord {
-                at: letter.at,
-                key: key.clone(),
-                value: value.clone(),
-                headers: headers.clone(),
-            },
-            // Where the lane has lost the record, the letter still says that there was one.
-            LetterContent::InTheLane => {
-                let found = self.letters.original(letter.at)?;
-                found.unwrap_or_else(|| nothing_left(letter.at))
-            }
-        };
-        Ok(DeadLetter {
-            record,
-            reason: letter.reason,
-            error: letter.error.clone(),
-        })
     }
 
     fn is_stopped_within(&self, wait: Duration) -> bool {
@@ -90,6 +77,23 @@ impl<L: Letters> Sending<L> {
             thread::sleep(GLANCE.min(until.saturating_duration_since(Instant::now())));
         }
         self.stop.is_cancelled()
+    }
+}
+
+/// What the store kept of the record.
+fn kept(letter: &Letter) -> Option<RawRecord> {
+    match &letter.content {
+        LetterContent::Kept {
+            key,
+            value,
+            headers,
+        } => Some(RawRecord {
+            at: letter.at,
+            key: key.clone(),
+            value: value.clone(),
+            headers: headers.clone(),
+        }),
+        LetterContent::InTheLane => None,
     }
 }
 

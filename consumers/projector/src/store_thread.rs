@@ -59,7 +59,12 @@ impl<M: ReadModel + Outbox> StoreThread<M> {
     /// Works until it is told to stop, or nobody listens.
     pub(crate) fn run(mut self) {
         loop {
-            let wait = self.look.saturating_duration_since(Instant::now());
+            // While letters are on their way, the next look waits for word of them.
+            let wait = if self.is_sending {
+                OUTBOX_INTERVAL
+            } else {
+                self.look.saturating_duration_since(Instant::now())
+            };
             let answer = match self.tasks.recv_timeout(wait.min(OUTBOX_INTERVAL)) {
                 Ok(Task::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(task) => self.work(task),

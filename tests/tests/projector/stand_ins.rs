@@ -1,5 +1,6 @@
 //! A real store behind a door that fails as told, and a dead-letter topic in memory.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -182,9 +183,16 @@ impl MemoryLetters {
 }
 
 impl Letters for MemoryLetters {
-    fn original(&mut self, at: Coordinates) -> licenseflow_kafka::Result<Option<RawRecord>> {
+    fn originals(
+        &mut self,
+        at: &[Coordinates],
+    ) -> licenseflow_kafka::Result<HashMap<Coordinates, RawRecord>> {
         let log = self.world.log.lock().unwrap();
-        Ok(log.partitions[&(at.lane, at.partition)][at.offset as usize].clone())
+        let record = |at: &Coordinates| {
+            let lies = &log.partitions[&(at.lane, at.partition)][at.offset as usize];
+            lies.clone().map(|record| (*at, record))
+        };
+        Ok(at.iter().filter_map(record).collect())
     }
 
     fn send(&mut self, letters: &[DeadLetter], _within: Duration) -> licenseflow_kafka::Result<()> {
