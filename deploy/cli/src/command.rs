@@ -1,6 +1,7 @@
 //! The command line as a whole: which commands there are, and the file of each.
 
 use crate::config_show::ConfigCommand;
+use crate::events::EventsCommand;
 use crate::exit::Exit;
 use crate::ingest::IngestArgs;
 use crate::project::ProjectArgs;
@@ -8,7 +9,7 @@ use crate::query::QueryArgs;
 use crate::topics::TopicsCommand;
 use crate::up::UpArgs;
 use crate::verify::VerifyArgs;
-use crate::{config_show, ingest, project, query, topics, up, verify};
+use crate::{config_show, events, ingest, project, query, topics, up, verify};
 use clap::{Parser, Subcommand};
 use licenseflow_runtime::config::{ConfigFileArgs, Loaded, TelemetryArgs};
 
@@ -46,6 +47,9 @@ pub(crate) enum Command {
     /// Create or describe the topics
     #[command(subcommand)]
     Topics(TopicsCommand),
+    /// Generate, send and tail events
+    #[command(subcommand)]
+    Events(EventsCommand),
     /// Show the settings
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -60,6 +64,7 @@ pub(crate) async fn run(loaded: Loaded<Cli>) -> anyhow::Result<Exit> {
         Command::Query(arguments) => query::run(*arguments, &loaded.effective).await,
         Command::Verify(arguments) => verify::run(*arguments).await,
         Command::Topics(command) => topics::run(command).await,
+        Command::Events(command) => events::run(command).await,
         Command::Config(command) => config_show::run(&command, &loaded.effective),
     }
 }

@@ -5,6 +5,7 @@ mod brokers;
 mod command;
 mod config_show;
 mod crash;
+mod events;
 mod exit;
 mod ingest;
 mod output;
@@ -23,6 +24,12 @@ use licenseflow_runtime::config::{self, Loaded};
 use licenseflow_runtime::telemetry;
 use std::process::ExitCode;
 use tokio::runtime::Runtime;
+
+/// Records pass from librdkafka's threads to ours and on to the store's. The system's allocator keeps
+/// what one thread allocates and another frees, until a megabyte a record is several times what is in
+/// use; this one gives it back, so that the ceiling of memory is one. C libraries use it too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let exit = match config::load::<Cli>(std::env::args_os().collect()) {

@@ -1,0 +1,117 @@
+//! `events generate|send|tail`: events from and to a shell.
+
+mod generate;
+mod progress;
+mod send;
+mod tail;
+
+use crate::exit::Exit;
+use crate::ingest;
+use crate::schemas::{Schemas, Taken};
+use anyhow::Context;
+use clap::{Subcommand, ValueEnum};
+use licenseflow_avro::headers::RequestId;
+use licenseflow_avro::{Lane, Topics};
+use licenseflow_producers::publish::{Publisher, RequestContext};
+use licenseflow_projector::wall_clock;
+use licenseflow_runtime::config::{KafkaArgs, RegistryArgs};
+use licenseflow_runtime::http;
+use std::future::Future;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EventsCommand {
+    /// Make a history from a seed, and publish or print it
+    Generate(Box<generate::GenerateArgs>),
+    /// Publish events from a file or standard input, one JSON object a line
+    Send(Box<send::SendArgs>),
+    /// Print records as they are written, decoded
+    Tail(Box<tail::TailArgs>),
+}
+
+pub(crate) async fn run(command: EventsCommand) -> anyhow::Result<Exit> {
+    match command {
+        EventsCommand::Generate(arguments) => generate::run(*arguments).await,
+        EventsCommand::Send(arguments) => send::run(*arguments).await,
+        EventsCommand::Tail(arguments) => tail::run(*arguments).await,
+    }
+}
+
+/// A lane, as it is named on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LaneName {
+    /// For what happens now
+    Interactive,
+    /// For imports and backfills; yields to the other
+    Bulk,
+}
+
+impl From<LaneName> for Lane {
+    fn from(name: LaneName) -> Self {
+        match name {
+            LaneName::Interactive => Lane::Interactive,
+            LaneName::Bulk => Lane::Bulk,
+        }
+    }
+}
+
+/// The registry for as long as a command runs: the one that is named, the one that
+/// another process of ours embeds, or one of this command's own.
+struct Registry {
+    schemas: Schemas,
+    /// Ends with the command.
+    _serving: JoinSet<anyhow::Result<()>>,
+}
+
+impl Registry {
+    fn open(registry: &RegistryArgs, kafka: &KafkaArgs, topics: &Topics) -> anyhow::Result<Self> {
+        let never = CancellationToken::new();
+        let mut schemas = Schemas::open(registry, kafka, topics, Taken::Used, never)?;
+        let mut serving = JoinSet::new();
+        if let Some(part) = schemas.part.take() {
+            serving.spawn(part);
+        }
+        Ok(Self {
+            schemas,
+            _serving: serving,
+        })
+    }
+}
+
+/// Runs one publishing with a publisher that is ended after it, whatever came of it.
+async fn publishing<T, F, W>(
+    registry: &RegistryArgs,
+    kafka: &KafkaArgs,
+    topics: &Topics,
+    work: F,
+) -> anyhow::Result<T>
+where
+    F: FnOnce(Publisher) -> W,
+    W: Future<Output = anyhow::Result<T>>,
+{
+    let registry = Registry::open(registry, kafka, topics)?;
+    let publisher = ingest::publisher(kafka, &registry.schemas.client, topics).await?;
+    let outcome = work(publisher.clone()).await;
+    publisher.stop(ingest::PUBLISHER_GRACE).await;
+    outcome
+}
+
+/// One run is one request: its records are found together by this id.
+fn request(id: Option<&RequestId>) -> anyhow::Result<RequestContext> {
+    let made = || RequestId::parse(http::RequestId::generate().as_str());
+    Ok(RequestContext {
+        request_id: id
+            .cloned()
+            .or_else(made)
+            .context("no request id could be made")?,
+        received_at_ms: wall_clock()(),
+        traceparent: None,
+        tracestate: None,
+        answer_by: None,
+    })
+}
+
+fn request_id(text: &str) -> Result<RequestId, String> {
+    RequestId::parse(text).ok_or_else(|| "1 to 128 visible ASCII characters".to_owned())
+}
