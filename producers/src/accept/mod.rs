@@ -16,6 +16,11 @@
 //! Of many, each line stands alone, and its problem has the status that it alone would have had, but a
 //! line that is not JSON is 422. Blank lines are no lines.
 
+#![expect(
+    clippy::result_large_err,
+    reason = "an error here is an answer over HTTP: one a request"
+)]
+
 mod answer;
 mod binary;
 mod body;

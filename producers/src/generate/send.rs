@@ -47,6 +47,10 @@ pub trait GenerateProgress: Send {
 ///
 /// # Errors
 /// The last answer to a record that was not acknowledged however often it was sent.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is another owner's: options say what is wanted, the others who does and hears it"
+)]
 pub async fn send(
     publisher: &Publisher,
     records: impl Iterator<Item = Generated>,

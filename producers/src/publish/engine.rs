@@ -124,3 +124,24 @@ impl ClientContext for Watch {
         ClientLog::trouble(&error, reason);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_producer_that_broke_is_replaced_but_not_one_that_breaks_at_once() {
+        // Nobody listens there, and nobody is asked.
+        let kafka = KafkaSettings::new("127.0.0.1:1", "engine-test");
+        let engine = Engine::start(&kafka).unwrap();
+        let first = engine.current().unwrap();
+        first.mark_fatal();
+        assert!(matches!(engine.current(), Err(PublishError::NoProducer)));
+        while first.started_at.elapsed() < LIFE_MIN {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let second = engine.current().unwrap();
+        assert!(!Arc::ptr_eq(&first, &second));
+        assert!(Arc::ptr_eq(&second, &engine.current().unwrap()));
+    }
+}

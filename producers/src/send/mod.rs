@@ -158,6 +158,10 @@ pub enum SendError {
 ///
 /// # Errors
 /// What ended the run; lines acknowledged before are in the checkpoint.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is another owner's: options say what is wanted, the others who does and hears it"
+)]
 pub async fn send(
     publisher: &Publisher,
     source: Source,

@@ -65,6 +65,10 @@ pub struct TailOptions {
 ///
 /// # Errors
 /// From the brokers. Trouble that passes is waited out where the reading never stops.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is another owner's: options say what is wanted, the others who does and hears it"
+)]
 pub fn tail(
     kafka: &KafkaSettings,
     topics: &Topics,
