@@ -224,6 +224,8 @@ impl KafkaSettings {
             )
             .set("fetch.max.bytes", consumer.fetch_bytes_max.to_string())
             .set("fetch.error.backoff.ms", "100")
+            // Partitions that are added are taken up within half a minute, not five.
+            .set("topic.metadata.refresh.interval.ms", "30000")
             .set(
                 "enable.partition.eof",
                 match consumer.partition_eof {
@@ -393,6 +395,7 @@ mod tests {
             "partition.assignment.strategy=cooperative-sticky",
             "queued.max.messages.kbytes=65536",
             "session.timeout.ms=10000",
+            "topic.metadata.refresh.interval.ms=30000",
         ];
         assert_eq!(
             with_base(&own),
