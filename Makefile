@@ -27,8 +27,9 @@ lint: setup ## formatting, lints as law, licences and sources of dependencies, u
 	cargo shear
 	shellcheck --severity=warning --external-sources --source-path=deploy/local $(SCRIPTS)
 
-bench: setup ## how fast the projector catches up, beside a bare consumer
-	cargo run --release -p licenseflow-tests --bin bench
+bench: setup ## how fast the projector catches up, beside a bare consumer; BENCH='--events N --json'
+	cargo build --release -p licenseflow-cli -p licenseflow-tests --bin licenseflow --bin bench
+	@"$$CARGO_TARGET_DIR/release/bench" $(BENCH)
 
 sabotage: setup ## test the tests: each patch of tests/sabotage must turn one red
 	@tests/sabotage/run

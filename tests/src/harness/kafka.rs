@@ -36,8 +36,17 @@ struct Brokers {
     ports: Vec<Port>,
 }
 
+/// How brokers are set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Setup {
+    /// Small and quick to start.
+    ForTests,
+    /// As users run them.
+    ForMeasuring,
+}
+
 impl Brokers {
-    fn start(count: usize) -> anyhow::Result<Self> {
+    fn start(count: usize, setup: Setup) -> anyhow::Result<Self> {
         let folder = Folder::new("kafka")?;
         let ports: Vec<Port> = (0..count * 2)
             .map(|_| Port::free())
@@ -64,14 +73,11 @@ impl Brokers {
             .map(|p| p.number().to_string())
             .collect();
         let (count, numbers) = (count.to_string(), numbers.join(","));
-        brokers.run(&[
-            "up",
-            "--for-tests",
-            "--brokers",
-            &count,
-            "--ports",
-            &numbers,
-        ])?;
+        let mut arguments = vec!["up", "--brokers", &count, "--ports", &numbers];
+        if setup == Setup::ForTests {
+            arguments.push("--for-tests");
+        }
+        brokers.run(&arguments)?;
         Ok(brokers)
     }
 
@@ -200,7 +206,19 @@ impl Kafka {
     /// # Errors
     /// Where it does not start.
     pub fn own() -> anyhow::Result<Self> {
-        let brokers = Brokers::start(1)?;
+        Self::started(Setup::ForTests)
+    }
+
+    /// A broker with the settings that users run it with, for measuring.
+    ///
+    /// # Errors
+    /// Where it does not start.
+    pub fn for_measuring() -> anyhow::Result<Self> {
+        Self::started(Setup::ForMeasuring)
+    }
+
+    fn started(setup: Setup) -> anyhow::Result<Self> {
+        let brokers = Brokers::start(1, setup)?;
         Ok(Self {
             bootstrap: brokers.addresses().join(","),
             brokers: Some(brokers),
@@ -252,7 +270,7 @@ impl Cluster {
     /// # Errors
     /// Where they do not start.
     pub fn three() -> anyhow::Result<Self> {
-        Brokers::start(3).map(Self)
+        Brokers::start(3, Setup::ForTests).map(Self)
     }
 
     /// All three addresses.

@@ -1,0 +1,81 @@
+//! The projector as users run it, on an empty store, until it stands at the end of the log.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use licenseflow_projector::wall_clock;
+use licenseflow_tests::harness::{Platform, Role};
+use rusqlite::{Connection, OpenFlags};
+
+use crate::Options;
+use crate::fill::Log;
+use crate::meter::{Measured, cpu_seconds};
+
+/// A projector that takes longer than this is not worth measuring.
+const PATIENCE: Duration = Duration::from_secs(600);
+const GLANCE: Duration = Duration::from_millis(10);
+
+/// One catch-up; timed from the first batch, which is given to the store as soon as the first
+/// records are there, to the position at the end.
+pub(crate) fn run(
+    options: &Options,
+    bootstrap: &str,
+    prefix: &str,
+    log: &Log,
+) -> anyhow::Result<Measured> {
+    let platform = Platform::new(bootstrap, prefix)?.with(
+        "LICENSEFLOW_MEMORY_CEILING_MIB",
+        &options.ceiling_mib.to_string(),
+    );
+    // The same member each time: the group need not wait until it has forgotten the last one.
+    std::fs::write(platform.store().with_extension("db.instance"), "bench")?;
+    let clock = wall_clock();
+    let mut project = platform.launch(Role::Project)?;
+    let begun = Instant::now();
+    loop {
+        let ended = clock();
+        if applied(&platform.store())? >= log.offsets {
+            let process = project.id().to_string();
+            let measured = Measured {
+                events: options.events,
+                bytes: 0,
+                seconds: (ended - first_batch_ms(&platform.store())?) as f64 / 1000.0,
+                cpu_seconds: cpu_seconds(&process)?,
+                peak_bytes: project.peak_memory_bytes()?,
+            };
+            Platform::stop(project)?;
+            return Ok(measured);
+        }
+        ensure!(project.is_running()?, "it ended:\n{}", project.stderr());
+        if begun.elapsed() > PATIENCE {
+            bail!("no end after {PATIENCE:?}:\n{}", project.stderr());
+        }
+        std::thread::sleep(GLANCE);
+    }
+}
+
+fn open(store: &Path) -> anyhow::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(store, flags)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    Ok(connection)
+}
+
+/// The sum of the interactive lane's next offsets; 0 as long as there is no store.
+fn applied(store: &Path) -> anyhow::Result<i64> {
+    if !store.exists() {
+        return Ok(0);
+    }
+    let sql = "select ifnull(sum(next_offset), 0) from position where lane = 1";
+    // The tables may not be there yet.
+    Ok(open(store)?
+        .query_row(sql, [], |row| row.get(0))
+        .unwrap_or(0))
+}
+
+fn first_batch_ms(store: &Path) -> anyhow::Result<i64> {
+    let sql = "select min(applied_at_ms) from batch where records > 0";
+    let first: Option<i64> = open(store)?.query_row(sql, [], |row| row.get(0))?;
+    first.context("no batch was written")
+}

@@ -1,0 +1,108 @@
+//! Fills the log through the producer library, as the intake does.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use anyhow::Context;
+use licenseflow_avro::registry_client::RegistryClient;
+use licenseflow_avro::{Lane, Topics, codec, schema};
+use licenseflow_producers::generate::bench_event;
+use licenseflow_producers::publish::{
+    Publisher, PublisherSettings, RawRecord, RequestContext, SchemaIds,
+};
+use licenseflow_runtime::log::{Admin, KafkaSettings};
+use licenseflow_tests::harness::{Platform, Role};
+
+use crate::{Headers, Options, report, sample};
+
+/// How many records are on their way at once.
+const ON_THEIR_WAY: usize = 20_000;
+
+/// The log, filled.
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub(crate) topic: String,
+    /// The sum of its partitions' ends.
+    pub(crate) offsets: i64,
+}
+
+/// Creates the topics, registers the schema, and sends the events.
+pub(crate) fn fill(options: &Options, bootstrap: &str, prefix: &str) -> anyhow::Result<Log> {
+    report::note(&format!("filling the log with {} events", options.events));
+    let runtime = tokio::runtime::Runtime::new()?;
+    let topics = Topics::new(prefix);
+    let kafka = KafkaSettings::new(bootstrap, "bench");
+    let schema_ids = runtime.block_on(register(bootstrap, prefix, &topics))?;
+    let settings = PublisherSettings::new(kafka.clone(), topics.clone(), schema_ids);
+    runtime.block_on(send(options, schema_ids, settings))?;
+    let topic = topics.lane(Lane::Interactive);
+    let ends = Admin::new(&kafka, Duration::from_secs(30))?.end_offsets(&topic)?;
+    Ok(Log {
+        topic,
+        offsets: ends.values().sum(),
+    })
+}
+
+/// The platform itself makes the topics and takes the schema, and then leaves.
+async fn register(bootstrap: &str, prefix: &str, topics: &Topics) -> anyhow::Result<SchemaIds> {
+    let platform = Platform::new(bootstrap, prefix)?;
+    let up = platform.start(Role::Up)?;
+    let registry = RegistryClient::new(&platform.registry())?;
+    let ids = SchemaIds {
+        interactive: registry
+            .register(&topics.subject(Lane::Interactive), schema::LICENSE_EVENT)
+            .await?,
+        bulk: registry
+            .register(&topics.subject(Lane::Bulk), schema::LICENSE_EVENT)
+            .await?,
+    };
+    Platform::stop(up)?;
+    Ok(ids)
+}
+
+async fn send(
+    options: &Options,
+    ids: SchemaIds,
+    settings: PublisherSettings,
+) -> anyhow::Result<()> {
+    let publisher = Publisher::start(settings)?;
+    let mut sent = VecDeque::with_capacity(ON_THEIR_WAY);
+    for number in 0..options.events {
+        let event = bench_event(number, options.licenses);
+        let context = RequestContext {
+            request_id: sample::request_id(number).context("a uuid is a request id")?,
+            received_at_ms: sample::RECEIVED_AT_MS,
+            traceparent: None,
+            tracestate: None,
+            answer_by: None,
+        };
+        let delivery = match options.headers {
+            Headers::Intake => {
+                publisher
+                    .enqueue(&event, Lane::Interactive, &context)
+                    .await?
+            }
+            Headers::Request => {
+                let record = RawRecord {
+                    key: Some(event.license_id.clone().into_bytes()),
+                    value: Some(codec::encode(ids.interactive, &event)),
+                    headers: Vec::new(),
+                };
+                publisher
+                    .enqueue_raw(&record, Lane::Interactive, &context)
+                    .await?
+            }
+        };
+        sent.push_back(delivery);
+        if sent.len() >= ON_THEIR_WAY
+            && let Some(oldest) = sent.pop_front()
+        {
+            oldest.receipt().await?;
+        }
+    }
+    for delivery in sent {
+        delivery.receipt().await?;
+    }
+    publisher.stop(Duration::from_secs(10)).await;
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! `make bench`: how fast the projector catches up, beside a bare consumer that only counts bytes.
+//!
+//! One broker of its own, set up as users run it; one log; and then, in alternation, the same records
+//! read by both. Each measurement is a process of its own, so that its peak memory is its own too.
+//! The two parts that need no broker, folding and writing, are measured apart, so that one sees
+//! where the time goes.
+
+mod alone;
+mod bare;
+mod catch_up;
+mod fill;
+mod meter;
+mod report;
+mod sample;
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, ensure};
+use clap::{Parser, ValueEnum};
+use licenseflow_projector::Shares;
+use licenseflow_tests::harness::{Kafka, unique_prefix};
+
+use meter::Measured;
+use report::Report;
+
+#[derive(Debug, Clone, Parser)]
+#[command(name = "bench", about = "How fast the projector catches up")]
+struct Options {
+    /// How many events the log has
+    #[arg(long, default_value = "1000000")]
+    events: u64,
+    /// Over how many licenses they go
+    #[arg(long, default_value = "100000")]
+    licenses: u64,
+    /// How often each measurement is made; medians are printed
+    #[arg(long, default_value = "3", value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    /// Which headers the records have
+    #[arg(long, default_value = "intake")]
+    headers: Headers,
+    /// The projector's ceiling of memory
+    #[arg(long, default_value = "512")]
+    ceiling_mib: u32,
+    /// Prints one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+    /// Makes one measurement in this process; how the benchmark calls itself
+    #[arg(long, hide = true)]
+    part: Option<Part>,
+    #[arg(long, hide = true, default_value = "")]
+    bootstrap: String,
+    #[arg(long, hide = true, default_value = "")]
+    topic: String,
+}
+
+/// Which headers the records have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Headers {
+    /// All that the intake sends: request id, time of receipt, CloudEvents' own.
+    Intake,
+    /// The request id alone.
+    Request,
+}
+
+/// What one process measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// A consumer that counts bytes.
+    Bare,
+    /// Judging, grouping and folding, from memory to memory.
+    Fold,
+    /// Writing batches that are ready.
+    Store,
+}
+
+impl Options {
+    fn shares(&self) -> Shares {
+        Shares::of(self.ceiling_mib)
+    }
+
+    /// Runs one measurement in a process of its own.
+    fn measure(&self, part: Part, bootstrap: &str, topic: &str) -> anyhow::Result<Measured> {
+        let name = part.to_possible_value().context("a part has a name")?;
+        let headers = self
+            .headers
+            .to_possible_value()
+            .context("so have headers")?;
+        let output = Command::new(std::env::current_exe()?)
+            .args(["--part", name.get_name(), "--headers", headers.get_name()])
+            .args(["--events", &self.events.to_string()])
+            .args(["--licenses", &self.licenses.to_string()])
+            .args(["--ceiling-mib", &self.ceiling_mib.to_string()])
+            .args(["--bootstrap", bootstrap, "--topic", topic])
+            .stderr(Stdio::inherit())
+            .output()?;
+        ensure!(
+            output.status.success(),
+            "{part:?} ended with {}",
+            output.status
+        );
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    if let Some(part) = options.part {
+        let measured = match part {
+            Part::Bare => bare::read(&options)?,
+            Part::Fold => alone::fold(&options)?,
+            Part::Store => alone::store(&options)?,
+        };
+        return report::say(&serde_json::to_string(&measured)?);
+    }
+    let kafka = Kafka::for_measuring()?;
+    let prefix = unique_prefix();
+    let log = fill::fill(&options, kafka.bootstrap(), &prefix)?;
+    let mut report = Report::new(&options, &log);
+    for run in 1..=options.runs {
+        report::note(&format!("run {run} of {}", options.runs));
+        let measure = |part| options.measure(part, kafka.bootstrap(), &log.topic);
+        report.bare.push(measure(Part::Bare)?);
+        report
+            .projector
+            .push(catch_up::run(&options, kafka.bootstrap(), &prefix, &log)?);
+        report.fold.push(measure(Part::Fold)?);
+        report.store.push(measure(Part::Store)?);
+    }
+    report.print(options.json)
+}
