@@ -85,14 +85,13 @@ pub(super) async fn run(arguments: GenerateArgs) -> anyhow::Result<Exit> {
     let topics = Topics::new(&arguments.topics.topic_prefix);
     let sending = SendGenerated {
         rate: arguments.rate,
-        stop: stop.clone(),
         ..SendGenerated::to(arguments.lane.into())
     };
     let context = request(None)?;
     let mut bar = Bar(Shown::new(Some(arguments.count), "records"));
     let (registry, kafka) = (&arguments.registry, &arguments.kafka);
     let (position, count) = publishing(registry, kafka, &topics, async |publisher| {
-        Ok(generate::send(&publisher, history, &sending, &context, &mut bar).await?)
+        Ok(generate::send(&publisher, history, &sending, &context, &mut bar, &stop).await?)
     })
     .await?;
     drop(bar);

@@ -51,6 +51,7 @@ pub(crate) struct SendArgs {
 }
 
 pub(super) async fn run(arguments: SendArgs) -> anyhow::Result<Exit> {
+    let stop = shutdown::on_signals()?;
     let topics = Topics::new(&arguments.topics.topic_prefix);
     let source = source(arguments.file.as_deref());
     let options = SendOptions {
@@ -60,14 +61,13 @@ pub(super) async fn run(arguments: SendArgs) -> anyhow::Result<Exit> {
         on_bad_line: arguments.skip_to.map_or(OnBadLine::Stop, OnBadLine::SkipTo),
         line_bytes_max: arguments.line_bytes_max.as_usize(),
         max_future_skew: arguments.judgement.max_future_skew,
-        stop: shutdown::on_signals()?,
         ..SendOptions::default()
     };
     let context = request(arguments.request_id.as_ref())?;
     let mut bar = Bar(Shown::new(length(arguments.file.as_deref()), "bytes"));
     let (registry, kafka) = (&arguments.registry, &arguments.kafka);
     let done = publishing(registry, kafka, &topics, async |publisher| {
-        Ok(send::send(&publisher, source, &options, &context, &mut bar).await?)
+        Ok(send::send(&publisher, source, &options, &context, &mut bar, &stop).await?)
     })
     .await?;
     drop(bar);
@@ -91,7 +91,7 @@ fn source(file: Option<&Path>) -> Source {
 
 fn length(file: Option<&Path>) -> Option<u64> {
     let metadata = std::fs::metadata(file?).ok()?;
-    metadata.is_file().then(|| metadata.len())
+    metadata.is_file().then_some(metadata.len())
 }
 
 fn show(done: &Done, request_id: &RequestId, output: OutputArgs) -> anyhow::Result<()> {

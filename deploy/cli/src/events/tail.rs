@@ -12,7 +12,6 @@ use licenseflow_runtime::config::{KafkaArgs, RegistryArgs, TopicsArgs};
 use licenseflow_runtime::log::{Start, Stop};
 use licenseflow_runtime::shutdown;
 use std::ops::ControlFlow;
-use tokio_util::sync::CancellationToken;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum TopicName {
@@ -71,6 +70,7 @@ pub(crate) struct TailArgs {
 }
 
 pub(super) async fn run(arguments: TailArgs) -> anyhow::Result<Exit> {
+    let stop = shutdown::on_signals()?;
     let topics = Topics::new(&arguments.topics.topic_prefix);
     let settings = arguments.kafka.settings("licenseflow-tail");
     topics::admin(&settings)?;
@@ -79,7 +79,7 @@ pub(super) async fn run(arguments: TailArgs) -> anyhow::Result<Exit> {
         .schemas
         .client
         .blocking(tokio::runtime::Handle::current());
-    let options = options(&arguments, shutdown::on_signals()?);
+    let options = options(&arguments);
     let read = tokio::task::spawn_blocking(move || -> anyhow::Result<()> {
         let mut written = Ok(());
         let on_line = |line: &str| {
@@ -90,14 +90,21 @@ pub(super) async fn run(arguments: TailArgs) -> anyhow::Result<Exit> {
                 ControlFlow::Break(())
             }
         };
-        tail(&settings, &topics, &options, &schemas, on_line)?;
+        tail(
+            &settings,
+            &topics,
+            &options,
+            &schemas,
+            || stop.is_cancelled(),
+            on_line,
+        )?;
         Ok(written?)
     });
     read.await.context("the reading did not end")??;
     Ok(Exit::Done)
 }
 
-fn options(arguments: &TailArgs, over: CancellationToken) -> TailOptions {
+fn options(arguments: &TailArgs) -> TailOptions {
     let named = arguments.topic.iter().map(|topic| TailTopic::from(*topic));
     let topics = match named.collect::<Vec<_>>() {
         none if none.is_empty() => Lane::ALL.map(TailTopic::Lane).to_vec(),
@@ -111,7 +118,6 @@ fn options(arguments: &TailArgs, over: CancellationToken) -> TailOptions {
     TailOptions {
         topics,
         start,
-        over,
         stop: if arguments.until_end {
             Stop::AtEnd
         } else {
