@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::io::Write;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,23 +86,12 @@ fn lines_of(events: &[LicenseEvent]) -> Vec<String> {
         .collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_killed_run_that_is_started_again_sends_each_line_and_leaves_no_gap() {
-    let log = Log::create(Kafka::shared().bootstrap()).await;
-    let folder = Folder::new("resume").unwrap();
-    let events = history(30_000);
-    let path = written(&folder, &lines_of(&events));
-    let state = folder.path().join("state.json");
-    let options = SendOptions {
-        state: Some(state.clone()),
-        // Few, so that the run takes longer than the checkpoints are apart.
-        in_flight_max: 10,
-        ..SendOptions::default()
-    };
+/// Starts a run twice and kills it behind a new checkpoint each time; how far that was.
+async fn killed_twice(log: &Log, path: &Path, options: &SendOptions, state: &Path) -> Checkpoint {
     let mut stood = Checkpoint::default();
     for round in 0..2 {
         let publisher = log.publisher();
-        let (path, options) = (path.clone(), options.clone());
+        let (path, options) = (path.to_owned(), options.clone());
         let mut run = JoinSet::new();
         run.spawn(async move {
             let stop = CancellationToken::new();
@@ -118,7 +108,7 @@ async fn a_killed_run_that_is_started_again_sends_each_line_and_leaves_no_gap() 
             .await
         });
         let now = wait_for_async("the next checkpoint", TIMEOUT, async || {
-            let now = Checkpoint::load(&state).await.unwrap();
+            let now = Checkpoint::load(state).await.unwrap();
             (now.lines > stood.lines).then_some(now)
         })
         .await
@@ -129,6 +119,23 @@ async fn a_killed_run_that_is_started_again_sends_each_line_and_leaves_no_gap() 
         run.abort_all();
         assert!(run.join_next().await.unwrap().unwrap_err().is_cancelled());
     }
+    stood
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_run_that_is_started_again_sends_each_line_and_leaves_no_gap() {
+    let log = Log::create(Kafka::shared().bootstrap()).await;
+    let folder = Folder::new("resume").unwrap();
+    let events = history(30_000);
+    let path = written(&folder, &lines_of(&events));
+    let state = folder.path().join("state.json");
+    let options = SendOptions {
+        state: Some(state.clone()),
+        // Few, so that the run takes longer than the checkpoints are apart.
+        in_flight_max: 10,
+        ..SendOptions::default()
+    };
+    let stood = killed_twice(&log, &path, &options, &state).await;
     let stop = CancellationToken::new();
     let options = SendOptions {
         in_flight_max: 10_000,
@@ -260,6 +267,33 @@ impl Schemas for Ours {
     }
 }
 
+/// The lines that tail shows of the run `made`.
+fn tailed(log: &Log, license_id: Option<&str>) -> Vec<serde_json::Value> {
+    let options = TailOptions {
+        topics: vec![TailTopic::Lane(Lane::Interactive)],
+        start: Start::Beginning,
+        stop: Stop::AtEnd,
+        license_id: license_id.map(str::to_owned),
+        tenant_id: None,
+        request_id: Some("made".into()),
+        form: TailForm::Json,
+    };
+    let mut lines: Vec<serde_json::Value> = Vec::new();
+    tail(
+        &log.kafka,
+        &log.topics,
+        &options,
+        &Ours,
+        || false,
+        |line| {
+            lines.push(serde_json::from_str(line).unwrap());
+            ControlFlow::Continue(())
+        },
+    )
+    .unwrap();
+    lines
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_history_is_sent_with_its_poison_and_tail_shows_it() {
     let log = Log::create(Kafka::shared().bootstrap()).await;
@@ -292,32 +326,9 @@ async fn a_history_is_sent_with_its_poison_and_tail_shows_it() {
     assert_eq!(acknowledged, 3000);
     assert_eq!(position.iter().map(|(_, _, next)| next).sum::<i64>(), 3000);
 
-    let tailed = |license_id: Option<&str>| {
-        let options = TailOptions {
-            topics: vec![TailTopic::Lane(Lane::Interactive)],
-            start: Start::Beginning,
-            stop: Stop::AtEnd,
-            license_id: license_id.map(str::to_owned),
-            tenant_id: None,
-            request_id: Some("made".into()),
-            form: TailForm::Json,
-        };
-        let mut lines: Vec<serde_json::Value> = Vec::new();
-        tail(
-            &log.kafka,
-            &log.topics,
-            &options,
-            &Ours,
-            || false,
-            |line| {
-                lines.push(serde_json::from_str(line).unwrap());
-                ControlFlow::Continue(())
-            },
-        )
-        .unwrap();
-        lines
-    };
-    let all = tokio::task::block_in_place(|| tailed(None));
+    let tailed =
+        |license_id: Option<&str>| tokio::task::block_in_place(|| tailed(&log, license_id));
+    let all = tailed(None);
     assert_eq!(all.len(), 3000);
     assert_eq!(
         all.iter().filter(|line| line["event"].is_object()).count(),
@@ -331,7 +342,7 @@ async fn a_history_is_sent_with_its_poison_and_tail_shows_it() {
         .iter()
         .find_map(|line| line["event"]["license_id"].as_str())
         .unwrap();
-    let of_license = tokio::task::block_in_place(|| tailed(Some(license)));
+    let of_license = tailed(Some(license));
     assert!(!of_license.is_empty() && of_license.len() < 100);
     publisher.stop(Duration::from_secs(5)).await;
 }
