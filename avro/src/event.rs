@@ -41,6 +41,16 @@ pub struct LicenseEvent {
 }
 
 impl LicenseEvent {
+    /// Which event this is, without its content.
+    #[must_use]
+    pub fn said(&self) -> Said {
+        Said {
+            license: self.license_key(),
+            event_id: self.event_id,
+            kind: self.payload.kind(),
+        }
+    }
+
     /// The license that this event is of.
     #[must_use]
     pub fn license_key(&self) -> LicenseKey {
@@ -49,6 +59,17 @@ impl LicenseEvent {
             license_id: self.license_id.clone(),
         }
     }
+}
+
+/// Which event a record says, without its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// The license.
+    pub license: LicenseKey,
+    /// The event.
+    pub event_id: Uuid,
+    /// Its type.
+    pub kind: EventKind,
 }
 
 /// What happened. The variants stand in the order of the schema's union.

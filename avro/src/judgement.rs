@@ -64,8 +64,9 @@ pub fn judge(
         }
         Prefix::Other => json::decode(value)?,
     };
-    limits::check(&event)?;
-    check_against_record(&event, record, max_future_skew_micros)?;
+    limits::check(&event)
+        .and_then(|()| check_against_record(&event, record, max_future_skew_micros))
+        .map_err(|fault| fault.of(&event))?;
     Ok(event)
 }
 

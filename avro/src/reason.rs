@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::event::{LicenseEvent, Said};
+
 /// Why a record is rejected, in the order in which a record is judged: the first that fits counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {
@@ -108,6 +110,9 @@ pub struct Fault {
     /// Whether it may be ours rather than the record's: a schema that the registry knows but we cannot
     /// use, or a type of event that stands in a registered schema.
     pub points_at_us: bool,
+    /// The event, where the record decodes far enough to say one: its request can be asked for within
+    /// its tenant.
+    pub said: Option<Box<Said>>,
 }
 
 impl Fault {
@@ -118,6 +123,7 @@ impl Fault {
             error: error.into(),
             pointer: None,
             points_at_us: false,
+            said: None,
         }
     }
 
@@ -128,6 +134,16 @@ impl Fault {
             error: error.into(),
             pointer: Some(pointer.into()),
             points_at_us: false,
+            said: None,
+        }
+    }
+
+    /// The same, of a record that says this event.
+    #[must_use]
+    pub fn of(self, event: &LicenseEvent) -> Self {
+        Self {
+            said: Some(Box::new(event.said())),
+            ..self
         }
     }
 

@@ -5,12 +5,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use licenseflow_avro::event::Payload;
+use licenseflow_avro::event::{Payload, Said};
 use licenseflow_avro::headers::{self, RequestId};
 use licenseflow_avro::reason::Fault;
 use licenseflow_avro::record::Header;
 use licenseflow_avro::{
-    Coordinates, EventKind, Lane, LicenseEvent, LicenseKey, Offset, PartitionId, RawRecord, Reason,
+    Coordinates, Lane, LicenseEvent, LicenseKey, Offset, PartitionId, RawRecord, Reason,
 };
 use uuid::Uuid;
 
@@ -76,17 +76,6 @@ pub struct JourneyEntry {
     pub said: Option<Said>,
 }
 
-/// The event that a record says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
-    /// The license.
-    pub license: LicenseKey,
-    /// The event.
-    pub event_id: Uuid,
-    /// Its type.
-    pub kind: EventKind,
-}
-
 /// What a record's headers say of its request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Envelope {
@@ -145,11 +134,7 @@ impl Batch {
             at,
             request_id: envelope.request_id.clone(),
             received_at: envelope.received_at,
-            said: Some(Said {
-                license: license.clone(),
-                event_id: event.event_id,
-                kind: event.payload.kind(),
-            }),
+            said: Some(event.said()),
         });
         let of_license = self.licenses.entry(license).or_default();
         if let Payload::DeviceHeartbeat(beat) = &event.payload {
@@ -180,7 +165,7 @@ impl Batch {
             at: record.at,
             request_id: envelope.request_id,
             received_at: envelope.received_at,
-            said: None,
+            said: fault.said.as_deref().cloned(),
         });
         self.rejected.push(Rejected { record, fault });
     }

@@ -184,7 +184,7 @@ fn take_number(blob: &mut &[u8]) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use licenseflow_avro::LicenseKey;
-    use licenseflow_core::batch::Said;
+    use licenseflow_avro::event::Said;
 
     use super::*;
 

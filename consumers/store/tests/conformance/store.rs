@@ -1,11 +1,16 @@
 //! What a store does with positions, letters, and files that are not its own.
 
+use licenseflow_avro::headers::RequestId;
+use licenseflow_avro::json;
 use licenseflow_avro::reason::Fault;
 use licenseflow_avro::record::Header;
 use licenseflow_avro::{Coordinates, Lane, RawRecord, Reason};
 use licenseflow_core::Batch;
+use licenseflow_store::lookup::{JourneyOutcome, JourneyQuery, Lookup};
 use licenseflow_store::sqlite::SqliteOptions;
-use licenseflow_store::{Error, LetterContent, Outbox, PartitionEnd, ReadModel, SqliteModel};
+use licenseflow_store::{
+    Error, LetterContent, Outbox, PartitionEnd, ReadModel, SqliteLookup, SqliteModel,
+};
 
 use crate::model::Folder;
 
@@ -140,4 +145,45 @@ fn a_file_that_is_not_ours_is_refused_and_left_as_it_is() {
             .unwrap()
             .starts_with(b"some text")
     );
+}
+
+#[test]
+fn a_rejected_record_that_says_its_tenant_is_found_by_its_request_and_by_nobody_else() {
+    let folder = Folder::new();
+    let mut model = folder.open();
+    let event = json::decode(
+        br#"{"event_id":"00000000-0000-7000-8000-000000000001","tenant_id":"t1","license_id":"L","occurred_at":"2026-01-01T00:00:00Z","type":"LicenseRevoked","data":{}}"#,
+    )
+    .unwrap();
+    let mut record = poison(0);
+    record.headers = vec![Header {
+        name: "x-request-id".to_owned(),
+        value: Some(b"r-1".to_vec()),
+    }];
+    let mut batch = span(0, 1);
+    let fault = Fault::new(Reason::KeyMismatch, "another key").of(&event);
+    batch.reject(record, fault);
+    model.apply(batch, 1).unwrap();
+
+    let lookup = SqliteLookup::open(&folder.store(), 1).unwrap();
+    let asked = |tenant: &str| JourneyQuery {
+        tenant_id: tenant.to_owned(),
+        request_id: RequestId::parse("r-1").unwrap(),
+        by_coordinates: None,
+        after: None,
+        limit: 10,
+    };
+    let steps = lookup.journey(&asked("t1")).unwrap().value.items;
+    assert!(
+        matches!(
+            &steps[0].outcome,
+            JourneyOutcome::Rejected {
+                reason: Reason::KeyMismatch,
+                dead_lettered_at: None,
+                ..
+            }
+        ),
+        "{steps:?}"
+    );
+    assert!(lookup.journey(&asked("t2")).unwrap().value.items.is_empty());
 }
