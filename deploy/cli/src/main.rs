@@ -1,6 +1,7 @@
 //! The `licenseflow` binary: a table of contents. Settings, telemetry, then the
 //! one command that was asked for; what it does is said in the file of its name.
 
+mod allocator;
 mod brokers;
 mod command;
 mod config_show;
@@ -24,12 +25,6 @@ use licenseflow_runtime::config::{self, Loaded};
 use licenseflow_runtime::telemetry;
 use std::process::ExitCode;
 use tokio::runtime::Runtime;
-
-/// Records pass from librdkafka's threads to ours and on to the store's. The system's allocator keeps
-/// what one thread allocates and another frees, until a megabyte a record is several times what is in
-/// use; this one gives it back, so that the ceiling of memory is one. C libraries use it too.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let exit = match config::load::<Cli>(std::env::args_os().collect()) {

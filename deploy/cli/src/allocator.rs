@@ -1,0 +1,7 @@
+//! The allocator of the process. It is here for the ceiling of memory alone.
+
+/// Records pass from librdkafka's threads to ours and on to the store's. The system's allocator keeps
+/// what one thread allocates and another frees, until a megabyte a record is several times what is in
+/// use; this one gives it back, so that the ceiling of memory is one. C libraries use it too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
