@@ -82,7 +82,14 @@ async fn every_receipt_is_in_the_read_model_though_the_broker_died_meanwhile() {
     let up = platform.start(Role::Up).unwrap();
     let (third, told_so) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let clients: Vec<_> = (0..CLIENTS)
-        .map(|client| tokio::spawn(produce(client, platform.api(), third.clone(), told_so.clone())))
+        .map(|client| {
+            tokio::spawn(produce(
+                client,
+                platform.api(),
+                third.clone(),
+                told_so.clone(),
+            ))
+        })
         .collect();
     third.notified().await;
     kafka.kill().unwrap();
@@ -123,7 +130,10 @@ async fn every_receipt_is_in_the_read_model_though_the_broker_died_meanwhile() {
     }
     println!("{receipts} receipts, {refused} refused, {unknown} unknown");
     assert_eq!(receipts, CLIENTS * EVENTS_PER_CLIENT);
-    assert!(refused + unknown > 0, "the broker was away, and somebody was told so");
+    assert!(
+        refused + unknown > 0,
+        "the broker was away, and somebody was told so"
+    );
     assert_eq!(platform.verify().unwrap()["equal"], true);
     Platform::stop(up).unwrap();
 }
