@@ -1,5 +1,5 @@
-//! The `licenseflow` binary: a table of contents. Settings, telemetry, then the
-//! one command that was asked for; what it does is said in the file of its name.
+//! The `licenseflow` binary: a table of contents. Settings, telemetry, then the one command that was
+//! asked for; what it does is said in the file of its name.
 
 mod allocator;
 mod brokers;
