@@ -1,6 +1,13 @@
 //! The projector: over a log in memory with everything that can go wrong in any order, and over a
 //! real Kafka with everything that only a real one does.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test says what it expects by failing"
+)]
+
 #[path = "projector/chance.rs"]
 mod chance;
 #[path = "projector/events.rs"]

@@ -29,6 +29,9 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const TIMEOUT: Duration = Duration::from_secs(20);
 const PARTITIONS: i32 = 3;
 
+/// A record's key and value.
+type Content<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
 /// Topics of one test's own, and a store.
 struct Ground {
     topics: Topics,
@@ -149,8 +152,7 @@ impl Ground {
             self.send(
                 &producer,
                 (lane, partition),
-                key.as_deref(),
-                value.as_deref(),
+                (key.as_deref(), value.as_deref()),
                 &[],
             );
         }
@@ -161,8 +163,7 @@ impl Ground {
         &self,
         producer: &BaseProducer,
         of: LanePartition,
-        key: Option<&[u8]>,
-        value: Option<&[u8]>,
+        (key, value): Content<'_>,
         headers: &[Header],
     ) {
         let topic = self.topics.lane(of.0);
@@ -194,8 +195,7 @@ impl Ground {
             self.send(
                 &producer,
                 (Lane::Interactive, partition),
-                None,
-                Some(value.as_bytes()),
+                (None, Some(value.as_bytes())),
                 &[],
             );
         }
@@ -296,8 +296,7 @@ fn an_offset_out_of_range_halts_its_partition_with_the_command_to_run_and_no_oth
         ground.send(
             &producer,
             (Lane::Interactive, partition),
-            None,
-            Some(value.as_bytes()),
+            (None, Some(value.as_bytes())),
             &[],
         );
     }
@@ -363,8 +362,7 @@ fn added_partitions_are_taken_up() {
     ground.send(
         &producer,
         (Lane::Bulk, 4),
-        None,
-        Some(value.as_bytes()),
+        (None, Some(value.as_bytes())),
         &[],
     );
     producer.flush(TIMEOUT).unwrap();
@@ -400,19 +398,19 @@ fn send_poison(ground: &Ground) -> Expected {
     event.source = "someone else".into();
     let conflict = json::encode(&event).to_string().into_bytes();
     let large = format!("{{{}", " ".repeat(1_500_000)).into_bytes();
-    let cases: Vec<(Option<&[u8]>, Option<&[u8]>, Option<Reason>)> = vec![
-        (Some(b"k"), None, Some(Reason::Tombstone)),
-        (Some(b""), Some(b""), Some(Reason::Empty)),
-        (None, Some(b"\xff\x00"), Some(Reason::UnknownFormat)),
-        (None, Some(&large), Some(Reason::BadJson)),
-        (Some(b"other"), Some(&said), Some(Reason::KeyMismatch)),
-        (None, Some(&said), None),
-        (None, Some(&conflict), Some(Reason::EventConflict)),
+    let cases: Vec<(Content<'_>, Option<Reason>)> = vec![
+        ((Some(b"k"), None), Some(Reason::Tombstone)),
+        ((Some(b""), Some(b"")), Some(Reason::Empty)),
+        ((None, Some(b"\xff\x00")), Some(Reason::UnknownFormat)),
+        ((None, Some(&large)), Some(Reason::BadJson)),
+        ((Some(b"other"), Some(&said)), Some(Reason::KeyMismatch)),
+        ((None, Some(&said)), None),
+        ((None, Some(&conflict)), Some(Reason::EventConflict)),
     ];
     let of = (Lane::Bulk, 2);
     let mut expected = Expected::new();
-    for (offset, (key, value, reason)) in cases.into_iter().enumerate() {
-        ground.send(&producer, of, key, value, &headers);
+    for (offset, ((key, value), reason)) in cases.into_iter().enumerate() {
+        ground.send(&producer, of, (key, value), &headers);
         producer.flush(TIMEOUT).unwrap();
         if let Some(reason) = reason {
             let original = (

@@ -86,13 +86,11 @@ fn told(sent: &Mutex<Vec<DeadLetter>>) -> BTreeSet<(Coordinates, Reason)> {
         .collect()
 }
 
+type Accepted = Vec<(Coordinates, LicenseEvent)>;
+type Rejected = BTreeSet<(Coordinates, Reason)>;
+
 /// What is accepted and what is rejected, judged one by one.
-fn judged(
-    log: &Log,
-) -> (
-    Vec<(Coordinates, LicenseEvent)>,
-    BTreeSet<(Coordinates, Reason)>,
-) {
+fn judged(log: &Log) -> (Accepted, Rejected) {
     let schemas = OneSchema::new();
     let (mut accepted, mut rejected) = (Vec::new(), BTreeSet::new());
     for record in log.records() {
@@ -105,6 +103,28 @@ fn judged(
         }
     }
     (accepted, rejected)
+}
+
+/// Lives that end at some apply, before it or after its commit.
+fn die_a_few_times(schedule: &mut Schedule, two_owners: bool, seed: u64) {
+    for _ in 0..schedule.chance.below(4) {
+        let dies_at = 1 + schedule.chance.below(12);
+        let other = two_owners.then(|| schedule.start(None));
+        let dying = schedule.start(Some(dies_at));
+        let begun = Instant::now();
+        while !dying.is_ended() && !schedule.is_applied() {
+            assert!(
+                begun.elapsed() < DEADLINE,
+                "seed {seed}: it neither died nor went on"
+            );
+            std::thread::yield_now();
+        }
+        for handle in other.into_iter().chain([dying]) {
+            handle.stop();
+            // Whether it died or came to the end first, nothing may be lost.
+            let _ = handle.join();
+        }
+    }
 }
 
 fn run(seed: u64) {
@@ -126,24 +146,7 @@ fn run(seed: u64) {
         sent: Arc::default(),
         chance,
     };
-    for _ in 0..schedule.chance.below(4) {
-        let dies_at = 1 + schedule.chance.below(12);
-        let other = two_owners.then(|| schedule.start(None));
-        let dying = schedule.start(Some(dies_at));
-        let begun = Instant::now();
-        while !dying.is_ended() && !schedule.is_applied() {
-            assert!(
-                begun.elapsed() < DEADLINE,
-                "seed {seed}: it neither died nor went on"
-            );
-            std::thread::yield_now();
-        }
-        for handle in other.into_iter().chain([dying]) {
-            handle.stop();
-            // Whether it died or came to the end first, nothing may be lost.
-            let _ = handle.join();
-        }
-    }
+    die_a_few_times(&mut schedule, two_owners, seed);
     let handles: Vec<Handle> = (0..1 + u64::from(two_owners))
         .map(|_| schedule.start(None))
         .collect();
