@@ -54,8 +54,5 @@ fn run(loaded: Loaded<Cli>) -> Exit {
             runtime.shutdown_background();
             outcome
         });
-    match outcome {
-        Ok(exit) => exit,
-        Err(error) => exit::report(&error),
-    }
+    outcome.unwrap_or_else(|error| exit::report(&error))
 }
