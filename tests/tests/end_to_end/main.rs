@@ -8,5 +8,9 @@
 )]
 
 mod any_client;
+mod bad_input;
 mod broker_dies;
+mod evolution;
 mod kills;
+mod processes;
+mod well_behaved;
