@@ -53,7 +53,13 @@ pub(crate) fn store(options: &Options) -> anyhow::Result<Measured> {
     let folder = Folder::new("bench")?;
     let cache_mib = options.shares().store_cache_bytes >> 20;
     let path = folder.path().join("licenseflow.db");
-    let mut model = SqliteModel::open(&path, SqliteOptions { cache_mib })?;
+    let mut model = SqliteModel::open(
+        &path,
+        SqliteOptions {
+            cache_mib,
+            ..SqliteOptions::default()
+        },
+    )?;
     let mut batches = Batches::new(options)?;
     let mut writing = Meter::default();
     while let Some(batch) = batches.next()? {

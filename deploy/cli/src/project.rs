@@ -93,6 +93,8 @@ impl Work {
         let path = self.store.sqlite_path();
         let options = SqliteOptions {
             cache_mib: shares.store_cache_bytes >> 20,
+            max_future_skew_micros: i64::try_from(self.judgement.max_future_skew.as_micros())
+                .unwrap_or(i64::MAX),
         };
         let model = SqliteModel::open(&path, options)?;
         let settings = Settings {

@@ -12,10 +12,13 @@ use licenseflow_runtime::log::{
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long the cluster may take for one answer.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Between two checks of topics that not every broker knows yet.
+const CHECK_PAUSE: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TopicsCommand {
@@ -59,7 +62,7 @@ pub(crate) async fn ensure(
         .off_thread(move |admin| admin.ensure_topics(&specs))
         .await
         .context("cannot create the topics")?;
-    let deviations = check(admin, topics).await?;
+    let deviations = check_created(admin, topics).await?;
     if !deviations.is_empty() {
         let lines: Vec<_> = deviations.iter().map(ToString::to_string).collect();
         bail!(
@@ -68,6 +71,22 @@ pub(crate) async fn ensure(
         );
     }
     Ok(outcomes)
+}
+
+/// The check of topics that are known to be there. In a cluster a broker hears of a new topic a
+/// moment after its creation; one that has not says that it is missing, and is asked again.
+async fn check_created(admin: &Admin, topics: &Topics) -> anyhow::Result<Vec<Deviation>> {
+    let until = Instant::now() + ADMIN_TIMEOUT;
+    loop {
+        let checked = check(admin, topics).await;
+        let is_known_everywhere = checked
+            .as_ref()
+            .is_ok_and(|found| found.iter().all(|deviation| deviation.actual.is_some()));
+        if is_known_everywhere || Instant::now() >= until {
+            return checked;
+        }
+        tokio::time::sleep(CHECK_PAUSE).await;
+    }
 }
 
 async fn check(admin: &Admin, topics: &Topics) -> anyhow::Result<Vec<Deviation>> {

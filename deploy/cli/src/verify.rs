@@ -12,7 +12,7 @@ use licenseflow_avro::Topics;
 use licenseflow_avro::registry_client::BlockingSchemas;
 use licenseflow_kafka::LaneRecords;
 use licenseflow_projector::verify::{Report, Stored, verify};
-use licenseflow_runtime::config::{JudgementArgs, KafkaArgs, RegistryArgs, StoreArgs, TopicsArgs};
+use licenseflow_runtime::config::{KafkaArgs, RegistryArgs, StoreArgs, TopicsArgs};
 use licenseflow_runtime::log::KafkaSettings;
 use licenseflow_store::{Lookup, SqliteLookup};
 use serde_json::json;
@@ -35,8 +35,6 @@ pub(crate) struct VerifyArgs {
     topics: TopicsArgs,
     #[command(flatten)]
     store: StoreArgs,
-    #[command(flatten)]
-    judgement: JudgementArgs,
 }
 
 pub(crate) async fn run(arguments: VerifyArgs) -> anyhow::Result<Exit> {
@@ -46,7 +44,6 @@ pub(crate) async fn run(arguments: VerifyArgs) -> anyhow::Result<Exit> {
         registry,
         topics,
         store,
-        judgement,
     } = arguments;
     let topics = Topics::new(&topics.topic_prefix);
     let settings = kafka.settings("licenseflow-verify");
@@ -71,7 +68,7 @@ pub(crate) async fn run(arguments: VerifyArgs) -> anyhow::Result<Exit> {
         serving.spawn(part);
     }
     let blocking = schemas.client.blocking(tokio::runtime::Handle::current());
-    let skew = i64::try_from(judgement.max_future_skew.as_micros()).unwrap_or(i64::MAX);
+    let skew = lookup.max_future_skew_micros()?;
     let folded =
         tokio::task::spawn_blocking(move || fold(&settings, &topics, &blocking, skew, &stored));
     let report = folded.await.context("the fold did not end")??;

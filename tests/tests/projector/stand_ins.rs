@@ -46,8 +46,14 @@ pub(crate) struct Door {
 
 impl Door {
     pub(crate) fn open(folder: &Path) -> Door {
-        let model =
-            SqliteModel::open(&folder.join("store.db"), SqliteOptions { cache_mib: 8 }).unwrap();
+        let model = SqliteModel::open(
+            &folder.join("store.db"),
+            SqliteOptions {
+                cache_mib: 8,
+                ..SqliteOptions::default()
+            },
+        )
+        .unwrap();
         Door {
             model: Arc::new(Mutex::new(model)),
             faults: Arc::default(),

@@ -22,11 +22,17 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct SqliteOptions {
     /// SQLite's page cache, in MiB; part of the projector's ceiling on memory.
     pub cache_mib: usize,
+    /// How far `occurred_at` may be ahead of a record's timestamp, in microseconds. It is kept with
+    /// the generation, since rows are a function of the records only as long as it stays the same.
+    pub max_future_skew_micros: i64,
 }
 
 impl Default for SqliteOptions {
     fn default() -> Self {
-        Self { cache_mib: 128 }
+        Self {
+            cache_mib: 128,
+            max_future_skew_micros: 300_000_000,
+        }
     }
 }
 
@@ -48,7 +54,17 @@ pub(crate) fn open_writer(path: &Path, options: SqliteOptions) -> Result<Connect
     connection.pragma_update(None, "wal_autocheckpoint", 8000)?;
     connection.pragma_update(None, "journal_size_limit", 256 * 1024 * 1024)?;
     if version < SCHEMA_VERSION {
-        migrate(&mut connection)?;
+        migrate(&mut connection, options)?;
+    }
+    let kept = max_future_skew_micros(&connection)?;
+    if kept != options.max_future_skew_micros {
+        let error = format_args!(
+            "its read model was built with a max future skew of {} s, and this start has {} s; start with \
+             the former, or give --store another path and build anew from the log",
+            kept / 1_000_000,
+            options.max_future_skew_micros / 1_000_000
+        );
+        return Err(unusable(path, &error));
     }
     Ok(connection)
 }
@@ -124,14 +140,15 @@ fn identity_error(path: &Path, error: rusqlite::Error) -> Error {
 }
 
 /// Makes the tables in one transaction: there is no file with half a schema.
-fn migrate(connection: &mut Connection) -> Result<(), Error> {
+fn migrate(connection: &mut Connection, options: SqliteOptions) -> Result<(), Error> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(include_str!("schema.sql"))?;
     crash::point(crash::IN_MIGRATION);
     let seed = uuid::Uuid::now_v7().as_u128() as u64 ^ u64::from(std::process::id()) << 40;
     transaction.execute(
-        "insert into meta (name, value) values ('hash_seed', ?1), ('generation', 1)",
-        [seed.cast_signed()],
+        "insert into meta (name, value)
+         values ('hash_seed', ?1), ('generation', 1), ('max_future_skew_micros', ?2)",
+        [seed.cast_signed(), options.max_future_skew_micros],
     )?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
@@ -144,6 +161,12 @@ pub(crate) fn hash_seed(connection: &Connection) -> Result<u64, Error> {
     let sql = "select value from meta where name = 'hash_seed'";
     let seed: i64 = connection.query_row(sql, [], |row| row.get(0))?;
     Ok(seed.cast_unsigned())
+}
+
+/// What the generation judges records by; see [`SqliteOptions`].
+pub(crate) fn max_future_skew_micros(connection: &Connection) -> Result<i64, Error> {
+    let sql = "select value from meta where name = 'max_future_skew_micros'";
+    Ok(connection.query_row(sql, [], |row| row.get(0))?)
 }
 
 /// The generation that the file holds.

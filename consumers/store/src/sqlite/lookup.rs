@@ -44,6 +44,14 @@ impl SqliteLookup {
         Ok(Self { pool, hash_seed })
     }
 
+    /// How far `occurred_at` may be ahead of a record's timestamp in this generation, in microseconds.
+    ///
+    /// # Errors
+    /// [`Error::Away`] and [`Error::Broken`].
+    pub fn max_future_skew_micros(&self) -> Result<i64, Error> {
+        connection::max_future_skew_micros(&*self.pool.take()?)
+    }
+
     fn read<T>(
         &self,
         question: impl FnOnce(&Snapshot<'_>) -> Result<T, Error>,

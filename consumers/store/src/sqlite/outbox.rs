@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::read_model::{Letter, LetterContent, Outbox};
 
 /// The most bytes that one call brings into memory, beside the letter that reaches it.
-const BYTES_AT_ONCE: usize = 8 * 1024 * 1024;
+const BYTES_AT_ONCE: usize = 4 * 1024 * 1024;
 
 impl Outbox for SqliteModel {
     fn unsent(&mut self, limit: usize) -> Result<Vec<Letter>, Error> {

@@ -31,7 +31,14 @@ impl Folder {
     }
 
     pub(crate) fn open(&self) -> SqliteModel {
-        SqliteModel::open(&self.store(), SqliteOptions { cache_mib: 8 }).unwrap()
+        SqliteModel::open(
+            &self.store(),
+            SqliteOptions {
+                cache_mib: 8,
+                ..SqliteOptions::default()
+            },
+        )
+        .unwrap()
     }
 }
 

@@ -187,3 +187,16 @@ fn a_rejected_record_that_says_its_tenant_is_found_by_its_request_and_by_nobody_
     );
     assert!(lookup.journey(&asked("t2")).unwrap().value.items.is_empty());
 }
+
+#[test]
+fn a_generation_keeps_what_it_judges_records_by() {
+    let folder = Folder::new();
+    drop(folder.open());
+    let options = SqliteOptions {
+        max_future_skew_micros: 1_000_000,
+        ..SqliteOptions::default()
+    };
+    let error = SqliteModel::open(&folder.store(), options).unwrap_err();
+    assert!(error.to_string().contains("300 s"), "{error}");
+    folder.open();
+}
