@@ -4,7 +4,9 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test says what it expects by failing"
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test says what it expects by failing, what it measured by printing, and ends with its tasks"
 )]
 
 mod any_client;
@@ -13,4 +15,5 @@ mod broker_dies;
 mod evolution;
 mod kills;
 mod processes;
+mod three_brokers;
 mod well_behaved;
