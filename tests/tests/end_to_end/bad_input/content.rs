@@ -56,6 +56,7 @@ fn keeps(pointer: &'static str, value: impl Into<Value>) -> Case {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table, a line a case")]
 fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for pointer in [
