@@ -3,6 +3,7 @@
 //! Owns everything outside the platform that a test starts. It must not know events or rows.
 
 pub mod folder;
+pub mod foreign_registry;
 pub mod kafka;
 pub mod kcat;
 pub mod places;
@@ -12,6 +13,7 @@ pub mod process;
 pub mod wait;
 
 pub use folder::Folder;
+pub use foreign_registry::ForeignRegistry;
 pub use kafka::{Cluster, Kafka, unique_prefix};
 pub use places::{binary, project, python};
 pub use platform::{Platform, Role};

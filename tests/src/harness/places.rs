@@ -2,8 +2,8 @@
 //!
 //! Owns paths only; starts nothing.
 
-use std::env;
 use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 use anyhow::{Context, ensure};
 
@@ -33,20 +33,43 @@ pub fn binary() -> anyhow::Result<PathBuf> {
     Ok(binary)
 }
 
+/// The folder that `make setup` keeps what it fetched in.
+fn cache() -> anyhow::Result<PathBuf> {
+    let cache = match env::var_os("XDG_CACHE_HOME").filter(|folder| !folder.is_empty()) {
+        Some(folder) => PathBuf::from(folder),
+        None => PathBuf::from(env::var_os("HOME").context("HOME is not set")?).join(".cache"),
+    };
+    Ok(cache.join("licenseflow"))
+}
+
 /// The Python that `make setup` gave the test clients.
 ///
 /// # Errors
 /// Where `make setup` has not run.
 pub fn python() -> anyhow::Result<PathBuf> {
-    let cache = match env::var_os("XDG_CACHE_HOME").filter(|folder| !folder.is_empty()) {
-        Some(folder) => PathBuf::from(folder),
-        None => PathBuf::from(env::var_os("HOME").context("HOME is not set")?).join(".cache"),
-    };
-    let python = cache.join("licenseflow/venv/bin/python");
+    fetched(cache()?.join("venv/bin/python"))
+}
+
+/// The archive of the schema registry of another hand, unpacked.
+///
+/// # Errors
+/// Where `make setup` has not run.
+pub fn foreign_registry() -> anyhow::Result<PathBuf> {
+    let pom = fs::read_to_string(project().join("deploy/local/pom-registry.xml"))?;
+    let version = pom
+        .split_once("<apicurio.version>")
+        .and_then(|(_, rest)| rest.split_once('<'))
+        .map(|(version, _)| version)
+        .context("pom-registry.xml names no version")?;
+    let folder = cache()?.join(format!("apicurio-registry-{version}"));
+    fetched(folder.join("quarkus-run.jar"))
+}
+
+fn fetched(file: PathBuf) -> anyhow::Result<PathBuf> {
     ensure!(
-        python.is_file(),
+        file.is_file(),
         "{} is missing; run: make setup",
-        python.display()
+        file.display()
     );
-    Ok(python)
+    Ok(file)
 }

@@ -194,14 +194,22 @@ impl Platform {
     /// # Errors
     /// Where there is any difference.
     pub fn compare(&self) -> anyhow::Result<Value> {
-        let (api, registry) = (self.api(), self.registry());
+        self.compare_through(&self.registry())
+    }
+
+    /// As [`Platform::compare`], with another schema registry than the embedded one.
+    ///
+    /// # Errors
+    /// As [`Platform::compare`].
+    pub fn compare_through(&self, registry: &str) -> anyhow::Result<Value> {
+        let api = self.api();
         let arguments = [
             "--bootstrap",
             &self.bootstrap,
             "--prefix",
             &self.prefix,
             "--registry",
-            &registry,
+            registry,
             "--api",
             &api,
         ];

@@ -13,6 +13,7 @@ mod any_client;
 mod bad_input;
 mod broker_dies;
 mod evolution;
+mod foreign_registry;
 mod kills;
 mod processes;
 mod three_brokers;
