@@ -15,6 +15,8 @@ const CONNECTIONS_MAX: usize = 64;
 
 async fn over_http(platform: &Platform) {
     content::each_limit(platform).await;
+    content::map_keys(platform).await;
+    content::never(platform).await;
     content::wrong_json(platform).await;
     content::wrong_media_types(platform).await;
     requests::a_body_of_100_mb(platform).await;

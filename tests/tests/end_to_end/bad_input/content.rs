@@ -56,8 +56,14 @@ fn keeps(pointer: &'static str, value: impl Into<Value>) -> Case {
     }
 }
 
-#[expect(clippy::too_many_lines, reason = "a table, a line a case")]
 fn cases() -> Vec<Case> {
+    [identifiers(), texts(), numbers(), times()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn identifiers() -> Vec<Case> {
     let mut cases = Vec::new();
     for pointer in [
         "/license_id",
@@ -80,6 +86,19 @@ fn cases() -> Vec<Case> {
         }
         cases.push(keeps(pointer, format!("{}.:_-", "x".repeat(124))));
     }
+    for bad in [
+        "",
+        "70eb9a0a962646e685e818fac0433cbd",
+        "{70eb9a0a-9626-4ae6-85e8-18fac0433cbd}",
+    ] {
+        cases.push(breaks("/event_id", bad));
+    }
+    cases.push(keeps("/event_id", "70EB9A0A-9626-4AE6-85E8-18FAC0433CBD"));
+    cases
+}
+
+fn texts() -> Vec<Case> {
+    let mut cases = Vec::new();
     for pointer in ["/source", "/actor", "/data/fingerprint", "/data/platform"] {
         cases.push(breaks(pointer, "ä".repeat(257)));
         cases.push(breaks(pointer, "a\u{1f}b"));
@@ -95,6 +114,11 @@ fn cases() -> Vec<Case> {
     }
     cases.push(breaks("/data/metadata/k", "x".repeat(1025)));
     cases.push(keeps("/data/metadata/k", "x".repeat(1024)));
+    cases
+}
+
+fn numbers() -> Vec<Case> {
+    let mut cases = Vec::new();
     for (pointer, most) in [
         ("/data/seats", 1_000_000_000_i64),
         ("/data/quantity", 1_000_000_000_000),
@@ -110,6 +134,11 @@ fn cases() -> Vec<Case> {
         }
         cases.extend([keeps(pointer, 0), keeps(pointer, most)]);
     }
+    cases
+}
+
+fn times() -> Vec<Case> {
+    let mut cases = Vec::new();
     for pointer in ["/occurred_at", "/data/valid_from", "/data/expires_at"] {
         for bad in [
             "1969-12-31T23:59:59.999999Z",
@@ -126,14 +155,6 @@ fn cases() -> Vec<Case> {
         cases.push(keeps(pointer, "2026-01-31T10:00:00.000001+14:00"));
     }
     cases.push(keeps("/data/expires_at", "2199-12-31T23:59:59.999999Z"));
-    for bad in [
-        "",
-        "70eb9a0a962646e685e818fac0433cbd",
-        "{70eb9a0a-9626-4ae6-85e8-18fac0433cbd}",
-    ] {
-        cases.push(breaks("/event_id", bad));
-    }
-    cases.push(keeps("/event_id", "70EB9A0A-9626-4AE6-85E8-18FAC0433CBD"));
     cases
 }
 
@@ -171,6 +192,45 @@ pub(super) async fn each_limit(platform: &Platform) {
             "{body}"
         );
     }
+}
+
+/// The keys of maps are identifiers too, and are pointed at themselves.
+pub(super) async fn map_keys(platform: &Platform) {
+    let long = "x".repeat(129);
+    for map in ["entitlements", "metadata"] {
+        for (key, pointed_at) in [("a b", "a b"), ("", ""), (".x", ".x"), ("a/b~", "a~1b~0")] {
+            let mut event = event("LicenseIssued");
+            event["data"][map] = json!({ key: "v" });
+            let problem = refused(platform, &event).await;
+            let pointer = format!("/data/{map}/{pointed_at}");
+            assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
+        }
+        let mut event = event("LicenseIssued");
+        event["data"][map] = json!({ &long: "v" });
+        let problem = refused(platform, &event).await;
+        let pointer = problem["errors"][0]["pointer"].as_str().unwrap();
+        assert!(
+            pointer.starts_with(&format!("/data/{map}/xxx")),
+            "{problem}"
+        );
+    }
+}
+
+/// Who says never by a time far away is told how it is said.
+pub(super) async fn never(platform: &Platform) {
+    let mut event = event("LicenseIssued");
+    event["data"]["expires_at"] = json!("9999-12-31T23:59:59Z");
+    let problem = refused(platform, &event).await;
+    let detail = problem["errors"][0]["detail"].as_str().unwrap();
+    assert!(detail.contains("null"), "{problem}");
+}
+
+async fn refused(platform: &Platform, event: &Value) -> Value {
+    let url = format!("{}/v1/events", platform.api());
+    let asked = reqwest::Client::new().post(url).json(event);
+    let answer = asked.send().await.unwrap();
+    assert_eq!(answer.status(), 422, "{event}");
+    answer.json().await.unwrap()
 }
 
 /// Text that is no JSON, or not the JSON that is asked for.
