@@ -119,7 +119,7 @@ pub struct Batch {
 const RECORD_OVERHEAD_BYTES: usize = 400;
 
 impl Batch {
-    /// Takes an accepted record; `bytes` is its size in the log.
+    /// Takes an accepted record; `bytes` is the size of its value.
     pub fn accept(
         &mut self,
         at: Coordinates,
@@ -129,14 +129,18 @@ impl Batch {
     ) {
         self.records += 1;
         self.bytes += 2 * bytes + RECORD_OVERHEAD_BYTES;
-        let license = event.license_key();
+        let said = event.said();
+        // Most licenses are there already: their key is not copied again.
+        let of_license = match self.licenses.get_mut(&said.license) {
+            Some(of_license) => of_license,
+            None => self.licenses.entry(said.license.clone()).or_default(),
+        };
         self.journey.push(JourneyEntry {
             at,
             request_id: envelope.request_id.clone(),
             received_at: envelope.received_at,
-            said: Some(event.said()),
+            said: Some(said),
         });
-        let of_license = self.licenses.entry(license).or_default();
         if let Payload::DeviceHeartbeat(beat) = &event.payload {
             let seen = of_license
                 .heartbeats
@@ -145,7 +149,12 @@ impl Batch {
             *seen = (*seen).max(event.occurred_at);
             return;
         }
-        of_license.arrived.push(RecordedEvent {
+        let arrived = &mut of_license.arrived;
+        if arrived.len() == arrived.capacity() {
+            // A new vector would take room for four, and most licenses have one event in a batch.
+            arrived.reserve_exact(arrived.len().max(1));
+        }
+        arrived.push(RecordedEvent {
             at,
             request_id: envelope.request_id,
             event,

@@ -3,6 +3,7 @@
 //! Members are written in sorted order by the caller; integers in full decimal also beyond 2⁵³.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 /// Writes one object, member by member.
 #[derive(Debug)]
@@ -52,7 +53,8 @@ impl<'a> ObjectWriter<'a> {
     pub fn integer(&mut self, name: &str, value: Option<i64>) {
         self.name(name);
         match value {
-            Some(number) => self.out.push_str(itoa(number).as_str()),
+            // Writing to a String cannot fail.
+            Some(number) => write!(self.out, "{number}").unwrap_or_default(),
             None => self.out.push_str("null"),
         }
     }
@@ -91,13 +93,23 @@ impl<'a> ObjectWriter<'a> {
     }
 }
 
-fn itoa(number: i64) -> String {
-    number.to_string()
-}
-
 /// A string with RFC 8785's escapes: the short ones where there are, lower-case `\u00xx` else.
 fn write_text(out: &mut String, text: &str) {
     out.push('"');
+    if text.bytes().all(stands_for_itself) {
+        out.push_str(text);
+    } else {
+        write_escaped(out, text);
+    }
+    out.push('"');
+}
+
+/// Whether a byte of UTF-8 is written as it is; those beyond ASCII all are.
+fn stands_for_itself(byte: u8) -> bool {
+    byte >= 0x20 && byte != b'"' && byte != b'\\'
+}
+
+fn write_escaped(out: &mut String, text: &str) {
     for character in text.chars() {
         match character {
             '"' => out.push_str("\\\""),
@@ -113,7 +125,6 @@ fn write_text(out: &mut String, text: &str) {
             other => out.push(other),
         }
     }
-    out.push('"');
 }
 
 #[cfg(test)]

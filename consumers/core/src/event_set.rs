@@ -70,6 +70,10 @@ pub struct KnownEvents {
 /// Settles every event id among the arrived records, in the order of their first arrival.
 #[must_use]
 pub fn settle(arrived: Vec<RecordedEvent>, known: &KnownEvents) -> Vec<Settlement> {
+    let is_nothing_known = known.events.is_empty() && known.conflicts.is_empty();
+    if is_nothing_known && are_few_and_distinct(&arrived) {
+        return arrived.into_iter().map(new).collect();
+    }
     let mut order = Vec::new();
     let mut by_id: HashMap<Uuid, Vec<RecordedEvent>> = HashMap::with_capacity(arrived.len());
     for record in arrived {
@@ -90,17 +94,38 @@ pub fn settle(arrived: Vec<RecordedEvent>, known: &KnownEvents) -> Vec<Settlemen
         .collect()
 }
 
+/// Whether no two records have one event id; false also where there are too many to look at each pair.
+fn are_few_and_distinct(arrived: &[RecordedEvent]) -> bool {
+    const FEW: usize = 16;
+    if arrived.len() > FEW {
+        return false;
+    }
+    let mut rest = arrived;
+    while let Some((first, others)) = rest.split_first() {
+        let id = first.event.event_id;
+        if others.iter().any(|other| other.event.event_id == id) {
+            return false;
+        }
+        rest = others;
+    }
+    true
+}
+
+fn new(event: RecordedEvent) -> Settlement {
+    Settlement {
+        event,
+        change: EventChange::New,
+        conflicts: Vec::new(),
+    }
+}
+
 fn settle_one(
     mut arrived: Vec<RecordedEvent>,
     known: Option<&RecordedEvent>,
     conflicts: &[RecordedEvent],
 ) -> Option<Settlement> {
     if known.is_none() && arrived.len() == 1 {
-        return arrived.pop().map(|event| Settlement {
-            event,
-            change: EventChange::New,
-            conflicts: Vec::new(),
-        });
+        return arrived.pop().map(new);
     }
     let contents = least_of_each_content(arrived, known, conflicts);
     let mut contents = contents.into_values();

@@ -150,7 +150,6 @@ pub fn fold(settled: Settled, past: &LicensePast, whole: Option<WholePast>) -> L
         events,
         heartbeats,
     } = settled;
-    let (timeline, conflicts) = writes_of(&events);
     let mut folded = match whole {
         None => Folded::onto(past, &events),
         Some(whole) => Folded::again(past, whole, &events),
@@ -158,21 +157,22 @@ pub fn fold(settled: Settled, past: &LicensePast, whole: Option<WholePast>) -> L
     for (device_id, occurred_at) in heartbeats {
         folded.device(past, device_id).beat(occurred_at);
     }
+    let (timeline, conflicts) = writes_of(events);
     folded.into_change(key, past, timeline, conflicts)
 }
 
-fn writes_of(events: &[Settlement]) -> (Vec<TimelineChange>, Vec<ConflictChange>) {
+fn writes_of(events: Vec<Settlement>) -> (Vec<TimelineChange>, Vec<ConflictChange>) {
     let mut timeline = Vec::with_capacity(events.len());
     let mut conflicts = Vec::new();
     for settlement in events {
-        let event = || settlement.event.clone();
+        let event = settlement.event;
         match settlement.change {
-            EventChange::New => timeline.push(TimelineChange::Append(event())),
-            EventChange::Moved => timeline.push(TimelineChange::Move(event())),
-            EventChange::Replaced => timeline.push(TimelineChange::Replace(event())),
+            EventChange::New => timeline.push(TimelineChange::Append(event)),
+            EventChange::Moved => timeline.push(TimelineChange::Move(event)),
+            EventChange::Replaced => timeline.push(TimelineChange::Replace(event)),
             EventChange::Same => {}
         }
-        conflicts.extend(settlement.conflicts.iter().cloned());
+        conflicts.extend(settlement.conflicts);
     }
     (timeline, conflicts)
 }
