@@ -3,8 +3,8 @@
 use licenseflow_avro::reason::Reason;
 use licenseflow_core::event_set::{ConflictChange, RecordedEvent};
 use licenseflow_core::fold::TimelineChange;
-use licenseflow_core::{DeviceState, LicenseChange, LicenseState, Rejected};
-use rusqlite::{CachedStatement, Connection, params};
+use licenseflow_core::{DeviceState, LicenseChange, LicenseState, OrderKey, Rejected};
+use rusqlite::{CachedStatement, Connection, Statement, params};
 
 use super::journey::JourneyRow;
 use super::past::{Found, event_hash};
@@ -52,8 +52,12 @@ impl<'c> Writer<'c> {
                  on conflict (tenant_id) do update set tenant_id = excluded.tenant_id returning number",
             )?,
             insert_license: prepare(
-                "insert into license (tenant, license_id, lifecycle, event_count, events, seats_used)
-                 values (?1, ?2, 0, 0, ?3, 0)",
+                "insert into license (tenant, customer_by, plan, seats, entitlements, plan_by, expiry_by,
+                   product_id, valid_from, metadata, issue_by, suspended, suspended_by, revoked_by, lifecycle,
+                   first_by, last_by, event_count, events, seats_used, voids,
+                   license_id, customer_id, expires_at, last_event_at)
+                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
+                   ?20, ?21, ?22, ?23, ?24, ?25)",
             )?,
             update_license: prepare(
                 "update license set customer_by = ?2, plan = ?3, seats = ?4, entitlements = ?5, plan_by = ?6,
@@ -105,12 +109,12 @@ impl<'c> Writer<'c> {
 
     /// Writes a license with all that hangs on it.
     pub(crate) fn write(&mut self, found: &Found, change: &LicenseChange) -> Result<(), Error> {
+        let before = found.past.state.as_ref();
         let number = match found.number {
             Some(number) => number,
             None => self.new_license(found, change)?,
         };
-        let before = found.past.state.as_ref();
-        if before != Some(&change.state) {
+        if found.number.is_some() && before != Some(&change.state) {
             self.write_state(number, before, &change.state)?;
         }
         for (device_id, device) in &change.devices {
@@ -143,8 +147,14 @@ impl<'c> Writer<'c> {
                 .insert_tenant
                 .query_row([&change.key.tenant_id], |row| row.get(0))?,
         };
-        self.insert_license
-            .execute(params![tenant, change.key.license_id, [0u8; 16]])?;
+        let (statement, state) = (&mut self.insert_license, &change.state);
+        statement.raw_bind_parameter(1, tenant)?;
+        bind_state(statement, state)?;
+        statement.raw_bind_parameter(22, &change.key.license_id)?;
+        statement.raw_bind_parameter(23, customer_of(state))?;
+        statement.raw_bind_parameter(24, state.expires_at())?;
+        statement.raw_bind_parameter(25, last_event_at(state))?;
+        statement.raw_execute()?;
         Ok(self.connection.last_insert_rowid())
     }
 
@@ -154,45 +164,17 @@ impl<'c> Writer<'c> {
         before: Option<&LicenseState>,
         state: &LicenseState,
     ) -> Result<(), Error> {
-        let plan = state.plan.as_ref();
-        let issue = state.issue.as_ref();
-        let suspended = state.suspended.as_ref();
-        self.update_license.execute(params![
-            number,
-            state.customer.as_ref().map(|it| order_key_blob(it.by)),
-            plan.map(|it| &it.value.plan),
-            plan.map(|it| it.value.seats),
-            plan.map(|it| text_map_json(&it.value.entitlements))
-                .transpose()?,
-            plan.map(|it| order_key_blob(it.by)),
-            state.expiry.as_ref().map(|it| order_key_blob(it.by)),
-            issue.map(|it| &it.value.product_id),
-            issue.map(|it| it.value.valid_from),
-            issue
-                .map(|it| text_map_json(&it.value.metadata))
-                .transpose()?,
-            issue.map(|it| order_key_blob(it.by)),
-            suspended.map(|it| it.value),
-            suspended.map(|it| order_key_blob(it.by)),
-            state.revoked.map(order_key_blob),
-            lifecycle_number(state.lifecycle()),
-            state.first.map(order_key_blob),
-            state.last.map(order_key_blob),
-            state.event_count,
-            state.events.to_be_bytes(),
-            state.seats_used,
-            voids_blob(&state.voids),
-        ])?;
-        let customer = |state: &LicenseState| state.customer.as_ref().map(|it| it.value.clone());
-        if before.and_then(customer) != customer(state) {
+        self.update_license.raw_bind_parameter(1, number)?;
+        bind_state(&mut self.update_license, state)?;
+        self.update_license.raw_execute()?;
+        if before.and_then(customer_of) != customer_of(state) {
             self.update_customer
-                .execute(params![number, customer(state)])?;
+                .execute(params![number, customer_of(state)])?;
         }
         if before.and_then(LicenseState::expires_at) != state.expires_at() {
             self.update_expiry
                 .execute(params![number, state.expires_at()])?;
         }
-        let last_event_at = |state: &LicenseState| state.last.map(|it| it.occurred_at);
         if before.and_then(last_event_at) != last_event_at(state) {
             self.update_last_event
                 .execute(params![number, last_event_at(state)])?;
@@ -333,4 +315,43 @@ impl<'c> Writer<'c> {
         }
         Ok(())
     }
+}
+
+fn customer_of(state: &LicenseState) -> Option<&str> {
+    state.customer.as_ref().map(|it| it.value.as_str())
+}
+
+fn last_event_at(state: &LicenseState) -> Option<i64> {
+    state.last.map(|it| it.occurred_at)
+}
+
+/// Binds the columns without an index of their own, as parameters 2 to 21.
+fn bind_state(statement: &mut Statement<'_>, state: &LicenseState) -> Result<(), Error> {
+    let plan = state.plan.as_ref();
+    let issue = state.issue.as_ref();
+    let suspended = state.suspended.as_ref();
+    let key = |by: Option<OrderKey>| by.map(order_key_blob);
+    let entitlements = plan.map(|it| text_map_json(&it.value.entitlements));
+    let metadata = issue.map(|it| text_map_json(&it.value.metadata));
+    statement.raw_bind_parameter(2, key(state.customer.as_ref().map(|it| it.by)))?;
+    statement.raw_bind_parameter(3, plan.map(|it| &it.value.plan))?;
+    statement.raw_bind_parameter(4, plan.map(|it| it.value.seats))?;
+    statement.raw_bind_parameter(5, entitlements.transpose()?)?;
+    statement.raw_bind_parameter(6, key(plan.map(|it| it.by)))?;
+    statement.raw_bind_parameter(7, key(state.expiry.as_ref().map(|it| it.by)))?;
+    statement.raw_bind_parameter(8, issue.map(|it| &it.value.product_id))?;
+    statement.raw_bind_parameter(9, issue.map(|it| it.value.valid_from))?;
+    statement.raw_bind_parameter(10, metadata.transpose()?)?;
+    statement.raw_bind_parameter(11, key(issue.map(|it| it.by)))?;
+    statement.raw_bind_parameter(12, suspended.map(|it| it.value))?;
+    statement.raw_bind_parameter(13, key(suspended.map(|it| it.by)))?;
+    statement.raw_bind_parameter(14, key(state.revoked))?;
+    statement.raw_bind_parameter(15, lifecycle_number(state.lifecycle()))?;
+    statement.raw_bind_parameter(16, key(state.first))?;
+    statement.raw_bind_parameter(17, key(state.last))?;
+    statement.raw_bind_parameter(18, state.event_count)?;
+    statement.raw_bind_parameter(19, state.events.to_be_bytes())?;
+    statement.raw_bind_parameter(20, state.seats_used)?;
+    statement.raw_bind_parameter(21, voids_blob(&state.voids))?;
+    Ok(())
 }

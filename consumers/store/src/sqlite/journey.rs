@@ -4,8 +4,6 @@
 //! not be ten thousand rows. A record without a request id is known by its coordinates: such
 //! records lie together by runs of 1024 offsets.
 
-use std::collections::BTreeMap;
-
 use licenseflow_avro::headers::RequestId;
 use licenseflow_avro::{Coordinates, EventKind, Lane, Offset, PartitionId};
 use licenseflow_core::batch::JourneyEntry;
@@ -45,40 +43,52 @@ pub(crate) struct JourneyRow<'a> {
     pub(crate) entries: Vec<u8>,
 }
 
-/// Hash, tenant and request id: what the entries of one row share.
-type Group<'a> = (i64, Option<&'a str>, Option<&'a str>);
-
-/// Groups a batch's entries into rows.
+/// Groups a batch's entries into rows: those of one hash, tenant and request id together.
 pub(crate) fn rows(entries: &[JourneyEntry], seed: u64) -> Vec<JourneyRow<'_>> {
-    let mut groups: BTreeMap<Group<'_>, Vec<&JourneyEntry>> = BTreeMap::new();
-    for entry in entries {
-        let hash = match &entry.request_id {
-            Some(request_id) => request_hash(request_id, seed),
-            None => coordinates_hash(entry.at.lane, entry.at.partition, entry.at.offset, seed),
+    let each = entries.iter().map(|entry| (hash_of(entry, seed), entry));
+    let mut sorted: Vec<(i64, &JourneyEntry)> = each.collect();
+    // Texts are compared only where hashes are equal; the sort is stable, so arrival stays the order.
+    sorted.sort_by(|one, other| {
+        let texts = || {
+            (tenant_of(one.1), request_of(one.1)).cmp(&(tenant_of(other.1), request_of(other.1)))
         };
-        let tenant = entry
-            .said
-            .as_ref()
-            .map(|said| said.license.tenant_id.as_str());
-        let request_id = entry.request_id.as_ref().map(RequestId::as_str);
-        groups
-            .entry((hash, tenant, request_id))
-            .or_default()
-            .push(entry);
-    }
-    let chunks = groups.iter().flat_map(|(group, entries)| {
-        entries
-            .chunks(ENTRIES_PER_ROW)
-            .map(move |chunk| (group, chunk))
+        one.0.cmp(&other.0).then_with(texts)
     });
-    chunks
-        .map(|((hash, tenant_id, request_id), chunk)| JourneyRow {
-            hash: *hash,
-            tenant_id: *tenant_id,
-            request_id: *request_id,
-            entries: encode(chunk),
-        })
-        .collect()
+    let groups = sorted.chunk_by(|one, other| {
+        one.0 == other.0
+            && tenant_of(one.1) == tenant_of(other.1)
+            && request_of(one.1) == request_of(other.1)
+    });
+    let rows = groups
+        .flat_map(|group| group.chunks(ENTRIES_PER_ROW))
+        .map(|chunk| {
+            let (hash, first) = chunk[0];
+            JourneyRow {
+                hash,
+                tenant_id: tenant_of(first),
+                request_id: request_of(first),
+                entries: encode(chunk.iter().map(|(_, entry)| *entry)),
+            }
+        });
+    rows.collect()
+}
+
+fn hash_of(entry: &JourneyEntry, seed: u64) -> i64 {
+    match &entry.request_id {
+        Some(request_id) => request_hash(request_id, seed),
+        None => coordinates_hash(entry.at.lane, entry.at.partition, entry.at.offset, seed),
+    }
+}
+
+fn tenant_of(entry: &JourneyEntry) -> Option<&str> {
+    entry
+        .said
+        .as_ref()
+        .map(|said| said.license.tenant_id.as_str())
+}
+
+fn request_of(entry: &JourneyEntry) -> Option<&str> {
+    entry.request_id.as_ref().map(RequestId::as_str)
 }
 
 /// An entry as it is read back.
@@ -93,7 +103,7 @@ pub(crate) struct StoredEntry {
 /// No event is said.
 const SAYS_NOTHING: u8 = 0xff;
 
-fn encode(entries: &[&JourneyEntry]) -> Vec<u8> {
+fn encode<'a>(entries: impl ExactSizeIterator<Item = &'a JourneyEntry>) -> Vec<u8> {
     let mut blob = Vec::with_capacity(entries.len() * 64);
     for entry in entries {
         blob.push(lane_number(entry.at.lane) as u8);
@@ -212,7 +222,7 @@ mod tests {
     #[test]
     fn entries_read_back_as_they_were_written() {
         let entries: Vec<JourneyEntry> = (0..300).map(|offset| entry(offset, None)).collect();
-        let blob = encode(&entries.iter().collect::<Vec<_>>());
+        let blob = encode(entries.iter());
         let read = decode(&blob).unwrap();
         assert_eq!(read.len(), 300);
         for (read, written) in read.iter().zip(&entries) {
