@@ -18,6 +18,8 @@ run: setup ## run the platform on a real Kafka, with a first history of events
 	@deploy/local/run
 
 test: setup ## run all tests, against a Kafka of their own
+	@# `cargo test` alone makes no binary of a package that has no test of its own.
+	@cargo build --workspace --all-targets
 	@tests/with-kafka cargo test --workspace --all-targets
 
 lint: setup ## formatting, lints as law, licences and sources of dependencies, unused ones, scripts
