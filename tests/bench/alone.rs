@@ -121,7 +121,7 @@ fn accept(batch: &mut Batch, record: RawRecord, schemas: &OneSchema) -> anyhow::
         Verdict::Fault(fault) => anyhow::anyhow!("{fault}"),
         Verdict::Away(away) => anyhow::anyhow!("{away}"),
     })?;
-    let size = record.size();
+    let size = record.value.as_ref().map_or(0, Vec::len);
     batch.accept(record.at, Envelope::of(&record.headers), event, size);
     Ok(())
 }

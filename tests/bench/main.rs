@@ -23,6 +23,10 @@ use licenseflow_tests::harness::{Kafka, unique_prefix};
 use meter::Measured;
 use report::Report;
 
+/// The platform's own.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[derive(Debug, Clone, Parser)]
 #[command(name = "bench", about = "How fast the projector catches up")]
 struct Options {

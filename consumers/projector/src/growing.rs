@@ -49,7 +49,9 @@ impl Growing {
         self.deal_with(record);
         self.accepted += 1;
         let envelope = Envelope::of(&record.headers);
-        self.batch.accept(record.at, envelope, event, record.size());
+        // Key and headers are not kept.
+        let bytes = record.value.as_ref().map_or(0, Vec::len);
+        self.batch.accept(record.at, envelope, event, bytes);
     }
 
     pub(crate) fn reject(&mut self, record: RawRecord, fault: Fault) {

@@ -2,19 +2,26 @@
 //!
 //! | share | of what is left after the program itself |
 //! |---|---|
-//! | librdkafka's queues | 1/8, at most 64 MiB |
-//! | one fetch on top of them | 1/8, at most 32 MiB |
-//! | the batch that grows, and the one that the store writes | 1/4 each |
+//! | librdkafka's queues | 1/8, at most 64 MiB, a quarter of it named to librdkafka |
+//! | one fetch on top of them | 1/24, at most 16 MiB as it comes, four times as much unpacked |
+//! | the batch that grows, and the one that the store writes | 1/5 each |
 //! | the store's cache | what remains, a quarter or more |
+//!
+//! librdkafka counts keys and values, but holds headers and some hundred bytes more for each record. It
+//! unpacks a whole fetch at once, and counts only what it has unpacked. Events shrink to a
+//! quarter or so; records made to shrink more can go over, up to what one fetch unpacks to.
 
-/// What the program takes before it has read a record: code, clients, threads.
-const PROGRAM_MIB: u32 = 32;
+/// What the program takes before it has read a record, and letters on their way: code, clients,
+/// threads, and each letter as the store gave it, as it is sent, and as it is packed.
+const PROGRAM_MIB: u32 = 48;
 /// The least ceiling that can be divided.
 const CEILING_MIN_MIB: u32 = 96;
 const QUEUES_MAX_MIB: u32 = 64;
-const FETCH_MAX_MIB: u32 = 32;
-/// A fetch must have room for the largest record that a topic of ours takes.
-const FETCH_MIN_MIB: u32 = 8;
+const FETCH_MAX_MIB: u32 = 16;
+/// A fetch must have room for the largest batch that a lane takes.
+const FETCH_MIN_MIB: u32 = 2;
+/// How much larger a fetch is once it is unpacked.
+const UNPACKED: u32 = 4;
 
 /// The shares of a memory ceiling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,17 +36,20 @@ pub struct Shares {
     pub store_cache_bytes: usize,
 }
 
+/// How much more a queue of small records holds than it counts.
+const UNCOUNTED: u32 = 4;
+
 impl Shares {
     /// Divides a ceiling in MiB; one that is too small is taken as the least that can be divided.
     #[must_use]
     pub fn of(ceiling_mib: u32) -> Shares {
         let left = ceiling_mib.max(CEILING_MIN_MIB) - PROGRAM_MIB;
         let queues = (left / 8).min(QUEUES_MAX_MIB);
-        let fetch = (left / 8).clamp(FETCH_MIN_MIB, FETCH_MAX_MIB);
-        let batch = left / 4;
-        let cache = left - queues - fetch - 2 * batch;
+        let fetch = (left / 24).clamp(FETCH_MIN_MIB, FETCH_MAX_MIB);
+        let batch = left / 5;
+        let cache = left - queues - UNPACKED * fetch - 2 * batch;
         Shares {
-            queued_kbytes: queues * 1024,
+            queued_kbytes: queues * 1024 / UNCOUNTED,
             fetch_bytes: fetch << 20,
             batch_bytes: bytes(batch),
             store_cache_bytes: bytes(cache),
@@ -59,20 +69,17 @@ mod tests {
     fn the_shares_of_every_ceiling_stay_under_it_and_leave_none_empty() {
         for ceiling in (CEILING_MIN_MIB..4096).chain([1_048_576]) {
             let shares = Shares::of(ceiling);
-            let queues = u64::from(shares.queued_kbytes) << 10;
+            let queues = u64::from(UNCOUNTED * shares.queued_kbytes) << 10;
             let held = queues
-                + u64::from(shares.fetch_bytes)
+                + u64::from(UNPACKED * shares.fetch_bytes)
                 + 2 * shares.batch_bytes as u64
                 + shares.store_cache_bytes as u64;
             let limit = u64::from(ceiling - PROGRAM_MIB) << 20;
             assert!(held <= limit, "{ceiling}: {shares:?}");
-            assert!(shares.batch_bytes >= 16 << 20, "{ceiling}: {shares:?}");
+            assert!(shares.batch_bytes >= 8 << 20, "{ceiling}: {shares:?}");
+            assert!(shares.store_cache_bytes >= 8 << 20, "{ceiling}: {shares:?}");
             assert!(
-                shares.store_cache_bytes >= 16 << 20,
-                "{ceiling}: {shares:?}"
-            );
-            assert!(
-                shares.fetch_bytes >= 8 << 20 && queues >= 8 << 20,
+                shares.fetch_bytes >= 2 << 20 && queues >= 4 << 20,
                 "{ceiling}: {shares:?}"
             );
         }

@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use licenseflow_avro::{Coordinates, RawRecord};
+use licenseflow_avro::{Coordinates, RawRecord, Reason};
 use licenseflow_core::crash;
 use licenseflow_kafka::{DeadLetter, Letters};
 use licenseflow_store::{Letter, LetterContent};
@@ -31,8 +31,9 @@ impl<L: Letters> Sending<L> {
     pub(crate) fn run(mut self) {
         while let Ok(letters) = self.inbox.recv() {
             let ids: Vec<i64> = letters.iter().map(|letter| letter.id).collect();
+            let mut outgoing = Outgoing::of(letters);
             let mut failures = 0;
-            while let Err(error) = self.deliver(&letters) {
+            while let Err(error) = self.deliver(&mut outgoing) {
                 failures += 1;
                 metrics::failure("letters", error.kind());
                 let wait = self.backoff.drawn(failures);
@@ -48,24 +49,26 @@ impl<L: Letters> Sending<L> {
         }
     }
 
-    fn deliver(&mut self, letters: &[Letter]) -> licenseflow_kafka::Result<()> {
-        let in_the_lane = letters
-            .iter()
-            .filter(|it| it.content == LetterContent::InTheLane);
-        let in_the_lane: Vec<Coordinates> = in_the_lane.map(|letter| letter.at).collect();
-        let mut originals = self.letters.originals(&in_the_lane)?;
-        let dead: Vec<DeadLetter> = letters
-            .iter()
-            .map(|letter| DeadLetter {
+    fn deliver(&mut self, outgoing: &mut Outgoing) -> licenseflow_kafka::Result<()> {
+        if !outgoing.in_the_lane.is_empty() {
+            let at: Vec<Coordinates> = outgoing
+                .in_the_lane
+                .iter()
+                .map(|letter| letter.at)
+                .collect();
+            let mut originals = self.letters.originals(&at)?;
+            let found = outgoing.in_the_lane.drain(..).map(|letter| {
                 // Where the lane has lost the record, the letter still says that there was one.
-                record: kept(letter)
-                    .or_else(|| originals.remove(&letter.at))
-                    .unwrap_or_else(|| nothing_left(letter.at)),
-                reason: letter.reason,
-                error: letter.error.clone(),
-            })
-            .collect();
-        self.letters.send(&dead, self.within)
+                let original = originals.remove(&letter.at);
+                dead(
+                    original.unwrap_or_else(|| nothing_left(letter.at)),
+                    letter.reason,
+                    letter.error,
+                )
+            });
+            outgoing.whole.extend(found);
+        }
+        self.letters.send(&outgoing.whole, self.within)
     }
 
     fn is_stopped_within(&self, wait: Duration) -> bool {
@@ -80,20 +83,43 @@ impl<L: Letters> Sending<L> {
     }
 }
 
-/// What the store kept of the record.
-fn kept(letter: &Letter) -> Option<RawRecord> {
-    match &letter.content {
-        LetterContent::Kept {
-            key,
-            value,
-            headers,
-        } => Some(RawRecord {
-            at: letter.at,
-            key: key.clone(),
-            value: value.clone(),
-            headers: headers.clone(),
-        }),
-        LetterContent::InTheLane => None,
+/// Letters of which some wait for their originals. They are large: none is copied.
+struct Outgoing {
+    whole: Vec<DeadLetter>,
+    in_the_lane: Vec<Letter>,
+}
+
+impl Outgoing {
+    fn of(letters: Vec<Letter>) -> Self {
+        let (mut whole, mut in_the_lane) = (Vec::with_capacity(letters.len()), Vec::new());
+        for letter in letters {
+            match letter.content {
+                LetterContent::Kept {
+                    key,
+                    value,
+                    headers,
+                } => {
+                    let at = letter.at;
+                    let record = RawRecord {
+                        at,
+                        key,
+                        value,
+                        headers,
+                    };
+                    whole.push(dead(record, letter.reason, letter.error));
+                }
+                LetterContent::InTheLane => in_the_lane.push(letter),
+            }
+        }
+        Self { whole, in_the_lane }
+    }
+}
+
+fn dead(record: RawRecord, reason: Reason, error: String) -> DeadLetter {
+    DeadLetter {
+        record,
+        reason,
+        error,
     }
 }
 

@@ -36,7 +36,7 @@ pub trait ReadModel: Send {
 /// Letters to the dead-letter topic: rows that were written with their batch, to be sent by the
 /// live generation, at least once.
 pub trait Outbox: Send {
-    /// Letters not sent yet, the oldest first, at most `limit` of them and about 8 MiB.
+    /// Letters not sent yet, the oldest first, at most `limit` of them and about 4 MiB.
     ///
     /// # Errors
     /// [`Error::Away`] and [`Error::Broken`].

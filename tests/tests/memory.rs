@@ -1,0 +1,185 @@
+//! The projector stays under its ceiling of memory while the store stands still.
+//!
+//! Twelve partitions of records of 1 MB each, far more than the ceiling, half of them compressed; one
+//! in three is poison, so that dead letters of that size are under way too. The test holds SQLite's
+//! write lock, so the store cannot take anything; then it lets go, and everything must be applied.
+
+#![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
+
+use std::time::{Duration, Instant};
+
+use licenseflow_tests::harness::{Kafka, Platform, Process, Role, unique_prefix, wait_until};
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+use rusqlite::{Connection, OpenFlags};
+
+const CEILING_MIB: u64 = 192;
+/// How much the process may hold beyond the ceiling.
+const ALLOWANCE: f64 = 1.2;
+const PARTITIONS: usize = 12;
+const RECORDS_PER_PARTITION: usize = 30;
+const RECORD_BYTES: usize = 1_000_000;
+/// How long the store stands still, unless `LICENSEFLOW_TEST_PAUSE_S` says otherwise.
+const PAUSE_S: u64 = 20;
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Numbers that look random and are the same each time.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// Text of `length` bytes, each one of `from`, which has 16.
+    fn text(&mut self, length: usize, from: &[u8; 16]) -> Vec<u8> {
+        let mut text = Vec::with_capacity(length + 16);
+        while text.len() < length {
+            let bits = self.next();
+            text.extend((0..16).map(|place| from[(bits >> (4 * place) & 15) as usize]));
+        }
+        text.truncate(length);
+        text
+    }
+}
+
+fn is_poison(number: usize) -> bool {
+    number.is_multiple_of(3)
+}
+
+/// An event of 1 MB: legal limits are far smaller, but blanks in JSON are legal at any length. Poison
+/// has a source that is too long instead.
+fn record(number: usize) -> Vec<u8> {
+    let mut noise = Noise(number as u64 * 2 + 1);
+    let (source, blanks) = if is_poison(number) {
+        (noise.text(RECORD_BYTES, b"0123456789abcdef"), Vec::new())
+    } else {
+        // Four blanks in random order: no codec makes nothing of them.
+        (
+            b"test".to_vec(),
+            noise.text(RECORD_BYTES, b" \t\n\r \t\n\r \t\n\r \t\n\r"),
+        )
+    };
+    let source = String::from_utf8(source).unwrap();
+    let id = uuid::Uuid::from_u128(number as u128 + (7 << 76));
+    let mut event = format!(
+        r#"{{"event_id":"{id}","license_id":"L-{number}","occurred_at":"2026-01-31T10:00:00Z","source":"{source}",
+        "type":"UsageRecorded","data":{{"metric":"calls","quantity":1}}"#
+    )
+    .into_bytes();
+    event.extend(blanks);
+    event.push(b'}');
+    event
+}
+
+/// Fills the even partitions as they are and the odd ones compressed.
+fn fill(bootstrap: &str, topic: &str) {
+    let producers = ["none", "zstd"].map(|codec| {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", bootstrap)
+            .set("compression.type", codec);
+        config
+            .set("message.max.bytes", "2097152")
+            .set("queue.buffering.max.kbytes", "65536");
+        let producer: ThreadedProducer<_> = config.create().unwrap();
+        producer
+    });
+    for number in 0..PARTITIONS * RECORDS_PER_PARTITION {
+        let (partition, value) = (number % PARTITIONS, record(number));
+        let mut given = BaseRecord::<(), [u8]>::to(topic)
+            .partition(partition as i32)
+            .payload(&value);
+        let began = Instant::now();
+        while let Err((_, back)) = producers[partition % 2].send(given) {
+            assert!(began.elapsed() < PATIENCE, "the broker takes nothing");
+            given = back;
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    for producer in &producers {
+        producer.flush(PATIENCE).unwrap();
+    }
+}
+
+fn count(store: &Connection, sql: &str) -> i64 {
+    store.query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+fn mib(bytes: u64) -> u64 {
+    bytes >> 20
+}
+
+/// Holds the store's write lock until the pause is over; how the peak of memory was half way and at
+/// the end.
+fn stand_still(project: &Process, pause: Duration) -> [u64; 2] {
+    [(); 2].map(|()| {
+        std::thread::sleep(pause / 2);
+        project.peak_memory_bytes().unwrap()
+    })
+}
+
+#[test]
+fn a_store_that_pauses_under_large_records_holds_no_more_memory_than_the_ceiling_allows() {
+    let pause =
+        std::env::var("LICENSEFLOW_TEST_PAUSE_S").map_or(PAUSE_S, |text| text.parse().unwrap());
+    let total = (PARTITIONS * RECORDS_PER_PARTITION) as i64;
+    let poison = (0..PARTITIONS * RECORDS_PER_PARTITION)
+        .filter(|number| is_poison(*number))
+        .count() as i64;
+    let kafka = Kafka::own().unwrap();
+    let platform = Platform::new(kafka.bootstrap(), &unique_prefix())
+        .unwrap()
+        .with("LICENSEFLOW_MEMORY_CEILING_MIB", &CEILING_MIB.to_string());
+    let project = platform.start(Role::Project).unwrap();
+
+    let locking =
+        Connection::open_with_flags(platform.store(), OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
+    locking.busy_timeout(PATIENCE).unwrap();
+    locking.execute_batch("begin immediate").unwrap();
+    fill(kafka.bootstrap(), &platform.events_topic());
+    let [half_way, at_the_end] = stand_still(&project, Duration::from_secs(pause));
+    let applied = "select ifnull(sum(next_offset), 0) from position where lane = 1";
+    assert_eq!(count(&locking, applied), 0, "the store stood still");
+    locking.execute_batch("rollback").unwrap();
+    let allowed = (CEILING_MIB << 20) as f64 * ALLOWANCE;
+    assert!(
+        at_the_end as f64 <= allowed,
+        "standing still: {} MiB of {CEILING_MIB}",
+        mib(at_the_end)
+    );
+
+    wait_until("all is applied", PATIENCE, || {
+        count(&locking, applied) == total
+    })
+    .unwrap();
+    let unsent = "select count(*) from rejected where sent_at_ms is null";
+    wait_until("all letters are sent", PATIENCE, || {
+        count(&locking, unsent) == 0
+    })
+    .unwrap();
+    let peak = project.peak_memory_bytes().unwrap();
+    println!(
+        "{total} records of {RECORD_BYTES} bytes, ceiling {CEILING_MIB} MiB, {pause} s of standing still: \
+         peak {} MiB half way, {} MiB at its end, {} MiB in all",
+        mib(half_way),
+        mib(at_the_end),
+        mib(peak)
+    );
+    assert_eq!(
+        count(&locking, "select count(*) from license"),
+        total - poison
+    );
+    assert_eq!(
+        count(
+            &locking,
+            "select count(*) from rejected where reason = 'invalid_event'"
+        ),
+        poison
+    );
+    assert!(peak as f64 <= allowed, "{} MiB of {CEILING_MIB}", mib(peak));
+    Platform::stop(project).unwrap();
+}
