@@ -20,7 +20,7 @@ run: setup ## run the platform on a real Kafka, with a first history of events
 test: setup ## run all tests, against a Kafka of their own
 	@# `cargo test` alone makes no binary of a package that has no test of its own.
 	@cargo build --workspace --all-targets
-	@tests/with-kafka cargo test --workspace --all-targets
+	@tests/with-kafka cargo test --workspace --all-targets --no-fail-fast
 
 lint: setup ## formatting, lints as law, licences and sources of dependencies, unused ones, scripts
 	cargo fmt --all --check
