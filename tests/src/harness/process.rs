@@ -17,11 +17,13 @@ use super::folder::Folder;
 use super::wait;
 
 /// Starts `$@` with its output in the files `$1` and `$2`, says its process id, and ends with
-/// its exit code (128 and the signal's number, where a signal ended it).
+/// its exit code (128 and the signal's number, where a signal ended it). Signals are as they are by
+/// default: a shell cannot trap what was ignored when it began, and whoever runs the tests may ignore
+/// hang-ups.
 const WRAPPER: &str = r#"
 exec 3<&0
 out="$1"; err="$2"; shift 2
-"$@" </dev/null >"$out" 2>"$err" 3<&- &
+env --default-signal "$@" </dev/null >"$out" 2>"$err" 3<&- &
 child=$!
 ( read -r _ <&3; kill -9 $child ) >/dev/null 2>&1 &
 watcher=$!
