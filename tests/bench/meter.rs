@@ -31,30 +31,34 @@ impl Measured {
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     counted: Duration,
+    cpu_seconds: f64,
 }
 
 impl Meter {
     pub(crate) fn count<T>(&mut self, work: impl FnOnce() -> T) -> T {
-        let begun = Instant::now();
+        // Where the system does not say, the measurement shows a zero.
+        let cpu = || cpu_seconds("thread-self").unwrap_or(0.0);
+        let (begun, cpu_before) = (Instant::now(), cpu());
         let done = work();
         self.counted += begun.elapsed();
+        self.cpu_seconds += cpu() - cpu_before;
         done
     }
 
     pub(crate) fn and(self, other: Meter) -> Meter {
         Meter {
             counted: self.counted + other.counted,
+            cpu_seconds: self.cpu_seconds + other.cpu_seconds,
         }
     }
 
-    /// The measurement of work on one thread: its time is its processor time.
+    /// The measurement of work on one thread.
     pub(crate) fn measured(self, events: u64, bytes: u64) -> anyhow::Result<Measured> {
-        let seconds = self.counted.as_secs_f64();
         Ok(Measured {
             events,
             bytes,
-            seconds,
-            cpu_seconds: seconds,
+            seconds: self.counted.as_secs_f64(),
+            cpu_seconds: self.cpu_seconds,
             peak_bytes: peak_bytes("self")?,
         })
     }
@@ -68,7 +72,8 @@ pub(crate) fn peak_bytes(process: &str) -> anyhow::Result<u64> {
     Ok(text.parse::<u64>()? * 1024)
 }
 
-/// The processor time that a process has used; `process` is its id, or `self`.
+/// The processor time that a process has used; `process` is its id, `self`, or
+/// `thread-self` for the calling thread alone.
 pub(crate) fn cpu_seconds(process: &str) -> anyhow::Result<f64> {
     /// `sysconf(_SC_CLK_TCK)` of Linux, which its user space has for ever.
     const TICKS_PER_SECOND: f64 = 100.0;
