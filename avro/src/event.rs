@@ -21,7 +21,7 @@ pub struct LicenseKey {
 }
 
 /// Something that happened to a license.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LicenseEvent {
     /// Chosen by the client; the same id for the same license counts once.
     #[serde(with = "uuid_text")]
@@ -73,7 +73,7 @@ pub struct Said {
 }
 
 /// What happened. The variants stand in the order of the schema's union.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Payload {
     /// A license came into being, or was issued anew; sets every field it carries.
     LicenseIssued(LicenseIssued),
@@ -184,7 +184,7 @@ impl Payload {
 }
 
 /// See [`Payload::LicenseIssued`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LicenseIssued {
     /// Who holds it.
     pub customer_id: String,
@@ -205,14 +205,14 @@ pub struct LicenseIssued {
 }
 
 /// See [`Payload::LicenseRenewed`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LicenseRenewed {
     /// The new end, in microseconds UTC; none: for ever.
     pub expires_at: Option<i64>,
 }
 
 /// See [`Payload::LicensePlanChanged`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LicensePlanChanged {
     /// The new plan.
     pub plan: String,
@@ -223,35 +223,35 @@ pub struct LicensePlanChanged {
 }
 
 /// See [`Payload::LicenseTransferred`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LicenseTransferred {
     /// The new holder.
     pub customer_id: String,
 }
 
 /// See [`Payload::LicenseSuspended`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LicenseSuspended {
     /// Why.
     pub reason: String,
 }
 
 /// See [`Payload::LicenseReinstated`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LicenseReinstated {
     /// Why.
     pub reason: String,
 }
 
 /// See [`Payload::LicenseRevoked`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LicenseRevoked {
     /// Why.
     pub reason: String,
 }
 
 /// See [`Payload::DeviceActivated`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DeviceActivated {
     /// The device, within its license.
     pub device_id: String,
@@ -262,7 +262,7 @@ pub struct DeviceActivated {
 }
 
 /// See [`Payload::DeviceDeactivated`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DeviceDeactivated {
     /// The device.
     pub device_id: String,
@@ -271,14 +271,14 @@ pub struct DeviceDeactivated {
 }
 
 /// See [`Payload::DeviceHeartbeat`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DeviceHeartbeat {
     /// The device.
     pub device_id: String,
 }
 
 /// See [`Payload::UsageRecorded`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct UsageRecorded {
     /// What is counted.
     pub metric: String,
@@ -287,7 +287,7 @@ pub struct UsageRecorded {
 }
 
 /// See [`Payload::EventVoided`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EventVoided {
     /// The event that does not count; it may arrive later.
     #[serde(with = "uuid_text")]

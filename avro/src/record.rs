@@ -48,6 +48,7 @@ impl RawRecord {
         self.key.as_ref().map_or(0, Vec::len)
             + self.value.as_ref().map_or(0, Vec::len)
             + headers_size(&self.headers)
+            + self.headers.len() * size_of::<Header>() * 2
     }
 }
 

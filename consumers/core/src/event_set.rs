@@ -6,6 +6,7 @@
 //! | others with the event's content | duplicates, nothing is kept of them |
 //! | others with another content | one conflict a content, shown at the least record that has it |
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use licenseflow_avro::headers::RequestId;
@@ -141,8 +142,10 @@ fn settle_one(
         .filter(|conflict| conflict.event == event.event)
         .map(|conflict| ConflictChange::Closed(conflict.clone()))
         .collect();
+    let open: HashMap<&LicenseEvent, &RecordedEvent> =
+        conflicts.iter().map(|it| (&it.event, it)).collect();
     for content in contents {
-        match conflicts.iter().find(|it| it.event == content.event) {
+        match open.get(&content.event) {
             None => changes.push(ConflictChange::Opened(content)),
             Some(conflict) if conflict.at != content.at => {
                 changes.push(ConflictChange::Moved(content));
@@ -163,14 +166,19 @@ fn least_of_each_content(
     known: Option<&RecordedEvent>,
     conflicts: &[RecordedEvent],
 ) -> BTreeMap<Coordinates, RecordedEvent> {
-    let mut least: Vec<RecordedEvent> = Vec::with_capacity(arrived.len() + 1 + conflicts.len());
+    // By content, since one client's mistake can give one id a hundred thousand of them.
+    let mut least: HashMap<LicenseEvent, RecordedEvent> = HashMap::with_capacity(arrived.len());
     let known = known.into_iter().chain(conflicts).cloned();
     for record in known.chain(arrived) {
-        match least.iter_mut().find(|it| it.event == record.event) {
-            Some(same) if record.at < same.at => *same = record,
-            Some(_) => {}
-            None => least.push(record),
+        match least.entry(record.event.clone()) {
+            Entry::Occupied(mut same) if record.at < same.get().at => {
+                same.insert(record);
+            }
+            Entry::Occupied(_) => {}
+            Entry::Vacant(free) => {
+                free.insert(record);
+            }
         }
     }
-    least.into_iter().map(|it| (it.at, it)).collect()
+    least.into_values().map(|it| (it.at, it)).collect()
 }

@@ -70,6 +70,8 @@ pub struct KafkaSource {
     probed: Instant,
     /// An offset was out of range: the next answer says of which partition.
     is_range_asked: bool,
+    /// The brokers were asked for the ends after the error came.
+    is_range_in_question: bool,
     hinted: Instant,
     records_since_turn: usize,
 }
@@ -111,6 +113,7 @@ impl KafkaSource {
             ends_interval: settings.ends_interval,
             probed: Instant::now(),
             is_range_asked: false,
+            is_range_in_question: false,
             hinted: Instant::now(),
             records_since_turn: 0,
         })
@@ -165,7 +168,9 @@ impl KafkaSource {
             return;
         }
         self.probed = Instant::now();
-        let each = self.owned.iter_mut();
+        self.is_range_in_question = self.is_range_asked;
+        // A halted partition is not read, whatever its end: it must not count as caught up.
+        let each = self.owned.iter_mut().filter(|(_, owned)| !owned.is_halted);
         let about = each.map(|(of, owned)| {
             let is_quiet = owned.next.is_some() && owned.stood == owned.next;
             owned.stood = owned.next;
@@ -183,7 +188,8 @@ impl KafkaSource {
         let Some(answer) = self.probe.answer() else {
             return Ok(());
         };
-        if self.is_range_asked && answer.is_whole {
+        if self.is_range_in_question && answer.is_whole {
+            self.is_range_in_question = false;
             self.is_range_asked = false;
             self.halt_out_of_range(&answer)?;
         }
@@ -213,17 +219,17 @@ impl KafkaSource {
     fn halt_out_of_range(&mut self, answer: &Answer) -> Result<()> {
         let mut bad = Vec::new();
         for (of, span) in &answer.spans {
-            let next = self.owned.get(of).and_then(|owned| owned.next);
+            // Where it stood when the brokers were asked: what is read goes on meanwhile.
+            let next = self.owned.get(of).and_then(|owned| owned.stood);
             if let Some(next) = next.filter(|next| *next < span.start || *next > span.end) {
                 bad.push((*of, reason(&self.name(*of), next, *span)));
             }
         }
-        if bad.is_empty() {
-            let read = self.owned.iter().filter(|(_, owned)| owned.next.is_some());
-            let again: Vec<LanePartition> = read.map(|(of, _)| *of).collect();
-            self.unassign(&again)?;
-            self.ready.push_back(Polled::Assigned(again));
-        }
+        // librdkafka fetches the one that erred no more, whichever it is.
+        let is_bad = |of: &LanePartition| bad.iter().any(|(other, _)| other == of);
+        let read = self.owned.iter().filter(|(_, owned)| owned.next.is_some());
+        let again = read.map(|(of, _)| *of).filter(|of| !is_bad(of)).collect();
+        self.take_up_anew(again)?;
         for (of, reason) in bad {
             if let Some(owned) = self.owned.get_mut(&of) {
                 owned.is_halted = true;
@@ -238,11 +244,30 @@ impl KafkaSource {
         Ok(())
     }
 
+    fn take_up_anew(&mut self, partitions: Vec<LanePartition>) -> Result<()> {
+        self.unassign(&partitions)?;
+        self.ready.push_back(Polled::Assigned(partitions));
+        Ok(())
+    }
+
     fn trouble(&mut self, error: KafkaError) -> Result<()> {
         match error {
             KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset) => {
                 self.is_range_asked = true;
                 Ok(())
+            }
+            // librdkafka goes on behind a batch that it could not read. Nothing behind the gap was taken
+            // yet: what cannot be read is read again, and never passed.
+            KafkaError::MessageConsumption(
+                RDKafkaErrorCode::BadMessage
+                | RDKafkaErrorCode::BadCompression
+                | RDKafkaErrorCode::InvalidMessage
+                | RDKafkaErrorCode::NotImplemented,
+            ) => {
+                tracing::error!(%error, "a batch of records cannot be read, and is read again; its partition stands still until it can");
+                let read = self.owned.iter().filter(|(_, owned)| owned.next.is_some());
+                let again = read.map(|(of, _)| *of).collect();
+                self.take_up_anew(again)
             }
             KafkaError::MessageConsumptionFatal(_) => Err(Error::Fatal(Box::new(error))),
             // librdkafka connects again by itself, and takes up a topic when it appears.

@@ -2,8 +2,9 @@
 
 use licenseflow_avro::record::Header;
 use licenseflow_avro::{Coordinates, Lane, RawRecord};
+use licenseflow_runtime::log::headers_of;
 use rdkafka::Message;
-use rdkafka::message::{BorrowedMessage, Headers};
+use rdkafka::message::BorrowedMessage;
 
 /// What stands for the timestamp of record formats that have none; no broker of today writes them.
 const NO_TIMESTAMP: i64 = -1;
@@ -11,9 +12,9 @@ const NO_TIMESTAMP: i64 = -1;
 /// Copies a message. Null and empty stay apart, and headers keep their order, doubles and nulls.
 pub(crate) fn raw_record(lane: Lane, message: &BorrowedMessage<'_>) -> RawRecord {
     let headers = message.headers().map_or_else(Vec::new, |headers| {
-        let each = headers.iter().map(|header| Header {
-            name: header.key.to_owned(),
-            value: header.value.map(<[u8]>::to_vec),
+        let each = headers_of(headers).into_iter().map(|header| Header {
+            name: header.name,
+            value: header.value,
         });
         each.collect()
     });

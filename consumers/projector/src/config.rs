@@ -55,7 +55,8 @@ impl Default for Settings {
             hold: Duration::from_secs(2),
             backoff: Backoff::default(),
             letters_max: 500,
-            letters_within: Duration::from_secs(5),
+            // Longer than a delivery may take, so that a round is over before the next begins.
+            letters_within: Duration::from_secs(20),
             stall: Duration::from_secs(60),
         }
     }

@@ -79,6 +79,7 @@ impl Projector {
             position,
             clock: parts.clock.clone(),
             is_sending: false,
+            acknowledged: Vec::new(),
             look: Instant::now(),
         };
         let pump = Pump {

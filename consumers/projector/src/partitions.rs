@@ -85,6 +85,11 @@ impl Partitions {
         std::mem::take(&mut self.wanted)
     }
 
+    /// Leaves partitions for the next time.
+    pub(crate) fn want_again(&mut self, partitions: impl IntoIterator<Item = LanePartition>) {
+        self.wanted.extend(partitions);
+    }
+
     pub(crate) fn owned(&self) -> Vec<LanePartition> {
         self.owned.iter().copied().collect()
     }

@@ -302,8 +302,14 @@ impl<S: Source, J: Schemas> Pump<S, J> {
     }
 
     fn restart(&mut self, states: &[PartitionState]) -> Result<()> {
+        // What the growing batch deals with was not written when the store was asked: taken up now, its
+        // records would be taken twice.
         let wanted = self.partitions.take_wanted().into_iter();
+        let (at_hand, wanted): (Vec<_>, Vec<_>) =
+            wanted.partition(|of| self.growing.deals_with(of));
+        self.partitions.want_again(at_hand);
         let starts: Vec<Start> = wanted
+            .into_iter()
             .map(|(lane, partition)| {
                 let mut each = states.iter();
                 let known = each.find(|one| (one.lane, one.partition) == (lane, partition));

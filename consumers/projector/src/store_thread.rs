@@ -51,6 +51,8 @@ pub(crate) struct StoreThread<M> {
     pub(crate) clock: Clock,
     /// Letters are on their way, and not acknowledged.
     pub(crate) is_sending: bool,
+    /// Letters that the brokers have and the store does not know of yet.
+    pub(crate) acknowledged: Vec<i64>,
     /// When the outbox is looked at next.
     pub(crate) look: Instant,
 }
@@ -60,7 +62,7 @@ impl<M: ReadModel + Outbox> StoreThread<M> {
     pub(crate) fn run(mut self) {
         loop {
             // While letters are on their way, the next look waits for word of them.
-            let wait = if self.is_sending {
+            let wait = if self.is_sending && self.acknowledged.is_empty() {
                 OUTBOX_INTERVAL
             } else {
                 self.look.saturating_duration_since(Instant::now())
@@ -90,17 +92,26 @@ impl<M: ReadModel + Outbox> StoreThread<M> {
                 Some(passing("note_ends", noted).unwrap_or(Told::Noted))
             }
             Task::LettersSent(ids) => {
-                self.is_sending = false;
-                self.look = Instant::now();
-                let marked = self.model.mark_sent(&ids, (self.clock)());
-                if marked.is_ok() {
-                    metrics::letters_sent(ids.len());
-                }
-                // Letters that were not marked are sent again: at least once is what is promised.
-                passing("mark_sent", marked)
+                self.acknowledged = ids;
+                self.mark_acknowledged()
             }
             Task::Stop => None,
         }
+    }
+
+    /// Marks letters that the brokers have. Until the store takes the marks no letter is sent: a full
+    /// disk must not have the same letters written for ever.
+    fn mark_acknowledged(&mut self) -> Option<Told> {
+        let marked = self.model.mark_sent(&self.acknowledged, (self.clock)());
+        if marked.is_ok() {
+            metrics::letters_sent(self.acknowledged.len());
+            self.acknowledged.clear();
+            self.is_sending = false;
+            self.look = Instant::now();
+        } else {
+            self.look = Instant::now() + OUTBOX_AGAIN;
+        }
+        passing("mark_sent", marked)
     }
 
     fn apply(&mut self, batch: Batch) -> Told {
@@ -139,7 +150,13 @@ impl<M: ReadModel + Outbox> StoreThread<M> {
 
     /// Gives letters to the thread that sends them, if it is free and it is time.
     fn look_at_the_outbox(&mut self) -> Option<Told> {
-        if self.is_sending || Instant::now() < self.look {
+        if Instant::now() < self.look {
+            return None;
+        }
+        if !self.acknowledged.is_empty() {
+            return self.mark_acknowledged();
+        }
+        if self.is_sending {
             return None;
         }
         self.look = Instant::now() + OUTBOX_INTERVAL;

@@ -35,6 +35,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Router};
+use licenseflow_avro::LicenseEvent;
 use licenseflow_runtime::http::{GivenTenant, Problem, RequestId};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -50,6 +51,9 @@ use request::Asked;
 
 /// Bodies from this size on are parsed on a thread where that disturbs nobody.
 const PARSED_INLINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Events of one request that are on their way at once.
+const EVENTS_AT_ONCE: usize = 1000;
 
 /// The bounds of the intake.
 #[derive(Debug, Clone)]
@@ -160,16 +164,31 @@ impl Intake {
         lane: licenseflow_avro::Lane,
         context: &crate::publish::RequestContext,
     ) -> Vec<Line> {
+        let mut lines = Vec::with_capacity(batch.events.len());
+        // In parts, since an event holds its room until its receipt is read: requests that wait for
+        // room must not hold all of it meanwhile.
+        for events in batch.events.chunks(EVENTS_AT_ONCE) {
+            self.publish_part(events, lane, context, &mut lines).await;
+        }
+        lines
+    }
+
+    async fn publish_part(
+        &self,
+        events: &[Result<LicenseEvent, Box<Problem>>],
+        lane: licenseflow_avro::Lane,
+        context: &crate::publish::RequestContext,
+        lines: &mut Vec<Line>,
+    ) {
         let mut on_their_way: Vec<Option<Result<Delivery, PublishError>>> =
-            Vec::with_capacity(batch.events.len());
-        for event in &batch.events {
+            Vec::with_capacity(events.len());
+        for event in events {
             on_their_way.push(match event {
                 Ok(event) => Some(self.publisher.enqueue(event, lane, context).await),
                 Err(_) => None,
             });
         }
-        let mut lines = Vec::with_capacity(on_their_way.len());
-        for (event, sent) in batch.events.iter().zip(on_their_way) {
+        for (event, sent) in events.iter().zip(on_their_way) {
             lines.push(match (event, sent) {
                 (Ok(event), Some(sent)) => match receipt(sent).await {
                     Ok(receipt) => Line::Taken(receipt),
@@ -180,7 +199,6 @@ impl Intake {
                 (Ok(_), None) => Line::Invalid(Box::new(Problem::internal())),
             });
         }
-        lines
     }
 }
 

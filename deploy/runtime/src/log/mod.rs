@@ -21,6 +21,6 @@ pub use deviation::Deviation;
 pub use error::{Error, Result};
 pub use offsets::{TopicPartition, Watermarks};
 pub use reader::{Reader, Start, Step, Stop, read_at};
-pub use record::{Header, Record};
+pub use record::{Header, Record, headers_of};
 pub use settings::{ConsumerSettings, KafkaSettings, PartitionEof};
 pub use topic::{PartitionDescription, TopicDescription, TopicSpec};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rdkafka::Message;
-use rdkafka::message::{BorrowedMessage, Headers};
+use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers};
 
 /// A header: Kafka allows a null value, and the same name twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,15 +45,7 @@ impl Record {
     }
 
     pub(crate) fn copied_from(topic: &Arc<str>, message: &BorrowedMessage<'_>) -> Record {
-        let headers = message.headers().map_or_else(Vec::new, |headers| {
-            headers
-                .iter()
-                .map(|header| Header {
-                    name: header.key.to_owned(),
-                    value: header.value.map(<[u8]>::to_vec),
-                })
-                .collect()
-        });
+        let headers = message.headers().map_or_else(Vec::new, headers_of);
         Record {
             topic: Arc::clone(topic),
             partition: message.partition(),
@@ -64,6 +56,31 @@ impl Record {
             headers,
         }
     }
+}
+
+/// What stands for the name of a header that is not UTF-8, as Kafka allows it to be.
+const UNREADABLE_NAME: &str = "\u{FFFD}";
+
+/// The headers of a message, in their order, doubles and nulls too.
+///
+/// The Rust client panics at a name that is not UTF-8. Any client may write one, and a record's own
+/// fault stops nobody: such a header comes with a name of our own and without its value.
+pub fn headers_of(headers: &BorrowedHeaders) -> Vec<Header> {
+    (0..headers.count())
+        .map(|index| {
+            let read = || {
+                headers.try_get(index).map(|header| Header {
+                    name: header.key.to_owned(),
+                    value: header.value.map(<[u8]>::to_vec),
+                })
+            };
+            let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
+            read.ok().flatten().unwrap_or_else(|| Header {
+                name: UNREADABLE_NAME.to_owned(),
+                value: None,
+            })
+        })
+        .collect()
 }
 
 #[cfg(test)]
