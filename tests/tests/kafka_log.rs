@@ -305,3 +305,44 @@ fn a_broker_that_is_away_is_told_within_the_timeout() {
     assert!(error.is_passing(), "{error}");
     assert!(error.to_string().contains("127.0.0.1:1"));
 }
+
+#[test]
+fn a_header_whose_name_is_not_utf8_stops_nobody() {
+    use std::os::unix::ffi::OsStrExt;
+    let topic = created("headers", 1);
+    let file = licenseflow_tests::harness::Folder::new("headers").unwrap();
+    let value = file.path().join("value");
+    std::fs::write(&value, "v").unwrap();
+    let kcat = std::process::Command::new("kcat")
+        .args([
+            "-P",
+            "-b",
+            Kafka::shared().bootstrap(),
+            "-t",
+            &topic,
+            "-H",
+            "a=1",
+            "-H",
+        ])
+        .arg(std::ffi::OsStr::from_bytes(b"\xff\xfe=2"))
+        .arg(&value)
+        .status()
+        .unwrap();
+    assert!(kcat.success());
+    let mut reader = Reader::open(
+        &settings(),
+        &[&topic],
+        &Start::Beginning,
+        Stop::AtEnd,
+        TIMEOUT,
+    )
+    .unwrap();
+    let mut names = Vec::new();
+    reader
+        .drain(|record| {
+            names.extend(record.headers.into_iter().map(|header| header.name));
+            Ok::<(), licenseflow_runtime::log::Error>(())
+        })
+        .unwrap();
+    assert_eq!(names, ["a", "\u{FFFD}"]);
+}
