@@ -47,7 +47,10 @@ async fn a_broker_that_is_away_is_told_and_found_again() {
         "the registry to write again",
         Duration::from_secs(60),
         async || {
+            let (status, answer) = served.ask("GET /schemas/ids/77", None).await;
+            assert!(status == 404 || status == 503, "{status} {answer}");
             let (status, answer) = served.ask("POST /subjects/s2/versions", body.clone()).await;
+            assert!(status == 200 || status == 503, "{status} {answer}");
             (status == 200).then_some(answer)
         },
     );

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use licenseflow_runtime::log::{self, Admin, KafkaSettings, Reader, Start, Stop, TopicSpec};
+use licenseflow_runtime::log::{
+    self, Admin, Deviation, KafkaSettings, Reader, Start, Stop, TopicSpec,
+};
 
 use super::record::Entry;
 use crate::{Error, Result};
@@ -42,9 +44,9 @@ impl Connection {
         let spec = [place.spec()];
         admin.ensure_topics(&spec).map_err(of_log)?;
         if let Some(deviation) = admin.check_topics(&spec).map_err(of_log)?.first() {
-            return Err(Error::Store(deviation.to_string()));
+            return Err(of_deviation(deviation));
         }
-        let partitions = admin.partitions(&place.topic).map_err(of_log)?.len();
+        let partitions = admin.partitions(&place.topic).map_err(of_made)?.len();
         if partitions != 1 {
             return Err(Error::Store(format!(
                 "the topic {} has {partitions} partitions; ids need the one order of one partition",
@@ -60,7 +62,7 @@ impl Connection {
             place.timeout,
         );
         Ok(Connection {
-            reader: reader.map_err(of_log)?,
+            reader: reader.map_err(of_made)?,
         })
     }
 
@@ -90,6 +92,23 @@ impl Connection {
     }
 }
 
+/// A deviation of a topic that was made sure of just now. That it is missing is said by a broker
+/// which has not heard of it yet, and passes.
+fn of_deviation(deviation: &Deviation) -> Error {
+    match deviation.actual {
+        None => Error::Unavailable(deviation.to_string()),
+        Some(_) => Error::Store(deviation.to_string()),
+    }
+}
+
+/// The error of a topic that was made sure of just now, likewise.
+fn of_made(error: log::Error) -> Error {
+    match error {
+        log::Error::UnknownTopic(_) => Error::Unavailable(error.to_string()),
+        other => of_log(other),
+    }
+}
+
 /// The log's error, in the API's words.
 pub(crate) fn of_log(error: log::Error) -> Error {
     let mut text = error.to_string();
@@ -103,5 +122,49 @@ pub(crate) fn of_log(error: log::Error) -> Error {
         Error::Unavailable(text)
     } else {
         Error::Store(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+    use super::*;
+
+    fn answered(code: RDKafkaErrorCode) -> u16 {
+        let source = KafkaError::OffsetFetch(code);
+        let error = log::Error::of("list the offsets".into(), "127.0.0.1:1", source);
+        of_log(error).status().as_u16()
+    }
+
+    #[test]
+    fn a_broker_that_restarts_is_no_fault_of_ours() {
+        for code in [
+            RDKafkaErrorCode::UnknownLeaderEpoch,
+            RDKafkaErrorCode::FencedLeaderEpoch,
+            RDKafkaErrorCode::NotLeaderForPartition,
+            RDKafkaErrorCode::LeaderNotAvailable,
+            RDKafkaErrorCode::BrokerTransportFailure,
+        ] {
+            assert_eq!(503, answered(code), "{code:?}");
+        }
+        assert_eq!(500, answered(RDKafkaErrorCode::TopicAuthorizationFailed));
+    }
+
+    #[test]
+    fn a_topic_that_a_broker_has_not_heard_of_yet_is_waited_for() {
+        let missing = |actual: Option<&str>| Deviation {
+            topic: "_schemas".into(),
+            what: "cleanup.policy".into(),
+            expected: "compact".into(),
+            actual: actual.map(str::to_owned),
+            command: String::new(),
+        };
+        assert_eq!(50002, of_deviation(&missing(None)).code());
+        assert_eq!(50001, of_deviation(&missing(Some("delete"))).code());
+        assert_eq!(
+            50002,
+            of_made(log::Error::UnknownTopic("_schemas".into())).code()
+        );
     }
 }

@@ -3,7 +3,6 @@
 //! One thread does both, because a decision rests on having read the topic to its end. Orders that
 //! wait together are served together: one reading for all, one transaction for all changes.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -12,11 +11,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::connection::{Connection, Where, of_log};
+use super::failure::{Failure, tried};
 use super::record::Entry;
-use super::writer::{Failure, Writer};
+use super::writer::Writer;
+use crate::Result;
 use crate::decide::{Answer, Change};
 use crate::state::State;
-use crate::{Error, Result};
 
 /// How far an instance may be behind the others for what it knows already.
 const FOLLOW_EVERY: Duration = Duration::from_millis(250);
@@ -120,7 +120,8 @@ impl Keeper {
             }
         }
         if !waiting.is_empty() {
-            let outcome = self.follow();
+            let within = self.place.timeout;
+            let outcome = tried(within, || self.follow().map_err(Failure::of_reading));
             for reply in waiting {
                 let _ = reply.send(outcome.clone());
             }
@@ -173,20 +174,7 @@ impl Keeper {
 
     fn write(&mut self, waiting: Vec<Waiting>) {
         let (changes, replies): (Vec<Change>, Vec<_>) = waiting.into_iter().unzip();
-        let deadline = Instant::now() + WRITE_WITHIN;
-        let mut attempt = 0;
-        let outcome = loop {
-            attempt += 1;
-            match self.attempt(&changes) {
-                Ok(answers) => break Ok(answers),
-                Err(Failure::Final(error)) => break Err(error),
-                Err(Failure::Again(error)) if Instant::now() >= deadline => break Err(error),
-                Err(Failure::Again(error)) => {
-                    tracing::debug!(attempt, %error, "a change of the registry is tried again");
-                    std::thread::sleep(backoff(attempt));
-                }
-            }
-        };
+        let outcome = tried(WRITE_WITHIN, || self.attempt(&changes));
         match outcome {
             Ok(answers) => {
                 for (reply, answer) in replies.into_iter().zip(answers) {
@@ -264,26 +252,9 @@ impl Keeper {
     }
 }
 
-impl Failure {
-    fn of_reading(error: Error) -> Failure {
-        match error {
-            Error::Unavailable(_) => Failure::Again(error),
-            other => Failure::Final(other),
-        }
-    }
-}
-
 /// Whether the thread goes on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Next {
     Serve,
     Stop,
-}
-
-/// Random, and longer with each attempt: two instances that fence each other in turn must fall out
-/// of step for one to get through.
-fn backoff(attempt: u32) -> Duration {
-    let ceiling_ms = u64::from(attempt.min(10)) * 40;
-    let random = RandomState::new().build_hasher().finish();
-    Duration::from_millis(5 + random % ceiling_ms)
 }

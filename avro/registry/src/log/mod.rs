@@ -1,6 +1,7 @@
 //! The topic behind the registry: the forms of its records, following it, and writing to it.
 
 mod connection;
+mod failure;
 mod keeper;
 pub(crate) mod record;
 mod writer;

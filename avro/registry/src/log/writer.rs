@@ -15,6 +15,7 @@ use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 
 use super::connection::{Where, of_log};
+use super::failure::Failure;
 use super::record::Entry;
 use crate::{Error, Result};
 
@@ -41,15 +42,6 @@ impl ProducerContext for Acknowledged {
             self.last.fetch_max(message.offset(), Ordering::Relaxed);
         }
     }
-}
-
-/// Why a write did not come about.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// Worth another try with a new writer: fenced by another instance, or the brokers are away.
-    Again(Error),
-    /// Trying again would bring the same.
-    Final(Error),
 }
 
 /// A transactional producer that has fenced the one before it.

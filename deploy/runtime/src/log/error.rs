@@ -151,9 +151,15 @@ fn is_away(code: RDKafkaErrorCode) -> bool {
         Code::TimedOutQueue,
         Code::LeaderNotAvailable,
         Code::NotLeaderForPartition,
+        // A broker that has just come back learns who leads, and since when, after its clients did.
+        Code::UnknownLeaderEpoch,
+        Code::FencedLeaderEpoch,
+        Code::ReplicaNotAvailable,
+        Code::ListenerNotFound,
         Code::BrokerNotAvailable,
         Code::NetworkException,
         Code::CoordinatorNotAvailable,
+        Code::NotCoordinator,
         Code::CoordinatorLoadInProgress,
         Code::NotEnoughReplicas,
         Code::NotController,
@@ -165,6 +171,24 @@ fn is_away(code: RDKafkaErrorCode) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_restarting_broker_answers_is_passing() {
+        for code in [
+            RDKafkaErrorCode::UnknownLeaderEpoch,
+            RDKafkaErrorCode::FencedLeaderEpoch,
+            RDKafkaErrorCode::NotLeaderForPartition,
+            RDKafkaErrorCode::LeaderNotAvailable,
+            RDKafkaErrorCode::ReplicaNotAvailable,
+            RDKafkaErrorCode::NotCoordinator,
+            RDKafkaErrorCode::ListenerNotFound,
+            RDKafkaErrorCode::BrokerTransportFailure,
+        ] {
+            let source = KafkaError::OffsetFetch(code);
+            let error = Error::of("list".into(), "127.0.0.1:1", source);
+            assert!(error.is_passing(), "{code:?}");
+        }
+    }
 
     #[test]
     fn a_broker_that_is_away_is_passing_and_a_refusal_is_not() {
