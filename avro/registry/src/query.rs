@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
+use crate::compatibility::Level;
 use crate::decide::Given;
-use crate::names::{Reference, Subject, VersionId};
+use crate::names::{Mode, Reference, Subject, VersionId};
 use crate::state::{Deleted, State, Version};
 use crate::{Error, Result};
 
@@ -155,6 +156,34 @@ impl State {
             (&one.subject, one.version).cmp(&(&other.subject, other.version))
         });
         Ok(places)
+    }
+
+    /// The level that a subject's new schemas are judged by.
+    pub(crate) fn level_of(&self, subject: &Subject) -> Level {
+        let own = self.levels.get(&Some(subject.clone()));
+        own.copied().unwrap_or_else(|| self.level_of_all())
+    }
+
+    /// The level of all subjects that have none of their own.
+    pub(crate) fn level_of_all(&self) -> Level {
+        self.levels.get(&None).copied().unwrap_or(Level::Backward)
+    }
+
+    /// The mode that a subject is in: an override at the top wins over its own.
+    pub(crate) fn mode_of(&self, subject: &Subject) -> Mode {
+        let top = self.mode_of_all();
+        if top == Mode::ReadOnlyOverride {
+            return top;
+        }
+        self.modes
+            .get(&Some(subject.clone()))
+            .copied()
+            .unwrap_or(top)
+    }
+
+    /// The mode of all subjects that have none of their own.
+    pub(crate) fn mode_of_all(&self) -> Mode {
+        self.modes.get(&None).copied().unwrap_or(Mode::ReadWrite)
     }
 
     /// What keeps a schema from being registered; nothing if it could be.

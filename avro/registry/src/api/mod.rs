@@ -12,6 +12,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 
 use crate::registry::Registry;
+use crate::{Level, Mode};
 use reply::{no_such_route, reply};
 
 /// All routes.
@@ -55,21 +56,21 @@ pub(crate) fn router(registry: Registry) -> Router {
         .route("/schemas/ids/{id}/versions", get(schemas::versions))
         .route(
             "/config",
-            get(config::level)
-                .put(config::set_level)
+            get(config::show::<Level>)
+                .put(config::set::<Level>)
                 .delete(config::clear_level),
         )
         .route(
             "/config/{subject}",
-            get(config::level_of)
-                .put(config::set_level_of)
+            get(config::show_of::<Level>)
+                .put(config::set_of::<Level>)
                 .delete(config::clear_level_of),
         )
-        .route("/mode", get(config::mode).put(config::set_mode))
+        .route("/mode", get(config::show::<Mode>).put(config::set::<Mode>))
         .route(
             "/mode/{subject}",
-            get(config::mode_of)
-                .put(config::set_mode_of)
+            get(config::show_of::<Mode>)
+                .put(config::set_of::<Mode>)
                 .delete(config::clear_mode_of),
         )
         .route(

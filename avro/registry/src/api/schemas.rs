@@ -5,7 +5,7 @@ use axum::response::Response;
 
 use super::body::Parameters;
 use super::reply::{raw, reply};
-use crate::query::{ById, Shown};
+use crate::query::{ById, Place, Shown};
 use crate::registry::Registry;
 use crate::{Error, Result};
 
@@ -65,19 +65,12 @@ pub(super) async fn subjects(
     Path(id): Path<String>,
     Query(parameters): Query<Parameters>,
 ) -> Response {
-    let answer = async {
-        let id = number(&id)?;
-        registry
-            .read(|state| {
-                let places = state.places_of(id, parameters.deleted())?;
-                let mut subjects: Vec<_> = places.into_iter().map(|place| place.subject).collect();
-                subjects.retain(|one| parameters.subject().is_none_or(|only| one.as_str() == only));
-                subjects.dedup();
-                Ok(subjects)
-            })
-            .await
-    };
-    reply(answer.await)
+    let places = places(&registry, &id, &parameters).await;
+    reply(places.map(|places| {
+        let mut subjects: Vec<_> = places.into_iter().map(|place| place.subject).collect();
+        subjects.dedup();
+        subjects
+    }))
 }
 
 pub(super) async fn versions(
@@ -85,21 +78,23 @@ pub(super) async fn versions(
     Path(id): Path<String>,
     Query(parameters): Query<Parameters>,
 ) -> Response {
-    let answer = async {
-        let id = number(&id)?;
-        registry
-            .read(|state| {
-                let mut places = state.places_of(id, parameters.deleted())?;
-                places.retain(|place| {
-                    parameters
-                        .subject()
-                        .is_none_or(|only| place.subject.as_str() == only)
-                });
-                Ok(places)
-            })
-            .await
+    reply(places(&registry, &id, &parameters).await)
+}
+
+/// Where an id stands, in order, narrowed to the subject that the parameters name.
+async fn places(registry: &Registry, id: &str, parameters: &Parameters) -> Result<Vec<Place>> {
+    let id = number(id)?;
+    let is_wanted = |place: &Place| {
+        let only = parameters.subject();
+        only.is_none_or(|only| place.subject.as_str() == only)
     };
-    reply(answer.await)
+    registry
+        .read(|state| {
+            let mut places = state.places_of(id, parameters.deleted())?;
+            places.retain(is_wanted);
+            Ok(places)
+        })
+        .await
 }
 
 /// An id; what is none stands for no schema.

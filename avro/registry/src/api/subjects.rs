@@ -7,7 +7,7 @@ use serde_json::json;
 use super::body::{Parameters, Raw, SchemaBody, parse};
 use super::reply::{raw, reply};
 use crate::decide::{Answer, Change};
-use crate::query::Against;
+use crate::query::{Against, Shown};
 use crate::registry::{Registry, unexpected};
 use crate::state::Deleted;
 use crate::{Result, Subject, VersionId};
@@ -73,40 +73,39 @@ pub(super) async fn look_up(
 
 pub(super) async fn version(
     State(registry): State<Registry>,
-    Path((subject, version)): Path<(String, String)>,
+    Path(of): Path<(String, String)>,
     Query(parameters): Query<Parameters>,
 ) -> Response {
-    let answer = async {
-        let (subject, version) = (Subject::from(&*subject), VersionId::parse(&version)?);
-        let deleted = parameters.deleted();
-        registry
-            .read(|state| Ok(state.version(&subject, version, deleted)?.1.shown()))
-            .await
-    };
-    reply(answer.await)
+    reply(shown(&registry, &of, parameters.deleted()).await)
 }
 
 pub(super) async fn text(
     State(registry): State<Registry>,
-    Path((subject, version)): Path<(String, String)>,
+    Path(of): Path<(String, String)>,
     Query(parameters): Query<Parameters>,
 ) -> Response {
-    let answer = async {
-        let (subject, version) = (Subject::from(&*subject), VersionId::parse(&version)?);
-        let deleted = parameters.deleted();
-        registry
-            .read(|state| Ok(state.version(&subject, version, deleted)?.1.shown().schema))
-            .await
-    };
-    raw(answer.await)
+    let shown = shown(&registry, &of, parameters.deleted()).await;
+    raw(shown.map(|shown| shown.schema))
+}
+
+async fn shown(registry: &Registry, of: &(String, String), deleted: Deleted) -> Result<Shown> {
+    let (subject, version) = named(of)?;
+    registry
+        .read(|state| Ok(state.version(&subject, version, deleted)?.1.shown()))
+        .await
+}
+
+/// The subject and version of a path.
+fn named((subject, version): &(String, String)) -> Result<(Subject, VersionId)> {
+    Ok((Subject::from(&**subject), VersionId::parse(version)?))
 }
 
 pub(super) async fn referenced_by(
     State(registry): State<Registry>,
-    Path((subject, version)): Path<(String, String)>,
+    Path(of): Path<(String, String)>,
 ) -> Response {
     let answer = async {
-        let (subject, version) = (Subject::from(&*subject), VersionId::parse(&version)?);
+        let (subject, version) = named(&of)?;
         registry
             .read(|state| {
                 let (number, _) = state.version(&subject, version, Deleted::Shown)?;
@@ -141,11 +140,11 @@ pub(super) async fn delete(
 
 pub(super) async fn delete_version(
     State(registry): State<Registry>,
-    Path((subject, version)): Path<(String, String)>,
+    Path(of): Path<(String, String)>,
     Query(parameters): Query<Parameters>,
 ) -> Response {
     let answer = async {
-        let (subject, version) = (Subject::from(&*subject), VersionId::parse(&version)?);
+        let (subject, version) = named(&of)?;
         let depth = parameters.depth();
         match registry
             .change(Change::DeleteVersion {

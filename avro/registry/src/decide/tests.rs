@@ -1,4 +1,5 @@
 use super::*;
+use crate::state::Deleted;
 
 fn subject() -> Subject {
     Subject::from("s")
