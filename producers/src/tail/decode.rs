@@ -27,8 +27,19 @@ pub struct Tailed {
     pub request_id: String,
     /// What is in it.
     pub content: Content,
+    /// Its headers, in order; a name may stand more than once.
+    pub headers: Vec<ShownHeader>,
     /// Why it lies where it does, for a dead letter or a retry.
     pub dead_letter: Option<DeadLetter>,
+}
+
+/// A header, with what is no text escaped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownHeader {
+    /// Its name.
+    pub name: String,
+    /// Its value; null is not empty.
+    pub value: Option<String>,
 }
 
 /// What a record holds.
@@ -93,6 +104,7 @@ impl Tailed {
             key: record.key.as_deref().map(shown),
             request_id: request_id.map_or(place, |id| id.to_string()),
             content,
+            headers: raw.headers.iter().map(shown_header).collect(),
             dead_letter: dead_letter(&raw.headers),
         }
     }
@@ -127,6 +139,13 @@ fn dead_letter(given: &[Header]) -> Option<DeadLetter> {
         error: number(headers::ERROR),
         attempt: number(headers::ATTEMPT),
     })
+}
+
+fn shown_header(header: &Header) -> ShownHeader {
+    ShownHeader {
+        name: header.name.clone(),
+        value: header.value.as_deref().map(shown),
+    }
 }
 
 fn shown(bytes: &[u8]) -> String {

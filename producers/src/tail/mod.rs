@@ -13,7 +13,7 @@ use licenseflow_avro::judgement::Schemas;
 use licenseflow_avro::{Lane, Topics};
 use licenseflow_runtime::log::{Error, KafkaSettings, Reader, Result, Start, Step, Stop};
 
-pub use decode::{Content, DeadLetter, Tailed};
+pub use decode::{Content, DeadLetter, ShownHeader, Tailed};
 
 /// How long one look at the topics waits before `is_over` is asked again.
 const LOOK: Duration = Duration::from_millis(200);

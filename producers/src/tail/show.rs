@@ -5,7 +5,7 @@ use licenseflow_avro::time::format_rfc3339;
 use serde_json::{Value, json};
 
 use super::TailForm;
-use super::decode::{Content, Tailed};
+use super::decode::{Content, ShownHeader, Tailed};
 
 pub(super) fn line(tailed: &Tailed, form: TailForm) -> String {
     match form {
@@ -22,6 +22,7 @@ fn to_json(tailed: &Tailed) -> Value {
         "recorded_at": format_rfc3339(tailed.timestamp_ms.saturating_mul(1000)),
         "key": tailed.key,
         "request_id": tailed.request_id,
+        "headers": tailed.headers.iter().map(header).collect::<Vec<_>>(),
     });
     match &tailed.content {
         Content::Event(event) => line["event"] = json::encode(event),
@@ -43,6 +44,10 @@ fn to_json(tailed: &Tailed) -> Value {
         });
     }
     line
+}
+
+fn header(header: &ShownHeader) -> Value {
+    json!({ "name": header.name, "value": header.value })
 }
 
 fn readable(tailed: &Tailed) -> String {
@@ -92,6 +97,10 @@ mod tests {
             key: Some("L".into()),
             request_id: "r".into(),
             content: Content::Fault(Fault::new(Reason::BadJson, "no\u{1b}[2J")),
+            headers: vec![ShownHeader {
+                name: "x-attempt".into(),
+                value: None,
+            }],
             dead_letter: Some(DeadLetter {
                 original: "lane:3:4".into(),
                 reason: "bad_json".into(),
@@ -106,5 +115,9 @@ mod tests {
         let json: Value = serde_json::from_str(&line(&tailed, TailForm::Json)).unwrap();
         assert_eq!(json["dead_letter"]["original"], "lane:3:4");
         assert_eq!(json["fault"]["reason"], "bad_json");
+        assert_eq!(
+            json["headers"],
+            json!([{"name": "x-attempt", "value": null}])
+        );
     }
 }

@@ -16,5 +16,6 @@ mod evolution;
 mod foreign_registry;
 mod kills;
 mod processes;
+mod send_and_tail;
 mod three_brokers;
 mod well_behaved;
