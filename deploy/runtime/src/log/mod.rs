@@ -10,6 +10,7 @@ mod client;
 mod deviation;
 mod error;
 mod offsets;
+mod overrides;
 mod reader;
 mod record;
 mod settings;
