@@ -188,6 +188,25 @@ fn secrets_are_never_shown() {
 }
 
 #[test]
+fn librdkafkas_settings_are_merged_by_key_from_flag_environment_and_file() {
+    let folder = Folder::new("cli").unwrap();
+    let file =
+        "[librdkafka]\n\"client.rack\" = \"of-file\"\n\"linger.ms\" = 1\n\"debug\" = \"of-file\"\n";
+    fs::write(folder.path().join("licenseflow.toml"), file).unwrap();
+    let mut command = licenseflow(&folder);
+    command
+        .env("LICENSEFLOW_LIBRDKAFKA", "linger.ms=2\ndebug=of-env")
+        .args(["config", "show", "--json", "-X", "debug=of-flag"]);
+    let output = command.output().unwrap();
+    let settings: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let shown = &settings["librdkafka"];
+    let expected = ["client.rack=of-file", "debug=of-flag", "linger.ms=2"];
+    assert_eq!(shown["value"], serde_json::json!(expected));
+    let origin = "flag, env LICENSEFLOW_LIBRDKAFKA, file licenseflow.toml:1";
+    assert_eq!(shown["origin"], origin);
+}
+
+#[test]
 fn a_librdkafka_setting_that_breaks_a_promise_is_a_wrong_use() {
     let folder = Folder::new("cli").unwrap();
     let output = licenseflow(&folder)

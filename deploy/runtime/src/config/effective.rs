@@ -3,6 +3,7 @@
 //! caller can show one.
 
 use super::file::{FileValue, Place};
+use super::names::{LIBRDKAFKA, LIBRDKAFKA_BELOW, is_set};
 use super::secret;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
@@ -19,6 +20,8 @@ pub enum Origin {
     Environment(String),
     /// The settings file.
     File(Place),
+    /// Several places, the one that wins first: their values are merged key by key.
+    Merged(Vec<Origin>),
     /// Nobody said anything.
     Default,
 }
@@ -29,6 +32,10 @@ impl fmt::Display for Origin {
             Self::Flag => formatter.write_str("flag"),
             Self::Environment(name) => write!(formatter, "env {name}"),
             Self::File(place) => write!(formatter, "file {place}"),
+            Self::Merged(origins) => {
+                let each: Vec<String> = origins.iter().map(Self::to_string).collect();
+                formatter.write_str(&each.join(", "))
+            }
             Self::Default => formatter.write_str("default"),
         }
     }
@@ -64,13 +71,17 @@ impl Effective {
             let Some(environment) = names.get(flag) else {
                 continue;
             };
-            let raw = matches.get_raw(arg.get_id().as_str()).into_iter().flatten();
+            let values = match flag {
+                LIBRDKAFKA => merged(
+                    raw_of(command, matches, LIBRDKAFKA_BELOW),
+                    raw(arg, matches),
+                ),
+                _ => raw(arg, matches),
+            };
             settings.push(Setting {
                 name: flag.to_owned(),
                 environment: environment.clone(),
-                values: raw
-                    .map(|value| secret::masked(&value.to_string_lossy()))
-                    .collect(),
+                values: values.iter().map(|value| secret::masked(value)).collect(),
                 origin: origin(arg, matches, file.get(flag)),
             });
         }
@@ -89,7 +100,7 @@ impl Effective {
         let members = self.0.iter().map(|setting| {
             let value = match setting.values.as_slice() {
                 [] => Value::Null,
-                [one] if setting.name != "librdkafka" => json!(one),
+                [one] if setting.name != LIBRDKAFKA => json!(one),
                 several => json!(several),
             };
             let origin = setting.origin.to_string();
@@ -131,12 +142,45 @@ impl fmt::Display for Effective {
     }
 }
 
+fn raw(arg: &Arg, matches: &ArgMatches) -> Vec<String> {
+    let raw = matches.get_raw(arg.get_id().as_str()).into_iter().flatten();
+    raw.map(|value| value.to_string_lossy().into_owned())
+        .collect()
+}
+
+fn raw_of(command: &Command, matches: &ArgMatches, flag: &str) -> Vec<String> {
+    let mut arguments = command.get_arguments();
+    let arg = arguments.find(|arg| arg.get_long() == Some(flag));
+    arg.map_or_else(Vec::new, |arg| raw(arg, matches))
+}
+
+/// Lines of `key=value`, by key, of which the last counts.
+fn merged(below: Vec<String>, above: Vec<String>) -> Vec<String> {
+    let lines = below.into_iter().chain(above);
+    let by_key = lines.map(|line| {
+        let key = line.split_once('=').map_or(line.as_str(), |(key, _)| key);
+        (key.trim().to_owned(), line)
+    });
+    let by_key: BTreeMap<String, String> = by_key.collect();
+    by_key.into_values().collect()
+}
+
 fn origin(arg: &Arg, matches: &ArgMatches, file: Option<&FileValue>) -> Origin {
     let environment = || {
         let name = arg.get_env().unwrap_or_default();
         Origin::Environment(name.to_string_lossy().into_owned())
     };
-    match (matches.value_source(arg.get_id().as_str()), file) {
+    let source = matches.value_source(arg.get_id().as_str());
+    if arg.get_long() == Some(LIBRDKAFKA) {
+        let flag = (source == Some(ValueSource::CommandLine)).then_some(Origin::Flag);
+        let environment = arg.get_env().is_some_and(is_set).then(environment);
+        let file = file.map(|value| Origin::File(value.place.clone()));
+        let said: Vec<Origin> = [flag, environment, file].into_iter().flatten().collect();
+        if said.len() > 1 {
+            return Origin::Merged(said);
+        }
+    }
+    match (source, file) {
         (Some(ValueSource::CommandLine), _) => Origin::Flag,
         (Some(ValueSource::EnvVariable), _) => environment(),
         (_, Some(value)) => Origin::File(value.place.clone()),

@@ -3,9 +3,10 @@
 
 use super::effective::Effective;
 use super::file::{self, FileError, FileValue};
-use super::names;
+use super::names::{self, LIBRDKAFKA, LIBRDKAFKA_BELOW};
+use super::secret;
 use clap::error::{ContextKind, ContextValue};
-use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
+use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -96,12 +97,30 @@ fn named_by_flag(arguments: &[OsString]) -> Option<OsString> {
 
 /// The command, recursively, with the file's values in the place of its defaults.
 fn with_defaults(command: Command, file: &BTreeMap<String, FileValue>) -> Command {
+    let librdkafka = command
+        .get_arguments()
+        .find(|arg| arg.get_long() == Some(LIBRDKAFKA));
+    let below = librdkafka.map_or_else(Vec::new, |arg| librdkafka_below(arg, file));
     command
-        .mut_args(|arg| match arg.get_long().and_then(|flag| file.get(flag)) {
-            Some(value) => arg.default_values(value.values.clone()),
+        .mut_args(|arg| match arg.get_long() {
+            Some(LIBRDKAFKA_BELOW) => arg.default_values(below.clone()),
+            Some(flag) => match file.get(flag) {
+                Some(value) => arg.default_values(value.values.clone()),
+                None => arg,
+            },
             None => arg,
         })
         .mut_subcommands(|subcommand| with_defaults(subcommand, file))
+}
+
+/// What the file, and then the environment, say of librdkafka's settings.
+fn librdkafka_below(arg: &Arg, file: &BTreeMap<String, FileValue>) -> Vec<String> {
+    let of_file = file.get(LIBRDKAFKA).map(|value| value.values.clone());
+    let mut below = of_file.unwrap_or_default();
+    let variable = arg.get_env().and_then(std::env::var_os);
+    let of_environment = variable.filter(|text| !text.is_empty());
+    below.extend(of_environment.map(|text| text.to_string_lossy().into_owned()));
+    below
 }
 
 fn innermost<'a>(command: &'a Command, matches: &'a ArgMatches) -> (&'a Command, &'a ArgMatches) {
@@ -115,21 +134,35 @@ fn innermost<'a>(command: &'a Command, matches: &'a ArgMatches) -> (&'a Command,
 }
 
 /// clap speaks of a flag; where the value came from the file, so does the error.
-fn explain(error: clap::Error, file: &BTreeMap<String, FileValue>) -> Error {
+fn explain(mut error: clap::Error, file: &BTreeMap<String, FileValue>) -> Error {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         Some(_) | None => None,
     };
     let flag = text(ContextKind::InvalidArg)
         .and_then(|usage| usage.strip_prefix("--"))
-        .and_then(|usage| usage.split([' ', '=']).next());
+        .and_then(|usage| usage.split([' ', '=']).next())
+        .map(|flag| {
+            if flag == LIBRDKAFKA_BELOW {
+                LIBRDKAFKA
+            } else {
+                flag
+            }
+        });
+    let may_be_secret = flag == Some(LIBRDKAFKA);
     let from_file = flag.and_then(|flag| file.get(flag)).filter(|value| {
         let wrong = text(ContextKind::InvalidValue);
         wrong.is_some_and(|wrong| value.values.iter().any(|value| value == wrong))
     });
-    match from_file {
-        Some(value) => Error::FileValue {
-            place: value.place.clone(),
+    let place = from_file.map(|value| value.place.clone());
+    if may_be_secret {
+        // A password whose key was left out must not be told to whoever reads the log.
+        let hidden = ContextValue::String(secret::HIDDEN.to_owned());
+        error.insert(ContextKind::InvalidValue, hidden);
+    }
+    match place {
+        Some(place) => Error::FileValue {
+            place,
             error: Box::new(error),
         },
         None => Error::CommandLine(Box::new(error)),
@@ -219,6 +252,64 @@ mod tests {
         let shown = format!("{}{}", loaded.effective, loaded.effective.to_json());
         assert!(shown.contains("sasl.password=***"), "{shown}");
         assert!(!shown.contains("geheim"), "{shown}");
+    }
+
+    #[test]
+    fn a_flag_for_one_key_of_librdkafka_leaves_the_files_other_keys() {
+        let text = "[librdkafka]\n\"sasl.password\" = \"geheim\"\n\"linger.ms\" = 5\n\"debug\" = \"broker\"\n";
+        let flags = [
+            "-X",
+            "linger.ms=50",
+            "-X",
+            "retries=3",
+            "-X",
+            "linger.ms=60",
+        ];
+        let loaded = loaded(text, &flags).unwrap();
+        let overrides = loaded.command.kafka.settings("test").overrides;
+        let lines: Vec<_> = overrides
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        let expected = [
+            "debug=broker",
+            "linger.ms=60",
+            "retries=3",
+            "sasl.password=geheim",
+        ];
+        assert_eq!(lines, expected);
+
+        let mut settings = loaded.effective.settings().iter();
+        let shown = settings.find(|it| it.name == "librdkafka").unwrap();
+        let expected = [
+            "debug=broker",
+            "linger.ms=60",
+            "retries=3",
+            "sasl.password=***",
+        ];
+        assert_eq!(shown.values, expected, "what is shown is what it runs with");
+        let origin = shown.origin.to_string();
+        assert!(
+            origin.starts_with("flag, file ") && origin.ends_with(".toml:1"),
+            "{origin}"
+        );
+        assert!(settings.all(|it| !it.name.starts_with("librdkafka")));
+    }
+
+    #[test]
+    fn a_setting_of_librdkafka_without_its_key_is_refused_and_not_repeated() {
+        let text = "librdkafka = [\"geheim\"]\n";
+        for (text, flags) in [
+            ("", &["-X", "geheim"][..]),
+            (text, &[]),
+            (text, &["-X", "a=b"]),
+        ] {
+            let said = loaded(text, flags).unwrap_err().to_string();
+            assert!(!said.contains("geheim"), "{said}");
+            assert!(said.contains("expected key=value"), "{said}");
+            let in_file = said.contains(".toml:1: ");
+            assert_eq!(in_file, !text.is_empty(), "{said}");
+        }
     }
 
     #[test]

@@ -17,6 +17,12 @@ const ALSO_READ: [(&str, &str); 2] = [
 /// The flag that names the settings file is no setting of that file.
 pub(super) const CONFIG_FLAG: &str = "config";
 
+/// The one setting that is merged, key by key, over all places where it is said.
+pub(super) const LIBRDKAFKA: &str = "librdkafka";
+
+/// Takes up what is said of it below the command line; its name is read where that is wrong.
+pub(super) const LIBRDKAFKA_BELOW: &str = "librdkafka-of-environment-or-file";
+
 /// Every setting of a command and those below it: its flag, and its first name
 /// in the environment. A setting is a flag that has such a name.
 pub(super) fn settings(command: &Command) -> BTreeMap<String, String> {
@@ -55,6 +61,6 @@ fn bound_arg(arg: Arg) -> Arg {
     }
 }
 
-fn is_set(name: &OsStr) -> bool {
+pub(super) fn is_set(name: &OsStr) -> bool {
     std::env::var_os(name).is_some_and(|value| !value.is_empty())
 }

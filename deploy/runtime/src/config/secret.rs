@@ -1,6 +1,7 @@
 //! Which values must not be shown. It errs on the side of hiding.
 
-const HIDDEN: &str = "***";
+/// Stands where a secret would.
+pub(super) const HIDDEN: &str = "***";
 
 /// Parts of librdkafka's keys whose values are secrets.
 const SECRET_PARTS: [&str; 7] = [

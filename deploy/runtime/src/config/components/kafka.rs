@@ -1,5 +1,6 @@
 //! Where the log is, where the schemas are, and how topics are told apart.
 
+use crate::config::names::LIBRDKAFKA_BELOW;
 use crate::log::KafkaSettings;
 use std::net::SocketAddr;
 
@@ -20,13 +21,22 @@ pub struct KafkaArgs {
     /// Any librdkafka setting, TLS and SASL among them; may stand several times (in the environment: one a line)
     #[arg(long, short = 'X', env = "LICENSEFLOW_LIBRDKAFKA", value_name = "KEY=VALUE", value_delimiter = '\n', value_parser = key_and_value, hide_env_values = true, hide_default_value = true)]
     pub librdkafka: Vec<(String, String)>,
+
+    /// What the settings file and the environment say of librdkafka, the latter last; put there by the
+    /// loading, so that a flag for one key leaves the other keys as they are.
+    #[arg(long = LIBRDKAFKA_BELOW, hide = true, value_delimiter = '\n', value_parser = key_and_value, hide_default_value = true)]
+    pub librdkafka_below: Vec<(String, String)>,
 }
 
 impl KafkaArgs {
     /// The settings of one client, named by what it does.
     pub fn settings(&self, client_id: &str) -> KafkaSettings {
         let mut settings = KafkaSettings::new(&self.kafka, client_id);
-        settings.overrides.extend(self.librdkafka.iter().cloned());
+        // In the order of precedence: what comes later wins, key by key.
+        let layers = [&self.librdkafka_below, &self.librdkafka];
+        settings
+            .overrides
+            .extend(layers.into_iter().flatten().cloned());
         settings
     }
 }
