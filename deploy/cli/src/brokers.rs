@@ -2,6 +2,7 @@
 //! asks for readiness gets an answer at once.
 
 use crate::service::Service;
+use licenseflow_runtime::http::Health;
 use licenseflow_runtime::log::Admin;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -30,6 +31,14 @@ impl Brokers {
             Ok(())
         });
         Self(heard)
+    }
+
+    /// Readiness that asks for them.
+    pub(crate) fn health(self) -> Health {
+        Health::default().part("brokers", move || {
+            let problem = self.problem();
+            Box::pin(async { problem.map_or(Ok(()), Err) })
+        })
     }
 
     /// Why they cannot be used; none: they can.

@@ -2,18 +2,15 @@
 
 use crate::brokers::Brokers;
 use crate::exit::Exit;
-use crate::schemas::{self, Schemas, Taken};
-use crate::service::Service;
-use crate::topics;
+use crate::log::LogArgs;
+use crate::opening::Opening;
+use crate::schemas::{self, Taken};
 use clap::Args;
 use licenseflow_avro::Topics;
 use licenseflow_avro::registry_client::RegistryClient;
 use licenseflow_producers::accept::{self, IntakeSettings};
 use licenseflow_producers::publish::{Publisher, PublisherSettings};
-use licenseflow_runtime::config::{
-    Effective, HttpArgs, IntakeArgs, JudgementArgs, KafkaArgs, RegistryArgs, TopicsArgs,
-};
-use licenseflow_runtime::http::Health;
+use licenseflow_runtime::config::{Effective, HttpArgs, IntakeArgs, JudgementArgs, KafkaArgs};
 use std::time::Duration;
 
 /// What is on its way to the brokers at a stop has this long to arrive; the
@@ -27,11 +24,7 @@ const ANSWER_BEFORE_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug, Args)]
 pub(crate) struct IngestArgs {
     #[command(flatten)]
-    kafka: KafkaArgs,
-    #[command(flatten)]
-    registry: RegistryArgs,
-    #[command(flatten)]
-    topics: TopicsArgs,
+    log: LogArgs,
     #[command(flatten)]
     http: HttpArgs,
     #[command(flatten)]
@@ -42,29 +35,22 @@ pub(crate) struct IngestArgs {
 
 pub(crate) async fn run(arguments: IngestArgs, effective: &Effective) -> anyhow::Result<Exit> {
     let IngestArgs {
-        kafka,
-        registry,
-        topics,
+        log,
         http,
         intake,
         judgement,
     } = arguments;
-    let topics = Topics::new(&topics.topic_prefix);
-    let admin = topics::admin(&kafka.settings("licenseflow-ingest"))?;
-    let mut service = Service::start("ingest", effective)?;
-    topics::ensure(&admin, &topics).await?;
-    let schemas = Schemas::open(
-        &registry,
-        &kafka,
-        &topics,
-        Taken::Used,
-        service.stop_token(),
-    )?;
-    service.run_if("schema registry", schemas.part);
-    let publisher = publisher(&kafka, &schemas.client, &topics).await?;
+    let mut opening = Opening::begin("ingest", &log, effective)?;
+    let schemas = opening.schemas(&log, Taken::Used).await?;
+    let Opening {
+        mut service,
+        admin,
+        topics,
+    } = opening;
+    let publisher = publisher(&log.kafka, &schemas, &topics).await?;
     let brokers = Brokers::watch(&mut service, admin);
     let settings = intake_settings(&intake, &judgement, &http);
-    let routes = accept::router(publisher.clone(), settings).merge(health(brokers).router());
+    let routes = accept::router(publisher.clone(), settings).merge(brokers.health().router());
     service.serve(&http, routes)?;
     let exit = service.until_stopped().await;
     publisher.stop(PUBLISHER_GRACE).await;
@@ -97,11 +83,4 @@ pub(crate) async fn publisher(
     let kafka = kafka.settings("licenseflow-producer");
     let settings = PublisherSettings::new(kafka, topics.clone(), ids);
     Ok(Publisher::start(settings)?)
-}
-
-fn health(brokers: Brokers) -> Health {
-    Health::default().part("brokers", move || {
-        let problem = brokers.problem();
-        Box::pin(async { problem.map_or(Ok(()), Err) })
-    })
 }

@@ -13,6 +13,17 @@ pub(crate) struct OutputArgs {
     pub(crate) json: bool,
 }
 
+impl OutputArgs {
+    /// Prints the one form or the other, as it was asked for.
+    pub(crate) fn print(self, text: impl Display, json: &Value) -> io::Result<()> {
+        if self.json {
+            self::json(json)
+        } else {
+            line(text)
+        }
+    }
+}
+
 /// Prints a line.
 pub(crate) fn line(text: impl Display) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{text}")

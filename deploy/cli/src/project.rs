@@ -2,9 +2,10 @@
 
 use crate::brokers::Brokers;
 use crate::exit::Exit;
-use crate::schemas::{Schemas, Taken};
+use crate::log::LogArgs;
+use crate::opening::Opening;
+use crate::schemas::Taken;
 use crate::service::Service;
-use crate::topics;
 use anyhow::Context;
 use clap::Args;
 use licenseflow_avro::Topics;
@@ -12,8 +13,7 @@ use licenseflow_avro::registry_client::RegistryClient;
 use licenseflow_kafka::{KafkaLetters, KafkaSource, SourceSettings};
 use licenseflow_projector::{Handle, Parts, Projector, Settings, Shares, Status, wall_clock};
 use licenseflow_runtime::config::{
-    Effective, HttpArgs, JudgementArgs, KafkaArgs, ProjectorArgs, RegistryArgs, StoreArgs,
-    TopicsArgs,
+    Effective, HttpArgs, JudgementArgs, KafkaArgs, ProjectorArgs, StoreArgs,
 };
 use licenseflow_runtime::http::Health;
 use licenseflow_store::SqliteModel;
@@ -24,11 +24,7 @@ use std::time::Instant;
 #[derive(Debug, Args)]
 pub(crate) struct ProjectArgs {
     #[command(flatten)]
-    kafka: KafkaArgs,
-    #[command(flatten)]
-    registry: RegistryArgs,
-    #[command(flatten)]
-    topics: TopicsArgs,
+    log: LogArgs,
     #[command(flatten)]
     http: HttpArgs,
     #[command(flatten)]
@@ -41,33 +37,26 @@ pub(crate) struct ProjectArgs {
 
 pub(crate) async fn run(arguments: ProjectArgs, effective: &Effective) -> anyhow::Result<Exit> {
     let ProjectArgs {
-        kafka,
-        registry,
-        topics,
+        log,
         http,
         store,
         projector,
         judgement,
     } = arguments;
-    let topics = Topics::new(&topics.topic_prefix);
-    let admin = topics::admin(&kafka.settings("licenseflow-project"))?;
-    let mut service = Service::start("project", effective)?;
-    topics::ensure(&admin, &topics).await?;
-    let schemas = Schemas::open(
-        &registry,
-        &kafka,
-        &topics,
-        Taken::Used,
-        service.stop_token(),
-    )?;
-    service.run_if("schema registry", schemas.part);
+    let mut opening = Opening::begin("project", &log, effective)?;
+    let schemas = opening.schemas(&log, Taken::Used).await?;
+    let Opening {
+        mut service,
+        admin,
+        topics,
+    } = opening;
     let work = Work {
-        kafka,
+        kafka: log.kafka,
         topics,
         store,
         projector,
         judgement,
-        schemas: schemas.client,
+        schemas,
     };
     let handle = work.start(&service)?;
     let health = health(Brokers::watch(&mut service, admin), handle.watcher());
@@ -157,13 +146,8 @@ fn instance(store: &Path) -> anyhow::Result<String> {
 }
 
 fn health(brokers: Brokers, status: impl Fn() -> Status + Send + Sync + 'static) -> Health {
-    Health::default()
-        .part("brokers", move || {
-            let problem = brokers.problem();
-            Box::pin(async { problem.map_or(Ok(()), Err) })
-        })
-        .part("projector", move || {
-            let problem = problem_of(&status());
-            Box::pin(async { problem.map_or(Ok(()), Err) })
-        })
+    brokers.health().part("projector", move || {
+        let problem = problem_of(&status());
+        Box::pin(async { problem.map_or(Ok(()), Err) })
+    })
 }

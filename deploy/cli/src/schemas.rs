@@ -1,6 +1,7 @@
 //! Where schemas are: the registry that is named, or the embedded one; and our
 //! own schema, registered for both lanes.
 
+use crate::log::LogArgs;
 use anyhow::Context;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -8,9 +9,9 @@ use licenseflow_avro::registry_client::RegistryClient;
 use licenseflow_avro::{Lane, Topics, schema};
 use licenseflow_producers::publish::SchemaIds;
 use licenseflow_registry::{Registry, RegistrySettings};
-use licenseflow_runtime::config::{KafkaArgs, RegistryArgs};
 use licenseflow_runtime::http::{self, HttpLimits};
 use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// A new schema must read what was written under every earlier one: both lanes
@@ -40,17 +41,15 @@ pub(crate) struct Schemas {
 impl Schemas {
     /// Finds or starts the registry. The embedded one ends when `stop` is cancelled.
     pub(crate) fn open(
-        arguments: &RegistryArgs,
-        kafka: &KafkaArgs,
-        topics: &Topics,
+        log: &LogArgs,
         taken: Taken,
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
-        let client = RegistryClient::new(&arguments.url())?;
-        if arguments.schema_registry.is_some() {
+        let client = RegistryClient::new(&log.registry.url())?;
+        if log.registry.schema_registry.is_some() {
             return Ok(Self { client, part: None });
         }
-        let listener = match (http::bind(arguments.registry_listen), taken) {
+        let listener = match (http::bind(log.registry.registry_listen), taken) {
             (Ok(listener), _) => listener,
             (Err(http::Error::AddressTaken(_)), Taken::Used) => {
                 return Ok(Self { client, part: None });
@@ -62,8 +61,10 @@ impl Schemas {
                 );
             }
         };
-        let settings =
-            RegistrySettings::new(kafka.settings("licenseflow-registry"), topics.prefix());
+        let settings = RegistrySettings::new(
+            log.kafka.settings("licenseflow-registry"),
+            log.topics().prefix(),
+        );
         let registry = Registry::start(settings)?;
         let serving = http::serve(listener, registry.router(), HttpLimits::default(), stop);
         let part = async move {
@@ -74,6 +75,24 @@ impl Schemas {
         Ok(Self {
             client,
             part: Some(part.boxed()),
+        })
+    }
+}
+
+/// The registry for as long as a command runs: the one that is named, the one that another process
+/// of ours embeds, or one of this command's own.
+pub(crate) struct CommandSchemas {
+    pub(crate) client: RegistryClient,
+    /// Ends with the command.
+    _serving: JoinSet<anyhow::Result<()>>,
+}
+
+impl CommandSchemas {
+    pub(crate) fn open(log: &LogArgs) -> anyhow::Result<Self> {
+        let schemas = Schemas::open(log, Taken::Used, CancellationToken::new())?;
+        Ok(Self {
+            client: schemas.client,
+            _serving: schemas.part.into_iter().collect(),
         })
     }
 }

@@ -55,16 +55,6 @@ impl Service {
         self.parts.spawn(async move { (name, part.await) });
     }
 
-    /// Runs a part that there may be.
-    pub(crate) fn run_if<F>(&mut self, name: &'static str, part: Option<F>)
-    where
-        F: Future<Output = anyhow::Result<()>> + Send + 'static,
-    {
-        if let Some(part) = part {
-            self.run(name, part);
-        }
-    }
-
     /// Takes the address of the role. Before anything else is begun, so that a
     /// second process is told at once.
     pub(crate) fn open_door(&self, arguments: &HttpArgs) -> anyhow::Result<TcpListener> {

@@ -5,19 +5,18 @@
 use crate::brokers::Brokers;
 use crate::exit::Exit;
 use crate::ingest::{self, PUBLISHER_GRACE};
+use crate::log::LogArgs;
+use crate::opening::Opening;
 use crate::project::{self, Work};
 use crate::query;
-use crate::schemas::{Schemas, Taken};
+use crate::schemas::Taken;
 use crate::service::Service;
-use crate::topics;
 use clap::Args;
-use licenseflow_avro::Topics;
 use licenseflow_producers::accept;
 use licenseflow_projector::{Handle, Status};
 use licenseflow_query::{Check, Readiness};
 use licenseflow_runtime::config::{
-    Effective, HttpArgs, IntakeArgs, JudgementArgs, KafkaArgs, ProjectorArgs, RegistryArgs,
-    StoreArgs, TopicsArgs,
+    Effective, HttpArgs, IntakeArgs, JudgementArgs, ProjectorArgs, StoreArgs,
 };
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -25,11 +24,7 @@ use tokio::sync::watch;
 #[derive(Debug, Args)]
 pub(crate) struct UpArgs {
     #[command(flatten)]
-    kafka: KafkaArgs,
-    #[command(flatten)]
-    registry: RegistryArgs,
-    #[command(flatten)]
-    topics: TopicsArgs,
+    log: LogArgs,
     #[command(flatten)]
     http: HttpArgs,
     #[command(flatten)]
@@ -44,39 +39,32 @@ pub(crate) struct UpArgs {
 
 pub(crate) async fn run(arguments: UpArgs, effective: &Effective) -> anyhow::Result<Exit> {
     let UpArgs {
-        kafka,
-        registry,
-        topics,
+        log,
         http,
         intake,
         store,
         projector,
         judgement,
     } = arguments;
-    let topics = Topics::new(&topics.topic_prefix);
-    let admin = topics::admin(&kafka.settings("licenseflow-up"))?;
-    let mut service = Service::start("up", effective)?;
-    let door = service.open_door(&http)?;
-    topics::ensure(&admin, &topics).await?;
-    let schemas = Schemas::open(
-        &registry,
-        &kafka,
-        &topics,
-        Taken::Refused,
-        service.stop_token(),
-    )?;
-    service.run_if("schema registry", schemas.part);
-    let publisher = ingest::publisher(&kafka, &schemas.client, &topics).await?;
+    let mut opening = Opening::begin("up", &log, effective)?;
+    let door = opening.service.open_door(&http)?;
+    let schemas = opening.schemas(&log, Taken::Refused).await?;
+    let Opening {
+        mut service,
+        admin,
+        topics,
+    } = opening;
+    let publisher = ingest::publisher(&log.kafka, &schemas, &topics).await?;
     let settings = ingest::intake_settings(&intake, &judgement, &http);
 
     let path = store.sqlite_path();
     let work = Work {
-        kafka,
+        kafka: log.kafka,
         topics: topics.clone(),
         store,
         projector,
         judgement,
-        schemas: schemas.client,
+        schemas,
     };
     let handle = work.start(&service)?;
     let applied = applied(&mut service, &handle);

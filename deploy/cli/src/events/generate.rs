@@ -1,16 +1,15 @@
 //! `events generate`: a seeded history, published or printed.
 
-use super::progress::Shown;
 use super::{LaneName, publishing, request};
 use crate::exit::{Exit, WrongUse};
+use crate::log::LogArgs;
 use crate::output::{self, OutputArgs};
+use crate::progress::Shown;
 use clap::Args;
-use licenseflow_avro::Topics;
 use licenseflow_producers::generate::{
     self, GenerateOptions, GenerateProgress, History, SendGenerated, Shares,
 };
 use licenseflow_projector::wall_clock;
-use licenseflow_runtime::config::{KafkaArgs, RegistryArgs, TopicsArgs};
 use licenseflow_runtime::shutdown;
 use serde_json::json;
 
@@ -66,11 +65,7 @@ pub(crate) struct GenerateArgs {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    kafka: KafkaArgs,
-    #[command(flatten)]
-    registry: RegistryArgs,
-    #[command(flatten)]
-    topics: TopicsArgs,
+    log: LogArgs,
 }
 
 pub(super) async fn run(arguments: GenerateArgs) -> anyhow::Result<Exit> {
@@ -82,30 +77,24 @@ pub(super) async fn run(arguments: GenerateArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     let stop = shutdown::on_signals()?;
-    let topics = Topics::new(&arguments.topics.topic_prefix);
     let sending = SendGenerated {
         rate: arguments.rate,
         ..SendGenerated::to(arguments.lane.into())
     };
     let context = request(None)?;
     let mut bar = Bar(Shown::new(Some(arguments.count), "records"));
-    let (registry, kafka) = (&arguments.registry, &arguments.kafka);
-    let (position, count) = publishing(registry, kafka, &topics, async |publisher| {
+    let (position, count) = publishing(&arguments.log, async |publisher| {
         Ok(generate::send(&publisher, history, &sending, &context, &mut bar, &stop).await?)
     })
     .await?;
     drop(bar);
-    if arguments.output.json {
-        output::json(&json!({
-            "acknowledged": count,
-            "position": position.to_string(),
-            "request_id": context.request_id.as_str(),
-        }))?;
-    } else {
-        output::line(format_args!(
-            "{count} records acknowledged, position {position}"
-        ))?;
-    }
+    let text = format!("{count} records acknowledged, position {position}");
+    let json = json!({
+        "acknowledged": count,
+        "position": position.to_string(),
+        "request_id": context.request_id.as_str(),
+    });
+    arguments.output.print(text, &json)?;
     Ok(if stop.is_cancelled() {
         Exit::Failed
     } else {

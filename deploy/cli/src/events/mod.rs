@@ -1,24 +1,21 @@
 //! `events generate|send|tail`: events from and to a shell.
 
 mod generate;
-mod progress;
 mod send;
 mod tail;
 
 use crate::exit::Exit;
 use crate::ingest;
-use crate::schemas::{Schemas, Taken};
+use crate::log::LogArgs;
+use crate::schemas::CommandSchemas;
 use anyhow::Context;
 use clap::{Subcommand, ValueEnum};
+use licenseflow_avro::Lane;
 use licenseflow_avro::headers::RequestId;
-use licenseflow_avro::{Lane, Topics};
 use licenseflow_producers::publish::{Publisher, RequestContext};
 use licenseflow_projector::wall_clock;
-use licenseflow_runtime::config::{KafkaArgs, RegistryArgs};
 use licenseflow_runtime::http;
 use std::future::Future;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EventsCommand {
@@ -56,42 +53,14 @@ impl From<LaneName> for Lane {
     }
 }
 
-/// The registry for as long as a command runs: the one that is named, the one that
-/// another process of ours embeds, or one of this command's own.
-struct Registry {
-    schemas: Schemas,
-    /// Ends with the command.
-    _serving: JoinSet<anyhow::Result<()>>,
-}
-
-impl Registry {
-    fn open(registry: &RegistryArgs, kafka: &KafkaArgs, topics: &Topics) -> anyhow::Result<Self> {
-        let never = CancellationToken::new();
-        let mut schemas = Schemas::open(registry, kafka, topics, Taken::Used, never)?;
-        let mut serving = JoinSet::new();
-        if let Some(part) = schemas.part.take() {
-            serving.spawn(part);
-        }
-        Ok(Self {
-            schemas,
-            _serving: serving,
-        })
-    }
-}
-
 /// Runs one publishing with a publisher that is ended after it, whatever came of it.
-async fn publishing<T, F, W>(
-    registry: &RegistryArgs,
-    kafka: &KafkaArgs,
-    topics: &Topics,
-    work: F,
-) -> anyhow::Result<T>
+async fn publishing<T, F, W>(log: &LogArgs, work: F) -> anyhow::Result<T>
 where
     F: FnOnce(Publisher) -> W,
     W: Future<Output = anyhow::Result<T>>,
 {
-    let registry = Registry::open(registry, kafka, topics)?;
-    let publisher = ingest::publisher(kafka, &registry.schemas.client, topics).await?;
+    let schemas = CommandSchemas::open(log)?;
+    let publisher = ingest::publisher(&log.kafka, &schemas.client, &log.topics()).await?;
     let outcome = work(publisher.clone()).await;
     publisher.stop(ingest::PUBLISHER_GRACE).await;
     outcome

@@ -1,16 +1,16 @@
 //! `events send`: events from a file or a pipe, resumable.
 
-use super::progress::Shown;
 use super::{LaneName, publishing, request, request_id};
 use crate::exit::Exit;
-use crate::output::{self, OutputArgs};
+use crate::log::LogArgs;
+use crate::output::OutputArgs;
+use crate::progress::Shown;
 use anyhow::bail;
 use clap::Args;
-use licenseflow_avro::Topics;
 use licenseflow_avro::headers::RequestId;
 use licenseflow_producers::publish::PublishError;
 use licenseflow_producers::send::{self, BadLine, Done, OnBadLine, Progress, SendOptions, Source};
-use licenseflow_runtime::config::{ByteSize, JudgementArgs, KafkaArgs, RegistryArgs, TopicsArgs};
+use licenseflow_runtime::config::{ByteSize, JudgementArgs};
 use licenseflow_runtime::shutdown;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -41,18 +41,13 @@ pub(crate) struct SendArgs {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    kafka: KafkaArgs,
-    #[command(flatten)]
-    registry: RegistryArgs,
-    #[command(flatten)]
-    topics: TopicsArgs,
+    log: LogArgs,
     #[command(flatten)]
     judgement: JudgementArgs,
 }
 
 pub(super) async fn run(arguments: SendArgs) -> anyhow::Result<Exit> {
     let stop = shutdown::on_signals()?;
-    let topics = Topics::new(&arguments.topics.topic_prefix);
     let source = source(arguments.file.as_deref());
     let options = SendOptions {
         lane: arguments.lane.into(),
@@ -65,8 +60,7 @@ pub(super) async fn run(arguments: SendArgs) -> anyhow::Result<Exit> {
     };
     let context = request(arguments.request_id.as_ref())?;
     let mut bar = Bar(Shown::new(length(arguments.file.as_deref()), "bytes"));
-    let (registry, kafka) = (&arguments.registry, &arguments.kafka);
-    let done = publishing(registry, kafka, &topics, async |publisher| {
+    let done = publishing(&arguments.log, async |publisher| {
         Ok(send::send(&publisher, source, &options, &context, &mut bar, &stop).await?)
     })
     .await?;
@@ -103,21 +97,18 @@ fn show(done: &Done, request_id: &RequestId, output: OutputArgs) -> anyhow::Resu
         is_complete,
         ..
     } = done;
-    if output.json {
-        output::json(&json!({
-            "lines": lines,
-            "acknowledged": acknowledged,
-            "skipped": skipped,
-            "position": position.to_string(),
-            "request_id": request_id.as_str(),
-            "complete": is_complete,
-        }))?;
-        return Ok(());
-    }
-    output::line(format_args!(
+    let text = format!(
         "{acknowledged} events acknowledged, {skipped} lines skipped, {lines} lines dealt with, position {position}"
-    ))?;
-    Ok(())
+    );
+    let json = json!({
+        "lines": lines,
+        "acknowledged": acknowledged,
+        "skipped": skipped,
+        "position": position.to_string(),
+        "request_id": request_id.as_str(),
+        "complete": is_complete,
+    });
+    Ok(output.print(text, &json)?)
 }
 
 struct Bar(Shown);

@@ -1,14 +1,15 @@
 //! `events tail`: records as they are written, decoded.
 
-use super::{LaneName, Registry};
+use super::LaneName;
 use crate::exit::Exit;
+use crate::log::LogArgs;
 use crate::output::{self, OutputArgs};
+use crate::schemas::CommandSchemas;
 use crate::topics;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use licenseflow_avro::{Lane, Topics};
+use licenseflow_avro::Lane;
 use licenseflow_producers::tail::{TailForm, TailOptions, TailTopic, tail};
-use licenseflow_runtime::config::{KafkaArgs, RegistryArgs, TopicsArgs};
 use licenseflow_runtime::log::{Start, Stop};
 use licenseflow_runtime::shutdown;
 use std::ops::ControlFlow;
@@ -62,23 +63,16 @@ pub(crate) struct TailArgs {
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
-    kafka: KafkaArgs,
-    #[command(flatten)]
-    registry: RegistryArgs,
-    #[command(flatten)]
-    topics: TopicsArgs,
+    log: LogArgs,
 }
 
 pub(super) async fn run(arguments: TailArgs) -> anyhow::Result<Exit> {
     let stop = shutdown::on_signals()?;
-    let topics = Topics::new(&arguments.topics.topic_prefix);
-    let settings = arguments.kafka.settings("licenseflow-tail");
+    let topics = arguments.log.topics();
+    let settings = arguments.log.kafka.settings("licenseflow-tail");
     topics::admin(&settings)?;
-    let registry = Registry::open(&arguments.registry, &arguments.kafka, &topics)?;
-    let schemas = registry
-        .schemas
-        .client
-        .blocking(tokio::runtime::Handle::current());
+    let served = CommandSchemas::open(&arguments.log)?;
+    let schemas = served.client.blocking(tokio::runtime::Handle::current());
     let options = options(&arguments);
     let read = tokio::task::spawn_blocking(move || -> anyhow::Result<()> {
         let mut written = Ok(());

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
 /// Shows how far a piece of work is, on standard error.
-pub(super) struct Shown {
+pub(crate) struct Shown {
     bar: ProgressBar,
     is_terminal: bool,
     unit: &'static str,
@@ -17,7 +17,7 @@ pub(super) struct Shown {
 
 impl Shown {
     /// `total` is none where it is not known.
-    pub(super) fn new(total: Option<u64>, unit: &'static str) -> Self {
+    pub(crate) fn new(total: Option<u64>, unit: &'static str) -> Self {
         let (bar, template) = match total {
             Some(total) => (
                 ProgressBar::new(total),
@@ -40,7 +40,7 @@ impl Shown {
     }
 
     /// The work is that far.
-    pub(super) fn advanced(&mut self, done: u64) {
+    pub(crate) fn advanced(&mut self, done: u64) {
         self.bar.set_position(done);
         if !self.is_terminal && self.line_at.elapsed() >= LINE_EVERY {
             self.line_at = Instant::now();
@@ -49,7 +49,7 @@ impl Shown {
     }
 
     /// A word that does not disturb the bar.
-    pub(super) fn say(&self, text: &str) {
+    pub(crate) fn say(&self, text: &str) {
         self.bar.suspend(|| tracing::warn!("{text}"));
     }
 }
