@@ -1,15 +1,13 @@
 //! One license, with the first pages of what hangs on it where that is asked for.
 
-use axum::extract::{Path, State};
-use axum::http::Uri;
+use axum::extract::State;
 use licenseflow_core::contract::LicenseKey;
-use licenseflow_runtime::http::TenantId;
 use licenseflow_store::lookup::{LicenseParts, LicenseView};
 use serde_json::Value;
 
-use super::{Answered, found, license_key, parts};
+use super::{AboutLicense, Answered, about_license, found, parts};
 use crate::answer::{Answer, Failure};
-use crate::params::{Params, invalid};
+use crate::params::invalid;
 use crate::shapes;
 use crate::state::QueryState;
 
@@ -17,15 +15,9 @@ use crate::state::QueryState;
 pub(super) const INCLUDED_LIMIT: usize = 50;
 
 /// `GET /v1/licenses/{license_id}`
-pub(super) async fn one(
-    State(state): State<QueryState>,
-    tenant: TenantId,
-    Path(license_id): Path<String>,
-    uri: Uri,
-) -> Answered {
-    let params = Params::of(&uri, &["include"])?;
+pub(super) async fn one(State(state): State<QueryState>, about: AboutLicense) -> Answered {
+    let (key, params, _) = about_license(about, &["include"])?;
     let included = included(params.text("include"))?;
-    let key = license_key(tenant, license_id)?;
     let asked = key.clone();
     let read = state.store.ask("license", move |lookup| {
         lookup.license_with(&asked, &included)

@@ -8,6 +8,8 @@ mod position;
 mod requests;
 
 use axum::Router;
+use axum::extract::Path;
+use axum::http::Uri;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use licenseflow_core::contract::LicenseKey;
@@ -17,7 +19,7 @@ use licenseflow_store::lookup::{Freshness, Read};
 
 use crate::answer::{Answer, Failure};
 use crate::fresh;
-use crate::params::NOT_AN_ID;
+use crate::params::{NOT_AN_ID, Params};
 use crate::state::QueryState;
 
 /// What a handler gives.
@@ -45,17 +47,26 @@ pub fn health_router(state: QueryState) -> Router {
         .with_state(state)
 }
 
-/// The license of a request's path, within its tenant.
-fn license_key(tenant: TenantId, license_id: String) -> Result<LicenseKey, Failure> {
+/// What a question about one license brings.
+type AboutLicense = (TenantId, Path<String>, Uri);
+
+/// The license that is asked about, within its tenant, and the parameters, of which the route knows
+/// these; the address with them, for the links of the answer.
+fn about_license(
+    (tenant, Path(license_id), uri): AboutLicense,
+    known: &[&str],
+) -> Result<(LicenseKey, Params, Uri), Failure> {
+    let params = Params::of(&uri, known)?;
     if !valid_id(&license_id) {
         return Err(
             Problem::bad_request("invalid_license_id", format!("license_id: {NOT_AN_ID}")).into(),
         );
     }
-    Ok(LicenseKey {
+    let key = LicenseKey {
         tenant_id: tenant.into_string(),
         license_id,
-    })
+    };
+    Ok((key, params, uri))
 }
 
 /// What was found of a license, or that there is none.

@@ -3,18 +3,16 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use axum::extract::{Path, State};
-use axum::http::Uri;
+use axum::extract::State;
 use licenseflow_core::DeviceState;
 use licenseflow_core::contract::{EventKind, LicenseKey, Topics};
-use licenseflow_runtime::http::TenantId;
 use licenseflow_store::lookup::{Page, TimelineQuery, TimelineRow};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::license::INCLUDED_LIMIT;
-use super::{Answered, found, license_key};
+use super::{AboutLicense, Answered, about_license, found};
 use crate::answer::{Answer, Failure};
 use crate::links;
 use crate::list::Asked;
@@ -40,14 +38,8 @@ type UsageAsked = Asked<Everything, String>;
 type EventsAsked = Asked<EventFilters, (i64, u8, Uuid)>;
 
 /// `GET /v1/licenses/{license_id}/devices`
-pub(super) async fn devices(
-    State(state): State<QueryState>,
-    tenant: TenantId,
-    Path(license_id): Path<String>,
-    uri: Uri,
-) -> Answered {
-    let params = Params::of(&uri, &["limit", "cursor"])?;
-    let key = license_key(tenant, license_id)?;
+pub(super) async fn devices(State(state): State<QueryState>, about: AboutLicense) -> Answered {
+    let (key, params, uri) = about_license(about, &["limit", "cursor"])?;
     let asked = DevicesAsked::of(name("devices", &key), Everything {}, &params, state.now())?;
     let (of, after, limit) = (key.clone(), asked.after.clone(), asked.limit);
     let read = state.store.ask("devices", move |lookup| {
@@ -59,14 +51,8 @@ pub(super) async fn devices(
 }
 
 /// `GET /v1/licenses/{license_id}/usage`
-pub(super) async fn usage(
-    State(state): State<QueryState>,
-    tenant: TenantId,
-    Path(license_id): Path<String>,
-    uri: Uri,
-) -> Answered {
-    let params = Params::of(&uri, &["limit", "cursor"])?;
-    let key = license_key(tenant, license_id)?;
+pub(super) async fn usage(State(state): State<QueryState>, about: AboutLicense) -> Answered {
+    let (key, params, uri) = about_license(about, &["limit", "cursor"])?;
     let asked = UsageAsked::of(name("usage", &key), Everything {}, &params, state.now())?;
     let of = key.clone();
     let read = state.store.ask("usage", move |lookup| lookup.usage(&of));
@@ -77,14 +63,8 @@ pub(super) async fn usage(
 }
 
 /// `GET /v1/licenses/{license_id}/events`
-pub(super) async fn events(
-    State(state): State<QueryState>,
-    tenant: TenantId,
-    Path(license_id): Path<String>,
-    uri: Uri,
-) -> Answered {
-    let params = Params::of(&uri, &["type", "from", "to", "limit", "cursor"])?;
-    let key = license_key(tenant, license_id)?;
+pub(super) async fn events(State(state): State<QueryState>, about: AboutLicense) -> Answered {
+    let (key, params, uri) = about_license(about, &["type", "from", "to", "limit", "cursor"])?;
     let filters = event_filters(&params)?;
     let asked = EventsAsked::of(name("events", &key), filters, &params, state.now())?;
     let query = TimelineQuery {
