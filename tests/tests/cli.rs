@@ -209,12 +209,22 @@ fn librdkafkas_settings_are_merged_by_key_from_flag_environment_and_file() {
 #[test]
 fn a_librdkafka_setting_that_breaks_a_promise_is_a_wrong_use() {
     let folder = Folder::new("cli").unwrap();
-    let output = licenseflow(&folder)
-        .args(["topics", "describe", "-X", "acks=1"])
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("acks=1"), "{}", stderr(&output));
+    for command in [
+        &["topics", "describe"][..],
+        &["events", "send"],
+        &["events", "tail"],
+        &["verify"],
+        &["up"],
+    ] {
+        let output = licenseflow(&folder)
+            .args(command)
+            .args(["-X", "acks=1"])
+            .output()
+            .unwrap();
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{command:?}: {said}");
+        assert!(said.contains("acks=1"), "{said}");
+    }
 }
 
 #[test]

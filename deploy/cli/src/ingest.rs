@@ -10,7 +10,7 @@ use licenseflow_avro::Topics;
 use licenseflow_avro::registry_client::RegistryClient;
 use licenseflow_producers::accept::{self, IntakeSettings};
 use licenseflow_producers::publish::{Publisher, PublisherSettings};
-use licenseflow_runtime::config::{Effective, HttpArgs, IntakeArgs, JudgementArgs, KafkaArgs};
+use licenseflow_runtime::config::{Effective, HttpArgs, IntakeArgs, JudgementArgs};
 use std::time::Duration;
 
 /// What is on its way to the brokers at a stop has this long to arrive; the
@@ -47,7 +47,7 @@ pub(crate) async fn run(arguments: IngestArgs, effective: &Effective) -> anyhow:
         admin,
         topics,
     } = opening;
-    let publisher = publisher(&log.kafka, &schemas, &topics).await?;
+    let publisher = publisher(&log, &schemas, &topics).await?;
     let brokers = Brokers::watch(&mut service, admin);
     let settings = intake_settings(&intake, &judgement, &http);
     let routes = accept::router(publisher.clone(), settings).merge(brokers.health().router());
@@ -75,12 +75,12 @@ pub(crate) fn intake_settings(
 
 /// A producer of events, our schema registered.
 pub(crate) async fn publisher(
-    kafka: &KafkaArgs,
+    log: &LogArgs,
     registry: &RegistryClient,
     topics: &Topics,
 ) -> anyhow::Result<Publisher> {
     let ids = schemas::register(registry, topics).await?;
-    let kafka = kafka.settings("licenseflow-producer");
+    let kafka = log.settings("licenseflow-producer")?;
     let settings = PublisherSettings::new(kafka, topics.clone(), ids);
     Ok(Publisher::start(settings)?)
 }

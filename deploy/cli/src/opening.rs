@@ -20,7 +20,7 @@ pub(crate) struct Opening {
 impl Opening {
     /// Takes the settings and starts the role; no broker is asked yet.
     pub(crate) fn begin(role: &str, log: &LogArgs, effective: &Effective) -> anyhow::Result<Self> {
-        let admin = topics::admin(&log.kafka.settings(&format!("licenseflow-{role}")))?;
+        let admin = topics::admin(&log.settings(&format!("licenseflow-{role}"))?)?;
         let service = Service::start(role, effective)?;
         let topics = log.topics();
         Ok(Self {

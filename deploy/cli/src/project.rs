@@ -12,14 +12,16 @@ use licenseflow_avro::Topics;
 use licenseflow_avro::registry_client::RegistryClient;
 use licenseflow_kafka::{KafkaLetters, KafkaSource, SourceSettings};
 use licenseflow_projector::{Handle, Parts, Projector, Settings, Shares, Status, wall_clock};
-use licenseflow_runtime::config::{
-    Effective, HttpArgs, JudgementArgs, KafkaArgs, ProjectorArgs, StoreArgs,
-};
+use licenseflow_runtime::config::{Effective, HttpArgs, JudgementArgs, ProjectorArgs, StoreArgs};
 use licenseflow_runtime::http::Health;
+use licenseflow_runtime::log::KafkaSettings;
 use licenseflow_store::SqliteModel;
 use licenseflow_store::sqlite::SqliteOptions;
 use std::path::Path;
 use std::time::Instant;
+
+/// How the projector is known to the brokers, in whichever role it runs.
+pub(crate) const CLIENT: &str = "licenseflow-projector";
 
 #[derive(Debug, Args)]
 pub(crate) struct ProjectArgs {
@@ -51,7 +53,7 @@ pub(crate) async fn run(arguments: ProjectArgs, effective: &Effective) -> anyhow
         topics,
     } = opening;
     let work = Work {
-        kafka: log.kafka,
+        kafka: log.settings(CLIENT)?,
         topics,
         store,
         projector,
@@ -67,7 +69,7 @@ pub(crate) async fn run(arguments: ProjectArgs, effective: &Effective) -> anyhow
 
 /// Everything that a projector is made from.
 pub(crate) struct Work {
-    pub(crate) kafka: KafkaArgs,
+    pub(crate) kafka: KafkaSettings,
     pub(crate) topics: Topics,
     pub(crate) store: StoreArgs,
     pub(crate) projector: ProjectorArgs,
@@ -92,9 +94,8 @@ impl Work {
             max_future_skew: self.judgement.max_future_skew,
             ..Settings::default()
         };
-        let kafka = self.kafka.settings("licenseflow-projector");
         let source = SourceSettings {
-            kafka: kafka.clone(),
+            kafka: self.kafka.clone(),
             topics: self.topics.clone(),
             group_instance: Some(instance(&path)?),
             queued_kbytes_max: shares.queued_kbytes,
@@ -105,7 +106,7 @@ impl Work {
             source: KafkaSource::start(&source)?,
             schemas: self.schemas.blocking(tokio::runtime::Handle::current()),
             model,
-            letters: KafkaLetters::new(&kafka, &self.topics)?,
+            letters: KafkaLetters::new(&self.kafka, &self.topics)?,
             clock: wall_clock(),
         };
         Ok(Projector::start(settings, parts, &service.stop_token())?)

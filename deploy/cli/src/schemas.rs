@@ -45,6 +45,7 @@ impl Schemas {
         taken: Taken,
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
+        let kafka = log.settings("licenseflow-registry")?;
         let client = RegistryClient::new(&log.registry.url())?;
         if log.registry.schema_registry.is_some() {
             return Ok(Self { client, part: None });
@@ -61,10 +62,7 @@ impl Schemas {
                 );
             }
         };
-        let settings = RegistrySettings::new(
-            log.kafka.settings("licenseflow-registry"),
-            log.topics().prefix(),
-        );
+        let settings = RegistrySettings::new(kafka, log.topics().prefix());
         let registry = Registry::start(settings)?;
         let serving = http::serve(listener, registry.router(), HttpLimits::default(), stop);
         let part = async move {

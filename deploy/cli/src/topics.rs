@@ -1,7 +1,8 @@
 //! `topics create` and `topics describe`: the topics as the platform needs them.
 //! A start creates what is missing too, and refuses topics that are set otherwise.
 
-use crate::exit::{Exit, WrongUse};
+use crate::exit::Exit;
+use crate::log;
 use crate::output::{self, OutputArgs};
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
@@ -45,10 +46,8 @@ pub(crate) async fn run(command: TopicsCommand) -> anyhow::Result<Exit> {
     }
 }
 
-/// A connection for questions to the cluster; a setting that is not ours to pass
-/// on is a wrong use.
+/// A connection for questions to the cluster.
 pub(crate) fn admin(settings: &KafkaSettings) -> anyhow::Result<Admin> {
-    settings.check_overrides().map_err(WrongUse::of)?;
     Ok(Admin::new(settings, ADMIN_TIMEOUT)?)
 }
 
@@ -114,7 +113,7 @@ fn spec(plan: TopicPlan) -> TopicSpec {
 }
 
 async fn create(arguments: TopicsRun) -> anyhow::Result<Exit> {
-    let admin = admin(&arguments.kafka.settings("licenseflow-topics"))?;
+    let admin = admin(&log::settings(&arguments.kafka, "licenseflow-topics")?)?;
     let topics = Topics::new(&arguments.topics.topic_prefix);
     let outcomes = ensure(&admin, &topics).await?;
     let word = |outcome: &TopicOutcome| match outcome {
@@ -135,7 +134,7 @@ async fn create(arguments: TopicsRun) -> anyhow::Result<Exit> {
 }
 
 async fn describe(arguments: TopicsRun) -> anyhow::Result<Exit> {
-    let admin = admin(&arguments.kafka.settings("licenseflow-topics"))?;
+    let admin = admin(&log::settings(&arguments.kafka, "licenseflow-topics")?)?;
     let topics = Topics::new(&arguments.topics.topic_prefix);
     let names: Vec<String> = topics.all().into_iter().map(|plan| plan.name).collect();
     let asked = names.clone();

@@ -54,12 +54,12 @@ pub(crate) async fn run(arguments: UpArgs, effective: &Effective) -> anyhow::Res
         admin,
         topics,
     } = opening;
-    let publisher = ingest::publisher(&log.kafka, &schemas, &topics).await?;
+    let publisher = ingest::publisher(&log, &schemas, &topics).await?;
     let settings = ingest::intake_settings(&intake, &judgement, &http);
 
     let path = store.sqlite_path();
     let work = Work {
-        kafka: log.kafka,
+        kafka: log.settings(project::CLIENT)?,
         topics: topics.clone(),
         store,
         projector,

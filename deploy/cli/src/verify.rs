@@ -6,7 +6,6 @@ use crate::log::LogArgs;
 use crate::output::OutputArgs;
 use crate::progress::Shown;
 use crate::schemas::CommandSchemas;
-use crate::topics;
 use anyhow::Context;
 use clap::Args;
 use licenseflow_avro::Topics;
@@ -35,8 +34,7 @@ pub(crate) struct VerifyArgs {
 pub(crate) async fn run(arguments: VerifyArgs) -> anyhow::Result<Exit> {
     let VerifyArgs { output, log, store } = arguments;
     let topics = log.topics();
-    let settings = log.kafka.settings("licenseflow-verify");
-    topics::admin(&settings)?;
+    let settings = log.settings("licenseflow-verify")?;
     let lookup = SqliteLookup::open(&store.sqlite_path(), 1)?;
     let read = lookup.position()?;
     let generation = read.freshness.generation;

@@ -60,7 +60,7 @@ where
     W: Future<Output = anyhow::Result<T>>,
 {
     let schemas = CommandSchemas::open(log)?;
-    let publisher = ingest::publisher(&log.kafka, &schemas.client, &log.topics()).await?;
+    let publisher = ingest::publisher(log, &schemas.client, &log.topics()).await?;
     let outcome = work(publisher.clone()).await;
     publisher.stop(ingest::PUBLISHER_GRACE).await;
     outcome

@@ -5,7 +5,6 @@ use crate::exit::Exit;
 use crate::log::LogArgs;
 use crate::output::{self, OutputArgs};
 use crate::schemas::CommandSchemas;
-use crate::topics;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use licenseflow_avro::Lane;
@@ -69,8 +68,7 @@ pub(crate) struct TailArgs {
 pub(super) async fn run(arguments: TailArgs) -> anyhow::Result<Exit> {
     let stop = shutdown::on_signals()?;
     let topics = arguments.log.topics();
-    let settings = arguments.log.kafka.settings("licenseflow-tail");
-    topics::admin(&settings)?;
+    let settings = arguments.log.settings("licenseflow-tail")?;
     let served = CommandSchemas::open(&arguments.log)?;
     let schemas = served.client.blocking(tokio::runtime::Handle::current());
     let options = options(&arguments);
