@@ -91,6 +91,7 @@ impl State {
                 let value = Val::Config(ConfigValue {
                     compatibility_level: *level,
                 });
+                // Set anew at every start of a producer: the log should not grow by that.
                 let entries = match self.levels.get(subject) == Some(level) {
                     true => vec![],
                     false => vec![Entry::put(Key::config(subject.as_ref()), value)],

@@ -122,6 +122,7 @@ impl State {
         deleted: Deleted,
     ) -> Result<&Version> {
         let schema = self.judge(given)?;
+        // A subject that is not there is told apart from one that lacks the schema.
         self.version_numbers(subject, deleted)?;
         self.versions(subject, deleted)
             .map(|(_, version)| version)

@@ -28,7 +28,8 @@ pub struct RegistrySettings {
     pub transactional_id: String,
     /// Replicas of the topic where it is created; none for three where there are three brokers.
     pub replication: Option<i32>,
-    /// The bound of each question to the brokers.
+    /// The bound of each question to the brokers, and how long brokers that refuse for the moment
+    /// are asked again before a reading fails.
     pub broker_timeout: Duration,
     /// The bound of each request; under the service's timeout.
     pub request_timeout: Duration,

@@ -4,8 +4,8 @@
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::decide::{Depth, Given};
@@ -83,8 +83,8 @@ pub(super) struct LevelBody {
     pub(super) compatibility: Option<String>,
 }
 
-/// A mode, set and shown.
-#[derive(Debug, Serialize, Deserialize)]
+/// A mode to set.
+#[derive(Debug, Deserialize)]
 pub(super) struct ModeBody {
     pub(super) mode: String,
 }

@@ -32,7 +32,7 @@ impl Where {
     }
 }
 
-/// A reading of the topic that has come to its end and goes on from there.
+/// A reading of the topic from its beginning, which goes on wherever it has come to the end.
 pub(crate) struct Connection {
     reader: Reader,
 }

@@ -59,9 +59,9 @@ impl Shared {
 
 /// The thread's own.
 pub(crate) struct Keeper {
-    pub(crate) place: Where,
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) orders: Receiver<Order>,
+    place: Where,
+    shared: Arc<Shared>,
+    orders: Receiver<Order>,
     connection: Option<Connection>,
     writer: Option<Writer>,
     /// Whether the last attempt to follow failed, so that trouble is logged once.

@@ -16,6 +16,7 @@ use licenseflow_core::contract::LicenseKey;
 use licenseflow_core::contract::limits::valid_id;
 use licenseflow_runtime::http::{Problem, TenantId};
 use licenseflow_store::lookup::{Freshness, Read};
+use serde::{Deserialize, Serialize};
 
 use crate::answer::{Answer, Failure};
 use crate::fresh;
@@ -46,6 +47,10 @@ pub fn health_router(state: QueryState) -> Router {
         .route("/readyz", get(health::ready))
         .with_state(state)
 }
+
+/// A list without filters.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Everything {}
 
 /// What a question about one license brings.
 type AboutLicense = (TenantId, Path<String>, Uri);

@@ -12,17 +12,13 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::license::INCLUDED_LIMIT;
-use super::{AboutLicense, Answered, about_license, found};
+use super::{AboutLicense, Answered, Everything, about_license, found};
 use crate::answer::{Answer, Failure};
 use crate::links;
 use crate::list::Asked;
 use crate::params::Params;
 use crate::shapes;
 use crate::state::QueryState;
-
-/// A list without filters.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-struct Everything {}
 
 /// The filters of a timeline.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -6,19 +6,14 @@ use licenseflow_core::contract::headers::RequestId;
 use licenseflow_core::contract::{Offset, PartitionId, Topics};
 use licenseflow_runtime::http::{Problem, TenantId};
 use licenseflow_store::lookup::{JourneyQuery, RecordPlace};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Answered;
+use super::{Answered, Everything};
 use crate::answer::{Answer, Failure};
 use crate::list::Asked;
 use crate::params::Params;
 use crate::shapes;
 use crate::state::QueryState;
-
-/// A list without filters.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-struct Everything {}
 
 /// `GET /v1/requests/{request_id}`
 pub(super) async fn journey(
