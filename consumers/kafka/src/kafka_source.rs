@@ -9,19 +9,18 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use licenseflow_avro::{Lane, Offset, Position, Topics};
-use licenseflow_runtime::log::{
-    ConsumerSettings, KafkaSettings, PartitionEof, TopicPartition, Watermarks,
-};
+use licenseflow_runtime::log::{ConsumerSettings, KafkaSettings, PartitionEof, TopicPartition};
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::BorrowedMessage;
+use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset as ListOffset, TopicPartitionList};
 
 use crate::assignment::{Assignment, Change};
-use crate::message::raw_record;
-use crate::probe::{Answer, Asked, Probe};
+use crate::owned::{Owned, asked, due};
+use crate::probe::{Answer, Probe};
+use crate::range::{RangeQuestion, out_of_range, reason};
 use crate::source::{LanePartition, Polled, Source, Start};
+use crate::trouble::Trouble;
 use crate::{Error, Result};
 
 /// How a source is made.
@@ -47,18 +46,6 @@ const HINT_INTERVAL: Duration = Duration::from_secs(1);
 /// After so many records in a row, the group and the ends are heard all the same.
 const RECORDS_A_TURN: usize = 256;
 
-/// One partition that is ours.
-#[derive(Debug, Clone, Default)]
-struct Owned {
-    /// Where it is read; none while it is not.
-    next: Option<Offset>,
-    /// Which reading this is.
-    reading: u64,
-    /// Where it stood when the ends were last asked for.
-    stood: Option<Offset>,
-    is_halted: bool,
-}
-
 /// The consumer of both lanes.
 pub struct KafkaSource {
     consumer: BaseConsumer<Assignment>,
@@ -68,10 +55,7 @@ pub struct KafkaSource {
     probe: Probe,
     ends_interval: Duration,
     probed: Instant,
-    /// An offset was out of range: the next answer says of which partition.
-    is_range_asked: bool,
-    /// The brokers were asked for the ends after the error came.
-    is_range_in_question: bool,
+    range: RangeQuestion,
     hinted: Instant,
     records_since_turn: usize,
 }
@@ -112,8 +96,7 @@ impl KafkaSource {
             )?,
             ends_interval: settings.ends_interval,
             probed: Instant::now(),
-            is_range_asked: false,
-            is_range_in_question: false,
+            range: RangeQuestion::default(),
             hinted: Instant::now(),
             records_since_turn: 0,
         })
@@ -168,19 +151,8 @@ impl KafkaSource {
             return;
         }
         self.probed = Instant::now();
-        self.is_range_in_question = self.is_range_asked;
-        // A halted partition is not read, whatever its end: it must not count as caught up.
-        let each = self.owned.iter_mut().filter(|(_, owned)| !owned.is_halted);
-        let about = each.map(|(of, owned)| {
-            let is_quiet = owned.next.is_some() && owned.stood == owned.next;
-            owned.stood = owned.next;
-            Asked {
-                of: *of,
-                reading: owned.next.map(|next| (next, owned.reading)),
-                is_quiet,
-            }
-        });
-        let about = about.collect();
+        self.range.ask();
+        let about = asked(&mut self.owned);
         self.probe.ask(about);
     }
 
@@ -188,9 +160,7 @@ impl KafkaSource {
         let Some(answer) = self.probe.answer() else {
             return Ok(());
         };
-        if self.is_range_in_question && answer.is_whole {
-            self.is_range_in_question = false;
-            self.is_range_asked = false;
+        if self.range.is_answered(answer.is_whole) {
             self.halt_out_of_range(&answer)?;
         }
         for passed in answer.passed {
@@ -214,32 +184,30 @@ impl KafkaSource {
         Ok(())
     }
 
-    /// librdkafka does not say which partition's offset was out of range, so each is looked at. Where
-    /// none is, the error came of a change of leaders, and all are taken up anew.
+    /// Halts what is out of range. Where nothing is, the error came of a change of leaders; librdkafka
+    /// fetches the partition that erred no more, whichever it is, so all others are taken up anew.
     fn halt_out_of_range(&mut self, answer: &Answer) -> Result<()> {
-        let mut bad = Vec::new();
-        for (of, span) in &answer.spans {
-            // Where it stood when the brokers were asked: what is read goes on meanwhile.
-            let next = self.owned.get(of).and_then(|owned| owned.stood);
-            if let Some(next) = next.filter(|next| *next < span.start || *next > span.end) {
-                bad.push((*of, reason(&self.name(*of), next, *span)));
-            }
-        }
-        // librdkafka fetches the one that erred no more, whichever it is.
-        let is_bad = |of: &LanePartition| bad.iter().any(|(other, _)| other == of);
-        let read = self.owned.iter().filter(|(_, owned)| owned.next.is_some());
-        let again = read.map(|(of, _)| *of).filter(|of| !is_bad(of)).collect();
+        // Where each stood when the brokers were asked: what is read goes on meanwhile.
+        let each = self.owned.iter();
+        let places = each.filter_map(|(of, owned)| Some((*of, owned.stood?)));
+        let places: BTreeMap<LanePartition, Offset> = places.collect();
+        let bad = out_of_range(&places, &answer.spans);
+        let mut again = self.read();
+        again.retain(|of| !bad.contains(of));
         self.take_up_anew(again)?;
-        for (of, reason) in bad {
-            if let Some(owned) = self.owned.get_mut(&of) {
-                owned.is_halted = true;
+        for of in bad {
+            if let (Some(next), Some(span)) = (places.get(&of), answer.spans.get(&of)) {
+                let reason = reason(&self.name(of), *next, *span);
+                if let Some(owned) = self.owned.get_mut(&of) {
+                    owned.is_halted = true;
+                }
+                let (lane, partition) = of;
+                self.ready.push_back(Polled::Halted {
+                    lane,
+                    partition,
+                    reason,
+                });
             }
-            let (lane, partition) = of;
-            self.ready.push_back(Polled::Halted {
-                lane,
-                partition,
-                reason,
-            });
         }
         Ok(())
     }
@@ -250,29 +218,28 @@ impl KafkaSource {
         Ok(())
     }
 
+    /// The partitions that are read.
+    fn read(&self) -> Vec<LanePartition> {
+        let each = self.owned.iter();
+        each.filter(|(_, owned)| owned.next.is_some())
+            .map(|(of, _)| *of)
+            .collect()
+    }
+
     fn trouble(&mut self, error: KafkaError) -> Result<()> {
-        match error {
-            KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset) => {
-                self.is_range_asked = true;
+        match Trouble::of(&error) {
+            Trouble::OutOfRange => {
+                self.range.open();
                 Ok(())
             }
-            // librdkafka goes on behind a batch that it could not read. Nothing behind the gap was taken
-            // yet: what cannot be read is read again, and never passed.
-            KafkaError::MessageConsumption(
-                RDKafkaErrorCode::BadMessage
-                | RDKafkaErrorCode::BadCompression
-                | RDKafkaErrorCode::InvalidMessage
-                | RDKafkaErrorCode::NotImplemented,
-            ) => {
+            // Nothing behind the gap was taken yet: what cannot be read is read again, never passed.
+            Trouble::Unreadable => {
                 tracing::error!(%error, "a batch of records cannot be read, and is read again; its partition stands still until it can");
-                let read = self.owned.iter().filter(|(_, owned)| owned.next.is_some());
-                let again = read.map(|(of, _)| *of).collect();
-                self.take_up_anew(again)
+                self.take_up_anew(self.read())
             }
-            KafkaError::MessageConsumptionFatal(_) => Err(Error::Fatal(Box::new(error))),
-            // librdkafka connects again by itself, and takes up a topic when it appears.
-            other => {
-                tracing::warn!(error = %other, "the lanes cannot be read now");
+            Trouble::Fatal => Err(Error::Fatal(Box::new(error))),
+            Trouble::Passing => {
+                tracing::warn!(%error, "the lanes cannot be read now");
                 Ok(())
             }
         }
@@ -310,22 +277,6 @@ enum Got {
     Nothing,
     Record(Polled),
     Trouble(KafkaError),
-}
-
-/// Takes a record that is due; others are of an earlier reading.
-fn due(
-    owned: &mut BTreeMap<LanePartition, Owned>,
-    lane: Option<Lane>,
-    message: &BorrowedMessage<'_>,
-) -> Option<Polled> {
-    let lane = lane?;
-    let owned = owned.get_mut(&(lane, message.partition()))?;
-    let next = owned.next.as_mut()?;
-    if message.offset() < *next {
-        return None;
-    }
-    *next = message.offset() + 1;
-    Some(Polled::Record(raw_record(lane, message)))
 }
 
 impl Source for KafkaSource {
@@ -429,17 +380,80 @@ impl KafkaSource {
     }
 }
 
-/// What an operator reads at night.
-fn reason(name: &TopicPartition, next: Offset, span: Watermarks) -> String {
-    let TopicPartition { topic, partition } = name;
-    let (start, end) = (span.start, span.end);
-    let what = if next < start {
-        format!("the records from {next} to {start} are gone")
-    } else {
-        format!("it ends at {end}, before {next}: the log was cut short or the topic was made anew")
-    };
-    format!(
-        "{topic} partition {partition} cannot be read at {next}: {what}; bring the records back, or build a new read model \
-         from what is left: licenseflow replay"
-    )
+#[cfg(test)]
+mod tests {
+    use rdkafka::error::RDKafkaErrorCode;
+
+    use super::*;
+
+    const READ: LanePartition = (Lane::Interactive, 0);
+    const LEFT: LanePartition = (Lane::Interactive, 1);
+
+    /// A source whose broker is nowhere, with one partition that is read and one that is not.
+    fn source() -> KafkaSource {
+        let mut source = KafkaSource::start(&SourceSettings {
+            kafka: KafkaSettings::new("127.0.0.1:1", "test"),
+            topics: Topics::new(""),
+            group_instance: None,
+            queued_kbytes_max: 1024,
+            fetch_bytes_max: 1 << 20,
+            ends_interval: Duration::from_secs(60),
+        })
+        .unwrap();
+        let read = Owned {
+            next: Some(7),
+            stood: Some(7),
+            ..Owned::default()
+        };
+        source.owned = [(READ, read), (LEFT, Owned::default())].into();
+        source
+    }
+
+    #[test]
+    fn a_batch_that_cannot_be_read_is_read_again_from_where_it_stood_and_not_passed() {
+        let mut source = source();
+        let passed = Polled::Passed {
+            lane: READ.0,
+            partition: READ.1,
+            next_offset: 9,
+        };
+        source.ready.push_back(passed);
+        let error = KafkaError::MessageConsumption(RDKafkaErrorCode::BadMessage);
+        source.trouble(error).unwrap();
+        assert_eq!(source.ready, [Polled::Assigned(vec![READ])]);
+        assert_eq!((source.owned[&READ].next, source.read()), (None, vec![]));
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_halted_and_all_others_are_taken_up_anew() {
+        let mut source = source();
+        let other = (Lane::Bulk, 4);
+        let owned = source.owned[&READ].clone();
+        source.owned.insert(other, owned);
+        let span = |start, end| licenseflow_runtime::log::Watermarks { start, end };
+        let answer = Answer {
+            spans: [(READ, span(0, 9)), (other, span(8, 9))].into(),
+            is_whole: true,
+            ..Answer::default()
+        };
+        source.halt_out_of_range(&answer).unwrap();
+        assert_eq!(source.ready.pop_front(), Some(Polled::Assigned(vec![READ])));
+        assert!(
+            matches!(&source.ready[0], Polled::Halted { lane: Lane::Bulk, partition: 4, reason } if reason.contains("licenseflow replay")),
+            "{:?}",
+            source.ready
+        );
+        // It is not asked about any more, so that nobody takes it for caught up.
+        let about = asked(&mut source.owned);
+        assert!(about.iter().all(|one| one.of != other) && about.len() == 2);
+        // Nor is it read, whoever asks for it.
+        let start = Start {
+            lane: other.0,
+            partition: other.1,
+            next_offset: 7,
+        };
+        source.release(&[other]).unwrap();
+        source.restart(&[start]).unwrap();
+        assert_eq!(source.read(), []);
+    }
 }

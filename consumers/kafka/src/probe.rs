@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use licenseflow_avro::{Offset, Topics};
 use licenseflow_runtime::log::{Admin, KafkaSettings, Reader, Step, TopicPartition, Watermarks};
 
+use crate::empty_spans::{EmptySpans, Passed};
 use crate::source::{LanePartition, PartitionEnd};
 use crate::{Error, Result};
 
@@ -40,15 +41,6 @@ pub(crate) struct Answer {
     pub(crate) is_whole: bool,
 }
 
-/// Offsets of which none gives a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Passed {
-    pub(crate) of: LanePartition,
-    pub(crate) reading: u64,
-    pub(crate) from: Offset,
-    pub(crate) to: Offset,
-}
-
 /// The asking side. Dropping it ends the thread after the question at hand.
 pub(crate) struct Probe {
     questions: Sender<Vec<Asked>>,
@@ -60,10 +52,11 @@ impl Probe {
     pub(crate) fn start(settings: &KafkaSettings, topics: &Topics) -> Result<Probe> {
         let (questions, asked) = channel();
         let (told, answers) = channel();
-        let prober = Prober {
+        let mut prober = Prober {
             admin: Admin::new(settings, PATIENCE)?,
             settings: settings.clone(),
             topics: topics.clone(),
+            empty: EmptySpans::default(),
         };
         thread::Builder::new()
             .name("ends".to_owned())
@@ -101,10 +94,11 @@ struct Prober {
     admin: Admin,
     settings: KafkaSettings,
     topics: Topics,
+    empty: EmptySpans,
 }
 
 impl Prober {
-    fn run(&self, questions: &Receiver<Vec<Asked>>, answers: &Sender<Answer>) {
+    fn run(&mut self, questions: &Receiver<Vec<Asked>>, answers: &Sender<Answer>) {
         while let Ok(about) = questions.recv() {
             let answer = self.answer(&about).unwrap_or_else(|error| {
                 tracing::debug!(%error, "the ends of partitions were not told");
@@ -116,7 +110,7 @@ impl Prober {
         }
     }
 
-    fn answer(&self, about: &[Asked]) -> Result<Answer> {
+    fn answer(&mut self, about: &[Asked]) -> Result<Answer> {
         let asked = Instant::now();
         let partitions: Vec<TopicPartition> = about.iter().map(|one| self.name(one.of)).collect();
         let watermarks = self.admin.watermarks(&partitions)?;
@@ -149,8 +143,31 @@ impl Prober {
                 quiet.insert(name, passed);
             }
         }
-        answer.passed = self.without_records(quiet)?;
+        answer.passed = self.passed(quiet, asked)?;
         Ok(answer)
+    }
+
+    /// Those spans that were found empty often enough.
+    fn passed(
+        &mut self,
+        mut quiet: BTreeMap<TopicPartition, Passed>,
+        asked: Instant,
+    ) -> Result<Vec<Passed>> {
+        self.empty.keep(quiet.values());
+        quiet.retain(|_, span| self.empty.is_due(span, asked));
+        let read: Vec<LanePartition> = quiet.values().map(|span| span.of).collect();
+        let begun = Instant::now();
+        let found = self.without_records(quiet)?;
+        let over = Instant::now();
+        for of in read {
+            if !found.iter().any(|span| span.of == of) {
+                self.empty.forget(&of);
+            }
+        }
+        let each = found.into_iter();
+        Ok(each
+            .filter(|span| self.empty.is_empty_again(*span, begun, over))
+            .collect())
     }
 
     /// Those spans in which there is no record. One in which there is only waits for the consumer.

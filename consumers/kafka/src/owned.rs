@@ -1,0 +1,57 @@
+//! The partitions that are ours: where each is read, and in which reading.
+//!
+//! It holds no client, and decides nothing about the group.
+
+use std::collections::BTreeMap;
+
+use licenseflow_avro::{Lane, Offset};
+use rdkafka::Message;
+use rdkafka::message::BorrowedMessage;
+
+use crate::message::raw_record;
+use crate::probe::Asked;
+use crate::source::{LanePartition, Polled};
+
+/// One partition that is ours.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Owned {
+    /// Where it is read; none while it is not.
+    pub(crate) next: Option<Offset>,
+    /// Which reading this is.
+    pub(crate) reading: u64,
+    /// Where it stood when the ends were last asked for.
+    pub(crate) stood: Option<Offset>,
+    pub(crate) is_halted: bool,
+}
+
+/// What the brokers are to be asked about. A halted partition is not read, whatever its end: it is left
+/// out, so that it never counts as caught up.
+pub(crate) fn asked(owned: &mut BTreeMap<LanePartition, Owned>) -> Vec<Asked> {
+    let each = owned.iter_mut().filter(|(_, owned)| !owned.is_halted);
+    let about = each.map(|(of, owned)| {
+        let is_quiet = owned.next.is_some() && owned.stood == owned.next;
+        owned.stood = owned.next;
+        Asked {
+            of: *of,
+            reading: owned.next.map(|next| (next, owned.reading)),
+            is_quiet,
+        }
+    });
+    about.collect()
+}
+
+/// Takes a record that is due; others are of an earlier reading.
+pub(crate) fn due(
+    owned: &mut BTreeMap<LanePartition, Owned>,
+    lane: Option<Lane>,
+    message: &BorrowedMessage<'_>,
+) -> Option<Polled> {
+    let lane = lane?;
+    let owned = owned.get_mut(&(lane, message.partition()))?;
+    let next = owned.next.as_mut()?;
+    if message.offset() < *next {
+        return None;
+    }
+    *next = message.offset() + 1;
+    Some(Polled::Record(raw_record(lane, message)))
+}
