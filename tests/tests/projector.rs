@@ -8,12 +8,20 @@
     reason = "a test says what it expects by failing"
 )]
 
+#[path = "projector/bench.rs"]
+mod bench;
 #[path = "projector/chance.rs"]
 mod chance;
 #[path = "projector/events.rs"]
 mod events;
+#[path = "projector/ground.rs"]
+mod ground;
 #[path = "projector/kafka.rs"]
 mod kafka;
+#[path = "projector/kafka_letters.rs"]
+mod kafka_letters;
+#[path = "projector/letters.rs"]
+mod letters;
 #[path = "projector/loops.rs"]
 mod loops;
 #[path = "projector/memory_log.rs"]

@@ -24,14 +24,6 @@ pub enum Error {
         #[source]
         source: Box<KafkaError>,
     },
-    /// Letters were not acknowledged in time: some may have been written all the same.
-    #[error("{count} letters were not acknowledged: {reason}")]
-    NotAcknowledged {
-        /// How many.
-        count: usize,
-        /// What the first of them says.
-        reason: String,
-    },
     /// The system gave no thread.
     #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),
@@ -45,7 +37,6 @@ impl Error {
             Error::Log(error) => error.kind(),
             Error::Fatal(_) => "fatal",
             Error::Refused { .. } => "refused",
-            Error::NotAcknowledged { .. } => "not_acknowledged",
             Error::Thread(_) => "thread",
         }
     }

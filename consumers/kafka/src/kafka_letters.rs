@@ -1,36 +1,37 @@
 //! Letters over Kafka: produced to the dead-letter topic, and originals read back from the lanes.
+//!
+//! It owns the producer's lives: one that failed for good is replaced with the next attempt.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use licenseflow_avro::record::Header;
+use licenseflow_avro::record::{Header, headers_size};
 use licenseflow_avro::{Coordinates, RawRecord, Topics};
-use licenseflow_runtime::log::{Admin, ClientLog, KafkaSettings, Reader, TopicPartition};
-use licenseflow_runtime::log::{Error as LogError, Record};
-use rdkafka::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header as KafkaHeader, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use licenseflow_runtime::log::{Admin, KafkaSettings, Reader, Record, Step, TopicPartition};
 
-use crate::letter::{DeadLetter, LetterRecord, Letters};
-use crate::{Error, Result};
+use crate::Result;
+use crate::letter::{DeadLetter, Delivery, LetterRecord, Letters, Originals};
+use crate::letter_producer::{LetterProducer, Outgoing};
 
 /// The bound of each question to the brokers.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long to wait for room in the producer's queue, at a time.
-const ROOM: Duration = Duration::from_millis(20);
+/// How long one look at the reading of originals takes, at most.
+const STEP: Duration = Duration::from_millis(500);
+
+/// What librdkafka may hold of originals, in KiB and in bytes: letters have a small share of memory.
+const QUEUED_KBYTES: &str = "2048";
+const FETCH_BYTES: &str = "4194304";
 
 /// Sends letters with an idempotent producer of its own.
 pub struct KafkaLetters {
     settings: KafkaSettings,
     topics: Topics,
-    producer: ThreadedProducer<Acknowledgements>,
+    /// None before the first round and after a fatal error.
+    producer: Option<LetterProducer>,
     admin: Admin,
     /// How many partitions the dead-letter topic has, once it is known.
     partitions: Option<i32>,
-    round: usize,
 }
 
 impl KafkaLetters {
@@ -40,17 +41,12 @@ impl KafkaLetters {
     /// The settings', or from librdkafka.
     pub fn new(settings: &KafkaSettings, topics: &Topics) -> Result<KafkaLetters> {
         let settings = settings.named(format!("{}-letters", settings.client_id));
-        let producer = settings
-            .producer_config()?
-            .create_with_context(Acknowledgements::default())
-            .map_err(LogError::client)?;
         Ok(KafkaLetters {
-            producer,
+            producer: Some(LetterProducer::start(&settings)?),
             admin: Admin::new(&settings, PATIENCE)?,
             settings,
             topics: topics.clone(),
             partitions: None,
-            round: 0,
         })
     }
 
@@ -64,34 +60,79 @@ impl KafkaLetters {
         Ok(count)
     }
 
-    fn produce(&self, letter: &DeadLetter, partitions: i32, until: Instant) -> Result<()> {
-        let content = LetterRecord::of(letter, &self.topics);
+    /// Sends letters once. A producer that failed for good is left behind.
+    fn attempt(
+        &mut self,
+        letters: &[DeadLetter],
+        partitions: i32,
+        until: Instant,
+    ) -> Result<Vec<Delivery>> {
+        let mut producer = match self.producer.take() {
+            Some(producer) => producer,
+            None => LetterProducer::start(&self.settings)?,
+        };
         let topic = self.topics.dead_letters();
-        let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&topic, self.round)
-            .partition(letter.record.at.partition.rem_euclid(partitions))
-            .headers(owned(&content.headers));
-        record.key = content.key;
-        record.payload = content.value;
-        loop {
-            let Err((error, back)) = self.producer.send(record) else {
-                return Ok(());
+        producer.begin(letters.len());
+        for (number, letter) in letters.iter().enumerate() {
+            let content = LetterRecord::of(letter, &self.topics);
+            let outgoing = Outgoing {
+                partition: letter.record.at.partition.rem_euclid(partitions),
+                key: content.key,
+                value: content.value,
+                headers: &content.headers,
             };
-            let is_full = error == KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull);
-            if !is_full || Instant::now() >= until {
-                return Err(self.not_acknowledged(1, error.to_string()));
-            }
-            record = back;
-            self.producer.poll(ROOM);
+            producer.give(&topic, number, &outgoing, until);
         }
+        let deliveries = producer.end(until);
+        match producer.fatal() {
+            Some(why) => {
+                tracing::error!("the producer of letters failed for good, and is made anew: {why}");
+            }
+            None => self.producer = Some(producer),
+        }
+        Ok(deliveries)
     }
 
-    fn not_acknowledged(&self, count: usize, reason: String) -> Error {
-        Error::NotAcknowledged { count, reason }
+    /// A broker takes or refuses a batch as a whole. So letters that were refused, or that went down
+    /// with their producer, are tried once more, each alone: then only those at fault are left.
+    fn each_alone(
+        &mut self,
+        letters: &[DeadLetter],
+        deliveries: &mut [Delivery],
+        partitions: i32,
+        until: Instant,
+    ) -> Result<()> {
+        let is_producer_lost = self.producer.is_none();
+        for (letter, delivery) in letters.iter().zip(deliveries) {
+            let is_due = match delivery {
+                Delivery::Acknowledged => false,
+                Delivery::Refused(_) => true,
+                Delivery::Unanswered(_) => is_producer_lost,
+            };
+            if is_due && Instant::now() < until {
+                let alone = self.attempt(std::slice::from_ref(letter), partitions, until)?;
+                *delivery = alone.into_iter().next().unwrap_or_else(|| delivery.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// A reading that holds little in memory.
+    fn reader(&self, spans: &BTreeMap<TopicPartition, (i64, i64)>) -> Result<Reader> {
+        let mut settings = self.settings.clone();
+        for (key, value) in [
+            ("queued.max.messages.kbytes", QUEUED_KBYTES),
+            ("fetch.max.bytes", FETCH_BYTES),
+        ] {
+            let known = settings.overrides.entry(key.to_owned());
+            known.or_insert_with(|| value.to_owned());
+        }
+        Ok(Reader::between(&settings, spans, PATIENCE)?)
     }
 }
 
 impl Letters for KafkaLetters {
-    fn originals(&mut self, at: &[Coordinates]) -> Result<HashMap<Coordinates, RawRecord>> {
+    fn originals(&mut self, at: &[Coordinates], bytes_max: usize) -> Result<Originals> {
         let mut spans: BTreeMap<TopicPartition, (i64, i64)> = BTreeMap::new();
         let mut asked: HashMap<(Arc<str>, i32, i64), Coordinates> = HashMap::new();
         for at in at {
@@ -103,57 +144,59 @@ impl Letters for KafkaLetters {
                 .or_insert(span);
             *known = (known.0.min(span.0), known.1.max(span.1));
         }
-        let mut found = HashMap::with_capacity(at.len());
+        let mut originals = Originals::default();
         if spans.is_empty() {
-            return Ok(found);
+            return Ok(originals);
         }
-        let mut reader = Reader::between(&self.settings, &spans, PATIENCE)?;
-        reader.drain(|record: Record| {
-            let place = (record.topic.clone(), record.partition, record.offset);
-            if let Some(at) = asked.get(&place) {
-                found.insert(*at, raw(*at, record));
+        let mut reader = self.reader(&spans)?;
+        let mut bytes = 0;
+        loop {
+            match reader.step(STEP)? {
+                Step::Record(record) => {
+                    let place = (record.topic.clone(), record.partition, record.offset);
+                    if let Some(at) = asked.get(&place) {
+                        let record = raw(*at, record);
+                        bytes += bytes_of(&record);
+                        originals.found.insert(*at, record);
+                    }
+                    if bytes >= bytes_max {
+                        break;
+                    }
+                }
+                Step::Waiting => {}
+                Step::Done => return Ok(originals),
             }
-            Ok::<(), LogError>(())
-        })?;
-        Ok(found)
+        }
+        let read = reader.position();
+        let is_read = |at: &Coordinates| {
+            let name = TopicPartition::new(self.topics.lane(at.lane), at.partition);
+            read.get(&name).is_some_and(|next| at.offset < *next)
+        };
+        originals.left = at.iter().filter(|at| !is_read(at)).copied().collect();
+        Ok(originals)
     }
 
-    fn send(&mut self, letters: &[DeadLetter], within: Duration) -> Result<()> {
+    fn send(&mut self, letters: &[DeadLetter], within: Duration) -> Result<Vec<Delivery>> {
         let until = Instant::now() + within;
         let partitions = self.partition_count()?;
-        self.round += 1;
-        self.producer.context().begin(self.round, letters.len());
-        for letter in letters {
-            self.produce(letter, partitions, until)?;
+        let mut deliveries = self.attempt(letters, partitions, until)?;
+        if letters.len() > 1
+            && let Err(error) = self.each_alone(letters, &mut deliveries, partitions, until)
+        {
+            // What was acknowledged stays so.
+            tracing::warn!(%error, "letters are not tried again now");
         }
-        // Flushing is the waiting; what was said of each letter came to the context meanwhile.
-        let flushed = self
-            .producer
-            .flush(until.saturating_duration_since(Instant::now()));
-        match self.producer.context().end() {
-            (0, _) => Ok(()),
-            (count, reason) => {
-                // The topic may have changed under us.
-                self.partitions = None;
-                let silent = || {
-                    flushed
-                        .err()
-                        .map_or_else(|| "no answer".to_owned(), |error| error.to_string())
-                };
-                Err(self.not_acknowledged(count, reason.unwrap_or_else(silent)))
-            }
+        if deliveries.iter().any(|one| *one != Delivery::Acknowledged) {
+            // The topic may have changed under us.
+            self.partitions = None;
         }
+        Ok(deliveries)
     }
 }
 
-fn owned(headers: &[Header]) -> OwnedHeaders {
-    let empty = OwnedHeaders::new_with_capacity(headers.len());
-    headers.iter().fold(empty, |all, header| {
-        all.insert(KafkaHeader {
-            key: &header.name,
-            value: header.value.as_deref(),
-        })
-    })
+fn bytes_of(record: &RawRecord) -> usize {
+    let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+    length(&record.key) + length(&record.value) + headers_size(&record.headers)
 }
 
 fn raw(at: Coordinates, record: Record) -> RawRecord {
@@ -171,68 +214,61 @@ fn raw(at: Coordinates, record: Record) -> RawRecord {
     }
 }
 
-/// What the brokers said of the letters of one round; answers to earlier rounds do not count.
-#[derive(Debug, Default)]
-struct Acknowledgements(Mutex<Round>);
+#[cfg(test)]
+mod tests {
+    use licenseflow_avro::{Lane, Reason};
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
-#[derive(Debug, Default)]
-struct Round {
-    number: usize,
-    open: usize,
-    first_error: Option<String>,
-}
+    use super::*;
 
-impl Acknowledgements {
-    fn begin(&self, number: usize, open: usize) {
-        self.with(|round| {
-            *round = Round {
-                number,
-                open,
-                first_error: None,
-            }
-        });
+    const WITHIN: Duration = Duration::from_secs(20);
+
+    fn letter(offset: i64) -> DeadLetter {
+        let at = Coordinates {
+            timestamp: 1,
+            lane: Lane::Bulk,
+            partition: 0,
+            offset,
+        };
+        DeadLetter {
+            record: RawRecord {
+                at,
+                key: None,
+                value: Some(b"{".to_vec()),
+                headers: vec![],
+            },
+            reason: Reason::BadJson,
+            error: "of a test".into(),
+        }
     }
 
-    /// How many were not acknowledged, and what the first of them said.
-    fn end(&self) -> (usize, Option<String>) {
-        self.with(|round| (round.open, round.first_error.take()))
-    }
-
-    fn with<T>(&self, look: impl FnOnce(&mut Round) -> T) -> T {
-        // Nothing panics in between, and a round is whole at any time.
-        look(
-            &mut self
-                .0
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner),
-        )
-    }
-}
-
-impl ClientContext for Acknowledgements {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        ClientLog::line(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        ClientLog::trouble(&error, reason);
-    }
-}
-
-impl ProducerContext for Acknowledgements {
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, of: Self::DeliveryOpaque) {
-        self.with(|round| {
-            if round.number != of {
-                return;
-            }
-            match result {
-                Ok(_) => round.open = round.open.saturating_sub(1),
-                Err((error, _)) => {
-                    round.first_error.get_or_insert_with(|| error.to_string());
-                }
-            }
-        });
+    #[test]
+    fn after_a_fatal_error_letters_go_on_with_a_new_producer() {
+        let cluster = MockCluster::new(1).unwrap();
+        let topics = Topics::new("");
+        cluster.create_topic(&topics.dead_letters(), 1, 1).unwrap();
+        let settings = KafkaSettings::new(cluster.bootstrap_servers(), "test");
+        let mut letters = KafkaLetters::new(&settings, &topics).unwrap();
+        // librdkafka then gives up for good over any record that fails.
+        let gapless = ("enable.gapless.guarantee".to_owned(), "true".to_owned());
+        letters.settings.overrides.extend([gapless]);
+        letters.producer = None;
+        let refuse = |times| {
+            let error = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+            cluster.request_errors(RDKafkaApiKey::Produce, &vec![error; times]);
+        };
+        refuse(1);
+        let found = letters.send(&[letter(0)], WITHIN).unwrap();
+        assert_ne!(found, [Delivery::Acknowledged]);
+        assert!(letters.producer.is_none(), "it failed for good");
+        let found = letters.send(&[letter(0), letter(1)], WITHIN).unwrap();
+        assert_eq!(found, vec![Delivery::Acknowledged; 2]);
+        // What goes down with its producer is sent by the next one at once, but for the one at fault.
+        refuse(2);
+        let found = letters.send(&[letter(2), letter(3), letter(4)], WITHIN);
+        let found = found.unwrap();
+        assert_ne!(found[0], Delivery::Acknowledged);
+        assert_eq!(found[1..], vec![Delivery::Acknowledged; 2]);
     }
 }

@@ -4,7 +4,7 @@
 //! own binary forms, so that a team with Spring reads our letters with the tools it has. It must not
 //! know how letters are sent.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use licenseflow_avro::record::{Header, headers_size};
@@ -24,20 +24,55 @@ pub struct DeadLetter {
     pub error: String,
 }
 
+/// What became of a letter that was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivery {
+    /// All brokers that must have it, have it.
+    Acknowledged,
+    /// The brokers do not take this letter, and do take others. Why, in words.
+    Refused(String),
+    /// Nothing is known of it: it may have been written. What is known, in words, holds for others too.
+    Unanswered(String),
+}
+
+impl Delivery {
+    /// A short stable word for metrics.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Delivery::Acknowledged => "acknowledged",
+            Delivery::Refused(_) => "refused",
+            Delivery::Unanswered(_) => "unanswered",
+        }
+    }
+}
+
+/// The originals of letters, as far as there was room for them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Originals {
+    /// What was read.
+    pub found: HashMap<Coordinates, RawRecord>,
+    /// What was not looked for, and is to be asked for again. What is in neither is gone.
+    pub left: HashSet<Coordinates>,
+}
+
 /// Where letters go, and where the original of one is read that the store did not keep.
 pub trait Letters: Send {
-    /// The records at these coordinates, as far as they are still there. Asked for together, because
-    /// they lie near each other and each question of its own costs a round to the brokers.
+    /// The records at these coordinates, as far as they are still there, until they come to
+    /// `bytes_max`: the record that reaches it is the last, and there is always one where there is any.
+    /// Asked for together, because they lie near each other and each question of its own costs a round
+    /// to the brokers.
     ///
     /// # Errors
     /// The brokers are away.
-    fn originals(&mut self, at: &[Coordinates]) -> Result<HashMap<Coordinates, RawRecord>>;
+    fn originals(&mut self, at: &[Coordinates], bytes_max: usize) -> Result<Originals>;
 
-    /// Sends letters and waits until the brokers have acknowledged all of them, `within` at most.
+    /// Sends letters and waits until the brokers have answered for all of them, `within` at most.
+    /// Gives what became of each, in their order.
     ///
     /// # Errors
-    /// Not all were acknowledged; some may have been written all the same.
-    fn send(&mut self, letters: &[DeadLetter], within: Duration) -> Result<()>;
+    /// None was sent.
+    fn send(&mut self, letters: &[DeadLetter], within: Duration) -> Result<Vec<Delivery>>;
 }
 
 /// More than these bytes of headers of the original's own would not fit the topic; they stay in the

@@ -5,18 +5,23 @@
 //! position is told to it, and it never keeps one of its own.
 
 mod assignment;
+mod empty_spans;
 pub mod error;
 pub mod kafka_letters;
 pub mod kafka_source;
 pub mod letter;
+mod letter_producer;
 mod message;
+mod owned;
 mod probe;
+mod range;
 pub mod replay;
 pub mod source;
+mod trouble;
 
 pub use error::{Error, Result};
 pub use kafka_letters::KafkaLetters;
 pub use kafka_source::{KafkaSource, SourceSettings};
-pub use letter::{DeadLetter, Letters};
+pub use letter::{DeadLetter, Delivery, Letters, Originals};
 pub use replay::LaneRecords;
 pub use source::{LanePartition, PartitionEnd, Polled, Source, Start};

@@ -39,6 +39,8 @@ pub struct Settings {
     pub backoff: Backoff,
     /// The most letters that are sent at a time.
     pub letters_max: usize,
+    /// The most bytes of originals that are read for letters at a time; one may go over.
+    pub letters_bytes_max: usize,
     /// How long letters may take to be acknowledged.
     pub letters_within: Duration,
     /// A loop that did not turn for so long is stalled.
@@ -55,6 +57,7 @@ impl Default for Settings {
             hold: Duration::from_secs(2),
             backoff: Backoff::default(),
             letters_max: 500,
+            letters_bytes_max: licenseflow_store::read_model::LETTERS_BYTES,
             // Longer than a delivery may take, so that a round is over before the next begins.
             letters_within: Duration::from_secs(20),
             stall: Duration::from_secs(60),

@@ -21,6 +21,7 @@ use crate::pump::{Pump, Waiting};
 use crate::status::{Board, Status};
 use crate::store_line::StoreLine;
 use crate::store_thread::StoreThread;
+use crate::walk::Walk;
 use crate::{Error, Result};
 
 /// What the projector is made of; tests put others in their place.
@@ -67,6 +68,7 @@ impl Projector {
             inbox,
             tasks: tasks.clone(),
             within: settings.letters_within,
+            bytes_max: settings.letters_bytes_max,
             backoff: settings.backoff,
             stop: shutdown.clone(),
         };
@@ -76,6 +78,7 @@ impl Projector {
             told,
             letters: outgoing,
             letters_max: settings.letters_max,
+            walk: Walk::new(settings.letters_max, settings.backoff),
             position,
             clock: parts.clock.clone(),
             is_sending: false,

@@ -21,6 +21,7 @@ mod status;
 mod store_line;
 mod store_thread;
 pub mod verify;
+mod walk;
 
 pub use backoff::Backoff;
 pub use config::{Clock, Settings, wall_clock};

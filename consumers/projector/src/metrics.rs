@@ -20,6 +20,7 @@ const PAUSED: &str = "licenseflow_projector_paused";
 const HALTED: &str = "licenseflow_projector_halted_partitions";
 const LETTERS_WAITING: &str = "licenseflow_projector_letters_waiting";
 const LETTERS_SENT: &str = "licenseflow_projector_letters_sent_total";
+const LETTERS_LEFT: &str = "licenseflow_projector_letters_left_total";
 
 /// Says what each number is; once, before the first is written.
 pub fn describe() {
@@ -62,6 +63,10 @@ pub fn describe() {
         "Letters that wait to be acknowledged, as far as they were looked at"
     );
     describe_counter!(LETTERS_SENT, "Letters that were acknowledged and marked");
+    describe_counter!(
+        LETTERS_LEFT,
+        "Letters that were tried and are tried again behind the others: refused, unanswered"
+    );
 }
 
 pub(crate) fn records(fate: &Fate, count: u64) {
@@ -107,4 +112,8 @@ pub(crate) fn letters_waiting(count: usize) {
 
 pub(crate) fn letters_sent(count: usize) {
     counter!(LETTERS_SENT).increment(count as u64);
+}
+
+pub(crate) fn letters_left(why: &'static str, count: usize) {
+    counter!(LETTERS_LEFT, "why" => why).increment(count as u64);
 }

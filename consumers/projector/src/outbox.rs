@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use licenseflow_avro::{Coordinates, RawRecord, Reason};
 use licenseflow_core::crash;
-use licenseflow_kafka::{DeadLetter, Letters};
+use licenseflow_kafka::{DeadLetter, Delivery, Letters};
 use licenseflow_store::{Letter, LetterContent};
 use tokio_util::sync::CancellationToken;
 
@@ -22,53 +22,126 @@ pub(crate) struct Sending<L> {
     pub(crate) inbox: Receiver<Vec<Letter>>,
     pub(crate) tasks: Sender<Task>,
     pub(crate) within: Duration,
+    /// The most bytes of originals that are held at a time, beside the one that reaches it.
+    pub(crate) bytes_max: usize,
     pub(crate) backoff: Backoff,
     pub(crate) stop: CancellationToken,
+}
+
+/// The end was asked for, or nobody listens.
+struct Ended;
+
+/// What became of a round.
+#[derive(Debug, Default, Clone, Copy)]
+struct Counts {
+    acknowledged: usize,
+    refused: usize,
+    unanswered: usize,
 }
 
 impl<L: Letters> Sending<L> {
     /// Sends what comes until nobody gives more, or the end is asked for.
     pub(crate) fn run(mut self) {
+        let mut failures = 0;
         while let Ok(letters) = self.inbox.recv() {
-            let ids: Vec<i64> = letters.iter().map(|letter| letter.id).collect();
-            let mut outgoing = Outgoing::of(letters);
-            let mut failures = 0;
-            while let Err(error) = self.deliver(&mut outgoing) {
-                failures += 1;
-                metrics::failure("letters", error.kind());
-                let wait = self.backoff.drawn(failures);
-                tracing::warn!(error = %chain(&error), ?wait, "letters wait for the brokers");
-                if self.is_stopped_within(wait) {
-                    return;
-                }
+            let Ok(counts) = self.round(letters) else {
+                return;
+            };
+            // Where nobody passes, nobody behind them would: the brokers are away.
+            let is_away = counts.acknowledged == 0 && counts.unanswered > 0;
+            failures = if is_away { failures + 1 } else { 0 };
+            if is_away && self.is_stopped_within(self.backoff.drawn(failures)) {
+                return;
             }
-            crash::point(crash::AFTER_LETTER);
-            if self.tasks.send(Task::LettersSent(ids)).is_err() {
+            let left = counts.refused + counts.unanswered;
+            if self.tasks.send(Task::RoundOver { left }).is_err() {
                 return;
             }
         }
     }
 
-    fn deliver(&mut self, outgoing: &mut Outgoing) -> licenseflow_kafka::Result<()> {
-        if !outgoing.in_the_lane.is_empty() {
-            let at: Vec<Coordinates> = outgoing
-                .in_the_lane
-                .iter()
-                .map(|letter| letter.at)
-                .collect();
-            let mut originals = self.letters.originals(&at)?;
-            let found = outgoing.in_the_lane.drain(..).map(|letter| {
-                // Where the lane has lost the record, the letter still says that there was one.
-                let original = originals.remove(&letter.at);
-                dead(
-                    original.unwrap_or_else(|| nothing_left(letter.at)),
-                    letter.reason,
-                    letter.error,
-                )
-            });
-            outgoing.whole.extend(found);
+    /// Tries each letter of a round once.
+    fn round(&mut self, letters: Vec<Letter>) -> Result<Counts, Ended> {
+        let mut counts = Counts::default();
+        let Sorted { whole, mut in_lane } = Sorted::of(letters);
+        if !whole.ids.is_empty() {
+            self.deliver(whole, &mut counts)?;
         }
-        self.letters.send(&outgoing.whole, self.within)
+        while !in_lane.is_empty() {
+            if self.stop.is_cancelled() {
+                return Err(Ended);
+            }
+            let at: Vec<Coordinates> = in_lane.iter().map(|letter| letter.at).collect();
+            match self.letters.originals(&at, self.bytes_max) {
+                Ok(mut originals) => {
+                    let left = &originals.left;
+                    let (later, now): (Vec<_>, Vec<_>) =
+                        in_lane.into_iter().partition(|one| left.contains(&one.at));
+                    in_lane = later;
+                    let mut portion = Portion::default();
+                    for letter in now {
+                        // Where the lane has lost the record, the letter still says that there was one.
+                        let original = originals.found.remove(&letter.at);
+                        let original = original.unwrap_or_else(|| nothing_left(letter.at));
+                        portion.push(letter.id, dead(original, letter.reason, letter.error));
+                    }
+                    self.deliver(portion, &mut counts)?;
+                }
+                Err(error) => {
+                    counts.unanswered += in_lane.len();
+                    waiting(&error, in_lane.len());
+                    break;
+                }
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Sends a portion, and says at once which letters of it were acknowledged, whatever became of the
+    /// others.
+    fn deliver(&mut self, portion: Portion, counts: &mut Counts) -> Result<(), Ended> {
+        let deliveries = match self.letters.send(&portion.letters, self.within) {
+            Ok(deliveries) => deliveries,
+            Err(error) => {
+                counts.unanswered += portion.ids.len();
+                waiting(&error, portion.ids.len());
+                return Ok(());
+            }
+        };
+        let mut acknowledged = Vec::with_capacity(portion.ids.len());
+        let (before, mut silence) = (counts.unanswered, None);
+        let each = portion.ids.iter().zip(&portion.letters).zip(deliveries);
+        for ((id, letter), delivery) in each {
+            match &delivery {
+                Delivery::Acknowledged => acknowledged.push(*id),
+                Delivery::Refused(why) => {
+                    let at = letter.record.at;
+                    tracing::error!(lane = %at.lane, partition = at.partition, offset = at.offset, reason = %letter.reason,
+                        "the brokers refuse a letter, which is tried again behind the others: {why}");
+                    counts.refused += 1;
+                    metrics::letters_left(delivery.label(), 1);
+                }
+                Delivery::Unanswered(why) => {
+                    silence.get_or_insert_with(|| why.clone());
+                    counts.unanswered += 1;
+                }
+            }
+        }
+        if let Some(why) = silence {
+            let count = counts.unanswered - before;
+            metrics::letters_left("unanswered", count);
+            tracing::warn!(
+                count,
+                "letters were not acknowledged, and are sent again: {why}"
+            );
+        }
+        counts.acknowledged += acknowledged.len();
+        if acknowledged.is_empty() {
+            return Ok(());
+        }
+        crash::point(crash::AFTER_LETTER);
+        let told = self.tasks.send(Task::LettersSent(acknowledged));
+        told.map_err(|_| Ended)
     }
 
     fn is_stopped_within(&self, wait: Duration) -> bool {
@@ -83,15 +156,37 @@ impl<L: Letters> Sending<L> {
     }
 }
 
-/// Letters of which some wait for their originals. They are large: none is copied.
-struct Outgoing {
-    whole: Vec<DeadLetter>,
-    in_the_lane: Vec<Letter>,
+/// Nothing of them was sent.
+fn waiting(error: &licenseflow_kafka::Error, count: usize) {
+    metrics::failure("letters", error.kind());
+    metrics::letters_left("unanswered", count);
+    tracing::warn!(error = %chain(error), count, "letters wait for the brokers");
 }
 
-impl Outgoing {
+/// Letters that are sent together, with their rows.
+#[derive(Default)]
+struct Portion {
+    ids: Vec<i64>,
+    letters: Vec<DeadLetter>,
+}
+
+impl Portion {
+    fn push(&mut self, id: i64, letter: DeadLetter) {
+        self.ids.push(id);
+        self.letters.push(letter);
+    }
+}
+
+/// The letters of a round: whole ones, which the store has bounded, and those whose originals are still
+/// to be read. They are large: none is copied.
+struct Sorted {
+    whole: Portion,
+    in_lane: Vec<Letter>,
+}
+
+impl Sorted {
     fn of(letters: Vec<Letter>) -> Self {
-        let (mut whole, mut in_the_lane) = (Vec::with_capacity(letters.len()), Vec::new());
+        let (mut whole, mut in_lane) = (Portion::default(), Vec::new());
         for letter in letters {
             match letter.content {
                 LetterContent::Kept {
@@ -99,19 +194,18 @@ impl Outgoing {
                     value,
                     headers,
                 } => {
-                    let at = letter.at;
                     let record = RawRecord {
-                        at,
+                        at: letter.at,
                         key,
                         value,
                         headers,
                     };
-                    whole.push(dead(record, letter.reason, letter.error));
+                    whole.push(letter.id, dead(record, letter.reason, letter.error));
                 }
-                LetterContent::InTheLane => in_the_lane.push(letter),
+                LetterContent::InTheLane => in_lane.push(letter),
             }
         }
-        Self { whole, in_the_lane }
+        Self { whole, in_lane }
     }
 }
 

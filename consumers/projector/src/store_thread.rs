@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::config::Clock;
 use crate::fate;
 use crate::metrics;
+use crate::walk::Walk;
 
 /// What the store is asked to do.
 #[derive(Debug)]
@@ -22,6 +23,10 @@ pub(crate) enum Task {
     NoteEnds(Vec<PartitionEnd>),
     /// The brokers have acknowledged these letters.
     LettersSent(Vec<i64>),
+    /// Each letter of the round was tried; so many were not acknowledged.
+    RoundOver {
+        left: usize,
+    },
     Stop,
 }
 
@@ -47,9 +52,10 @@ pub(crate) struct StoreThread<M> {
     pub(crate) told: Sender<Told>,
     pub(crate) letters: Sender<Vec<Letter>>,
     pub(crate) letters_max: usize,
+    pub(crate) walk: Walk,
     pub(crate) position: watch::Sender<Position>,
     pub(crate) clock: Clock,
-    /// Letters are on their way, and not acknowledged.
+    /// A round of letters is under way.
     pub(crate) is_sending: bool,
     /// Letters that the brokers have and the store does not know of yet.
     pub(crate) acknowledged: Vec<i64>,
@@ -92,8 +98,17 @@ impl<M: ReadModel + Outbox> StoreThread<M> {
                 Some(passing("note_ends", noted).unwrap_or(Told::Noted))
             }
             Task::LettersSent(ids) => {
-                self.acknowledged = ids;
+                self.acknowledged.extend(ids);
                 self.mark_acknowledged()
+            }
+            Task::RoundOver { left } => {
+                self.is_sending = false;
+                self.walk.round_is_over(left, Instant::now());
+                // Where marks wait to be taken, their time is set already.
+                if self.acknowledged.is_empty() {
+                    self.look = Instant::now();
+                }
+                None
             }
             Task::Stop => None,
         }
@@ -106,7 +121,6 @@ impl<M: ReadModel + Outbox> StoreThread<M> {
         if marked.is_ok() {
             metrics::letters_sent(self.acknowledged.len());
             self.acknowledged.clear();
-            self.is_sending = false;
             self.look = Instant::now();
         } else {
             self.look = Instant::now() + OUTBOX_AGAIN;
@@ -159,10 +173,14 @@ impl<M: ReadModel + Outbox> StoreThread<M> {
         if self.is_sending {
             return None;
         }
-        self.look = Instant::now() + OUTBOX_INTERVAL;
-        match self.model.unsent(self.letters_max) {
+        let now = Instant::now();
+        let after = self.walk.after(now);
+        match self.model.unsent(after, self.letters_max) {
             Ok(letters) => {
-                metrics::letters_waiting(letters.len());
+                self.walk.take(&letters, now);
+                metrics::letters_waiting(letters.len() + self.walk.left());
+                let again = self.walk.again().unwrap_or(now + OUTBOX_INTERVAL);
+                self.look = again.min(now + OUTBOX_INTERVAL);
                 if !letters.is_empty() {
                     self.is_sending = self.letters.send(letters).is_ok();
                 }

@@ -12,6 +12,6 @@ pub mod sqlite;
 pub use error::{Error, Kind};
 pub use lookup::Lookup;
 pub use read_model::{
-    Applied, Letter, LetterContent, Outbox, PartitionEnd, PartitionState, ReadModel,
+    Applied, LETTERS_BYTES, Letter, LetterContent, Outbox, PartitionEnd, PartitionState, ReadModel,
 };
 pub use sqlite::{SqliteLookup, SqliteModel};

@@ -1,7 +1,7 @@
 //! The write side: what the projector asks of a store.
 
 use licenseflow_avro::reason::Reason;
-use licenseflow_avro::record::Header;
+use licenseflow_avro::record::{Header, headers_size};
 use licenseflow_avro::{Coordinates, Lane, Offset, PartitionId, Position};
 use licenseflow_core::Batch;
 
@@ -33,14 +33,19 @@ pub trait ReadModel: Send {
     fn note_ends(&mut self, ends: &[PartitionEnd], now: i64) -> Result<(), Error>;
 }
 
+/// The bytes of letters that one call of [`Outbox::unsent`] stops at, beside the letter that reaches
+/// them.
+pub const LETTERS_BYTES: usize = 4 << 20;
+
 /// Letters to the dead-letter topic: rows that were written with their batch, to be sent by the
 /// live generation, at least once.
 pub trait Outbox: Send {
-    /// Letters not sent yet, the oldest first, at most `limit` of them and about 4 MiB.
+    /// Letters not sent yet whose rows come after the row `after`, the oldest first: at most `limit`
+    /// of them, and no more once they come to [`LETTERS_BYTES`]. 0 is before all rows.
     ///
     /// # Errors
     /// [`Error::Away`] and [`Error::Broken`].
-    fn unsent(&mut self, limit: usize) -> Result<Vec<Letter>, Error>;
+    fn unsent(&mut self, after: i64, limit: usize) -> Result<Vec<Letter>, Error>;
 
     /// Marks letters as sent, after the brokers have acknowledged them; `now` in milliseconds UTC.
     ///
@@ -119,4 +124,22 @@ pub enum LetterContent {
     /// To be read from the lane at the letter's coordinates: a conflict, which may have been an
     /// event before.
     InTheLane,
+}
+
+impl LetterContent {
+    /// How many bytes it holds.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            LetterContent::Kept {
+                key,
+                value,
+                headers,
+            } => {
+                let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+                length(key) + length(value) + headers_size(headers)
+            }
+            LetterContent::InTheLane => 0,
+        }
+    }
 }

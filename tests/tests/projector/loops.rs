@@ -5,109 +5,16 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use licenseflow_avro::codec::encode;
-use licenseflow_avro::{Lane, Position, Reason, json};
-use licenseflow_projector::{Error, Handle, Parts, Projector, Settings, wall_clock};
-use licenseflow_tests::harness::{Folder, wait_until};
+use licenseflow_avro::{Lane, Reason, json};
+use licenseflow_projector::{Error, Parts, Projector, Settings, wall_clock};
+use licenseflow_tests::harness::wait_until;
 use tokio_util::sync::CancellationToken;
 
+use crate::bench::{Bench, large_settings, poison};
 use crate::chance::Chance;
 use crate::events::{self, OneSchema, SCHEMA_ID};
-use crate::memory_log::{Log, Wildness, World};
-use crate::schedules::{DEADLINE, quick};
-use crate::stand_ins::{Door, MemoryLetters};
-
-/// A projector over one world, and all its doors.
-struct Bench {
-    _folder: Folder,
-    world: World,
-    door: Door,
-    letters: MemoryLetters,
-    handle: Handle,
-    released: Arc<std::sync::Mutex<usize>>,
-}
-
-impl Bench {
-    fn start(
-        log: Log,
-        settings: Settings,
-        schemas: OneSchema,
-        prepare: impl FnOnce(&Doors),
-    ) -> Bench {
-        let folder = Folder::new("loop").unwrap();
-        let world = World::of(log);
-        let made = Doors {
-            door: Door::open(folder.path()),
-            letters: MemoryLetters::of(&world),
-        };
-        prepare(&made);
-        let source = world.source(Chance::new(5), Wildness::default());
-        let released = Arc::clone(&source.released);
-        let parts = Parts {
-            source,
-            schemas,
-            model: made.door.clone(),
-            letters: made.letters.clone(),
-            clock: wall_clock(),
-        };
-        let handle = Projector::start(settings, parts, &CancellationToken::new()).unwrap();
-        Bench {
-            _folder: folder,
-            world,
-            door: made.door,
-            letters: made.letters,
-            handle,
-            released,
-        }
-    }
-
-    fn wait_for_the_end(&self) {
-        let end = self.world.log.lock().unwrap().end();
-        wait_until("all is applied", DEADLINE, || self.position().covers(&end)).unwrap();
-    }
-
-    fn position(&self) -> Position {
-        self.handle.position().borrow().clone()
-    }
-
-    fn sent(&self) -> Vec<Reason> {
-        self.letters
-            .sent
-            .lock()
-            .unwrap()
-            .iter()
-            .map(|letter| letter.reason)
-            .collect()
-    }
-
-    fn end(self) {
-        self.handle.stop();
-        self.handle.join().unwrap();
-    }
-}
-
-/// What can be set before the loop starts.
-struct Doors {
-    door: Door,
-    letters: MemoryLetters,
-}
-
-fn large_settings() -> Settings {
-    Settings {
-        batch_records_max: 1000,
-        ..quick(&mut Chance::new(3))
-    }
-}
-
-/// One partition with that many records that are rejected, of that many bytes each.
-fn poison(records: usize, bytes: usize) -> Log {
-    let mut log = Log::default();
-    for _ in 0..records {
-        let mut value = vec![b' '; bytes];
-        value[0] = b'{';
-        log.append((Lane::Interactive, 0), None, Some(value));
-    }
-    log
-}
+use crate::memory_log::{Log, Wildness};
+use crate::schedules::DEADLINE;
 
 #[test]
 fn large_records_keep_to_the_byte_bound_and_a_slow_store_makes_the_loop_leave_its_partitions() {

@@ -1,13 +1,13 @@
 //! A real store behind a door that fails as told, and a dead-letter topic in memory.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use licenseflow_avro::{Coordinates, Position, RawRecord};
+use licenseflow_avro::{Coordinates, Position};
 use licenseflow_core::Batch;
-use licenseflow_kafka::{DeadLetter, Letters};
+use licenseflow_kafka::{DeadLetter, Delivery, Letters, Originals};
 use licenseflow_projector::verify::Stored;
 use licenseflow_store::sqlite::SqliteOptions;
 use licenseflow_store::{
@@ -27,6 +27,10 @@ pub(crate) struct Faults {
     pub(crate) dies_at: Option<u64>,
     /// Every call is away.
     pub(crate) is_away: bool,
+    /// No letter can be marked.
+    pub(crate) is_full: bool,
+    /// How often that was tried.
+    pub(crate) refused_marks: u64,
     /// Every call finds the store broken.
     pub(crate) is_broken: bool,
     /// Each apply waits until this is free.
@@ -154,13 +158,17 @@ impl ReadModel for Door {
 }
 
 impl Outbox for Door {
-    fn unsent(&mut self, limit: usize) -> Result<Vec<Letter>, Error> {
+    fn unsent(&mut self, after: i64, limit: usize) -> Result<Vec<Letter>, Error> {
         self.pass()?;
-        self.model().unsent(limit)
+        self.model().unsent(after, limit)
     }
 
     fn mark_sent(&mut self, ids: &[i64], now: i64) -> Result<(), Error> {
         self.pass()?;
+        if self.faults().is_full {
+            self.faults().refused_marks += 1;
+            return Err(Error::Away("the disk is full".into()));
+        }
         self.model().mark_sent(ids, now)
     }
 }
@@ -170,6 +178,12 @@ impl Outbox for Door {
 pub(crate) struct MemoryLetters {
     pub(crate) sent: Arc<Mutex<Vec<DeadLetter>>>,
     pub(crate) is_away: Arc<Mutex<bool>>,
+    /// Letters of these records are refused; counted are the attempts.
+    pub(crate) refused: Arc<Mutex<BTreeMap<Coordinates, usize>>>,
+    /// How often letters were to be sent.
+    pub(crate) tried: Arc<Mutex<u64>>,
+    /// The most bytes that one sending held.
+    pub(crate) largest: Arc<Mutex<usize>>,
     pub(crate) world: World,
     pub(crate) chance: Chance,
     /// Sending fails once in so many times, after it has sent some.
@@ -181,6 +195,9 @@ impl MemoryLetters {
         Self {
             sent: Arc::default(),
             is_away: Arc::default(),
+            refused: Arc::default(),
+            tried: Arc::default(),
+            largest: Arc::default(),
             world: world.clone(),
             chance: Chance::new(1),
             fails: 0,
@@ -192,35 +209,57 @@ impl Letters for MemoryLetters {
     fn originals(
         &mut self,
         at: &[Coordinates],
-    ) -> licenseflow_kafka::Result<HashMap<Coordinates, RawRecord>> {
+        bytes_max: usize,
+    ) -> licenseflow_kafka::Result<Originals> {
         let log = self.world.log.lock().unwrap();
-        let record = |at: &Coordinates| {
+        let mut originals = Originals::default();
+        let mut bytes = 0;
+        for at in at {
+            if bytes >= bytes_max {
+                originals.left.insert(*at);
+                continue;
+            }
             let lies = &log.partitions[&(at.lane, at.partition)][at.offset as usize];
-            lies.clone().map(|record| (*at, record))
-        };
-        Ok(at.iter().filter_map(record).collect())
+            if let Some(record) = lies {
+                bytes += record.value.as_ref().map_or(0, Vec::len);
+                originals.found.insert(*at, record.clone());
+            }
+        }
+        Ok(originals)
     }
 
-    fn send(&mut self, letters: &[DeadLetter], _within: Duration) -> licenseflow_kafka::Result<()> {
-        let is_failing =
-            *self.is_away.lock().unwrap() || (self.fails > 0 && self.chance.once_in(self.fails));
-        let some = if is_failing {
-            letters.len() / 2
-        } else {
-            letters.len()
-        };
-        if !*self.is_away.lock().unwrap() {
-            self.sent
-                .lock()
-                .unwrap()
-                .extend_from_slice(&letters[..some]);
-        }
-        if is_failing {
-            return Err(licenseflow_kafka::Error::NotAcknowledged {
-                count: letters.len() - some,
-                reason: "test".into(),
+    fn send(
+        &mut self,
+        letters: &[DeadLetter],
+        _within: Duration,
+    ) -> licenseflow_kafka::Result<Vec<Delivery>> {
+        let each = letters.iter().filter_map(|one| one.record.value.as_ref());
+        let bytes: usize = each.map(Vec::len).sum();
+        let mut largest = self.largest.lock().unwrap();
+        *largest = bytes.max(*largest);
+        *self.tried.lock().unwrap() += 1;
+        let is_away = *self.is_away.lock().unwrap();
+        let is_failing = is_away || (self.fails > 0 && self.chance.once_in(self.fails));
+        let mut refused = self.refused.lock().unwrap();
+        let mut sent = self.sent.lock().unwrap();
+        let mut deliveries = Vec::with_capacity(letters.len());
+        for (number, letter) in letters.iter().enumerate() {
+            let is_written = !is_away && (!is_failing || number < letters.len() / 2);
+            deliveries.push(if let Some(attempts) = refused.get_mut(&letter.record.at) {
+                *attempts += 1;
+                Delivery::Refused("the test says so".into())
+            } else if is_written {
+                sent.push(letter.clone());
+                // What failed half-way may be written without anyone having heard of it.
+                if is_failing && number.is_multiple_of(2) {
+                    Delivery::Unanswered("the test says so".into())
+                } else {
+                    Delivery::Acknowledged
+                }
+            } else {
+                Delivery::Unanswered("the test says so".into())
             });
         }
-        Ok(())
+        Ok(deliveries)
     }
 }

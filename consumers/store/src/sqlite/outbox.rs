@@ -6,26 +6,21 @@ use rusqlite::params;
 use super::rows::{coordinates, headers_of_blob};
 use super::writer::SqliteModel;
 use crate::error::Error;
-use crate::read_model::{Letter, LetterContent, Outbox};
-
-/// The most bytes that one call brings into memory, beside the letter that reaches it.
-const BYTES_AT_ONCE: usize = 4 * 1024 * 1024;
+use crate::read_model::{LETTERS_BYTES, Letter, LetterContent, Outbox};
 
 impl Outbox for SqliteModel {
-    fn unsent(&mut self, limit: usize) -> Result<Vec<Letter>, Error> {
+    fn unsent(&mut self, after: i64, limit: usize) -> Result<Vec<Letter>, Error> {
         let mut statement = self.connection.prepare_cached(
             "select id, timestamp_ms, lane, partition, offset, reason, error, license is not null, key, value, headers
-             from rejected where sent_at_ms is null order by id limit ?1",
+             from rejected where sent_at_ms is null and id > ?1 order by id limit ?2",
         )?;
-        let mut rows = statement.query([limit as i64])?;
+        let mut rows = statement.query([after, limit as i64])?;
         let (mut letters, mut bytes) = (Vec::new(), 0);
         while let Some(row) = rows.next()? {
             let letter = letter(row)?;
-            if let LetterContent::Kept { value, .. } = &letter.content {
-                bytes += value.as_ref().map_or(0, Vec::len);
-            }
+            bytes += letter.content.bytes();
             letters.push(letter);
-            if bytes >= BYTES_AT_ONCE {
+            if bytes >= LETTERS_BYTES {
                 break;
             }
         }

@@ -155,7 +155,7 @@ fn check(records: &[Accepted], steps: &[Step], all_again: bool) -> Result<(), Te
     let conflicts: BTreeSet<Coordinates> =
         naive.conflicts.iter().map(|(_, _, _, at)| *at).collect();
     let letters: BTreeSet<Coordinates> = model
-        .unsent(1000)
+        .unsent(0, 1000)
         .unwrap()
         .iter()
         .map(|letter| letter.at)

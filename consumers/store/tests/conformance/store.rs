@@ -71,7 +71,7 @@ fn a_fenced_batch_leaves_nothing_behind() {
     let mut batch = span(4, 6);
     batch.reject(poison(5), Fault::new(Reason::UnknownFormat, "no"));
     assert!(model.apply(batch, 1).is_err());
-    assert!(model.unsent(10).unwrap().is_empty());
+    assert!(model.unsent(0, 10).unwrap().is_empty());
 }
 
 #[test]
@@ -82,11 +82,14 @@ fn letters_wait_until_they_are_marked_even_over_a_restart() {
     batch.reject(poison(0), Fault::new(Reason::UnknownFormat, "first"));
     batch.reject(poison(1), Fault::invalid("/data/seats", "second"));
     assert_eq!(model.apply(batch, 1).unwrap().letters, 2);
-    let letters = model.unsent(1).unwrap();
+    let letters = model.unsent(0, 1).unwrap();
     assert_eq!(letters[0].reason, Reason::UnknownFormat);
+    let behind = model.unsent(letters[0].id, 10).unwrap();
+    assert_eq!(behind.len(), 1);
+    assert_eq!(behind[0].at.offset, 1);
     model.mark_sent(&[letters[0].id], 2).unwrap();
     drop(model);
-    let letters = folder.open().unsent(10).unwrap();
+    let letters = folder.open().unsent(0, 10).unwrap();
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].error, "/data/seats: second");
     assert_eq!(letters[0].at.offset, 1);

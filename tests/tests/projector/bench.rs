@@ -1,0 +1,107 @@
+//! A projector over a log in memory, with every door at hand.
+
+use std::sync::Arc;
+
+use licenseflow_avro::{Lane, Position, Reason};
+use licenseflow_projector::{Handle, Parts, Projector, Settings, wall_clock};
+use licenseflow_tests::harness::{Folder, wait_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::chance::Chance;
+use crate::events::OneSchema;
+use crate::memory_log::{Log, Wildness, World};
+use crate::schedules::{DEADLINE, quick};
+use crate::stand_ins::{Door, MemoryLetters};
+
+/// A projector over one world, and all its doors.
+pub(crate) struct Bench {
+    _folder: Folder,
+    pub(crate) world: World,
+    pub(crate) door: Door,
+    pub(crate) letters: MemoryLetters,
+    pub(crate) handle: Handle,
+    pub(crate) released: Arc<std::sync::Mutex<usize>>,
+}
+
+impl Bench {
+    pub(crate) fn start(
+        log: Log,
+        settings: Settings,
+        schemas: OneSchema,
+        prepare: impl FnOnce(&Doors),
+    ) -> Bench {
+        let folder = Folder::new("loop").unwrap();
+        let world = World::of(log);
+        let made = Doors {
+            door: Door::open(folder.path()),
+            letters: MemoryLetters::of(&world),
+        };
+        prepare(&made);
+        let source = world.source(Chance::new(5), Wildness::default());
+        let released = Arc::clone(&source.released);
+        let parts = Parts {
+            source,
+            schemas,
+            model: made.door.clone(),
+            letters: made.letters.clone(),
+            clock: wall_clock(),
+        };
+        let handle = Projector::start(settings, parts, &CancellationToken::new()).unwrap();
+        Bench {
+            _folder: folder,
+            world,
+            door: made.door,
+            letters: made.letters,
+            handle,
+            released,
+        }
+    }
+
+    pub(crate) fn wait_for_the_end(&self) {
+        let end = self.world.log.lock().unwrap().end();
+        wait_until("all is applied", DEADLINE, || self.position().covers(&end)).unwrap();
+    }
+
+    pub(crate) fn position(&self) -> Position {
+        self.handle.position().borrow().clone()
+    }
+
+    pub(crate) fn sent(&self) -> Vec<Reason> {
+        self.letters
+            .sent
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|letter| letter.reason)
+            .collect()
+    }
+
+    pub(crate) fn end(self) {
+        self.handle.stop();
+        self.handle.join().unwrap();
+    }
+}
+
+/// What can be set before the loop starts.
+pub(crate) struct Doors {
+    pub(crate) door: Door,
+    pub(crate) letters: MemoryLetters,
+}
+
+pub(crate) fn large_settings() -> Settings {
+    Settings {
+        batch_records_max: 1000,
+        ..quick(&mut Chance::new(3))
+    }
+}
+
+/// One partition with that many records that are rejected, of that many bytes each.
+pub(crate) fn poison(records: usize, bytes: usize) -> Log {
+    let mut log = Log::default();
+    for _ in 0..records {
+        let mut value = vec![b' '; bytes];
+        value[0] = b'{';
+        log.append((Lane::Interactive, 0), None, Some(value));
+    }
+    log
+}
