@@ -17,10 +17,11 @@ use crate::ends::Ends;
 use crate::growing::Growing;
 use crate::outbox::Sending;
 use crate::partitions::Partitions;
-use crate::pump::{Pump, Waiting};
+use crate::pump::Pump;
 use crate::status::{Board, Status};
 use crate::store_line::StoreLine;
 use crate::store_thread::StoreThread;
+use crate::waiting::Waiting;
 use crate::walk::Walk;
 use crate::{Error, Result};
 

@@ -21,6 +21,7 @@ mod status;
 mod store_line;
 mod store_thread;
 pub mod verify;
+mod waiting;
 mod walk;
 
 pub use backoff::Backoff;

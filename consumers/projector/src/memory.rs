@@ -86,6 +86,18 @@ mod tests {
     }
 
     #[test]
+    fn letters_on_their_way_take_no_more_than_half_of_the_programs_share() {
+        let settings = crate::Settings::default();
+        // A round's letters, or a portion of originals, with the one that reaches the bound; each as it
+        // was read, as librdkafka holds it, and as it is packed.
+        let largest = settings
+            .letters_bytes_max
+            .max(licenseflow_store::read_model::LETTERS_BYTES);
+        let held = 3 * (largest + licenseflow_avro::topics::MAX_RECORD_BYTES);
+        assert!(held <= bytes(PROGRAM_MIB) / 2, "{held}");
+    }
+
+    #[test]
     fn a_ceiling_that_is_too_small_is_not_divided_further() {
         assert_eq!(Shares::of(1), Shares::of(CEILING_MIN_MIB));
     }

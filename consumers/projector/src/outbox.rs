@@ -50,11 +50,16 @@ impl<L: Letters> Sending<L> {
             // Where nobody passes, nobody behind them would: the brokers are away.
             let is_away = counts.acknowledged == 0 && counts.unanswered > 0;
             failures = if is_away { failures + 1 } else { 0 };
-            if is_away && self.is_stopped_within(self.backoff.drawn(failures)) {
+            let waited = if is_away {
+                self.backoff.drawn(failures)
+            } else {
+                Duration::ZERO
+            };
+            if self.is_stopped_within(waited) {
                 return;
             }
             let left = counts.refused + counts.unanswered;
-            if self.tasks.send(Task::RoundOver { left }).is_err() {
+            if self.tasks.send(Task::RoundOver { left, waited }).is_err() {
                 return;
             }
         }

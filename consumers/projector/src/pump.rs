@@ -9,19 +9,20 @@ use std::time::{Duration, Instant};
 use licenseflow_avro::RawRecord;
 use licenseflow_avro::judgement::{Schemas, judge};
 use licenseflow_core::{Fate, crash};
-use licenseflow_kafka::{LanePartition, Polled, Source, Start};
-use licenseflow_store::{Kind, PartitionState};
+use licenseflow_kafka::{LanePartition, Polled, Source};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Clock, Settings};
 use crate::ends::Ends;
-use crate::fate::{of_failure, of_judgement};
+use crate::fate::of_judgement;
 use crate::growing::Growing;
 use crate::partitions::Partitions;
 use crate::status::{Board, listed};
 use crate::store_line::StoreLine;
-use crate::store_thread::Told;
-use crate::{Error, Result, metrics};
+use crate::waiting::Waiting;
+use crate::{Result, metrics};
+
+mod answers;
 
 /// Records that are taken before the store and the waits are looked at again.
 const RECORDS_A_TURN: usize = 512;
@@ -42,36 +43,6 @@ pub(crate) struct Pump<S, J> {
     pub(crate) partitions: Partitions,
     pub(crate) ends: Ends,
     pub(crate) waiting: Waiting,
-}
-
-/// What the loop waits for, beside records.
-#[derive(Debug)]
-pub(crate) struct Waiting {
-    skew_micros: i64,
-    /// Partitions were left for want of room.
-    is_paused: bool,
-    full_since: Option<Instant>,
-    /// Failures of the store in a row.
-    failures: u32,
-    failed: Instant,
-    /// The store is not asked before.
-    not_before: Instant,
-    trouble: Option<String>,
-}
-
-impl Waiting {
-    pub(crate) fn new(settings: &Settings) -> Self {
-        let now = Instant::now();
-        Self {
-            skew_micros: i64::try_from(settings.max_future_skew.as_micros()).unwrap_or(i64::MAX),
-            is_paused: false,
-            full_since: None,
-            failures: 0,
-            failed: now,
-            not_before: now,
-            trouble: None,
-        }
-    }
 }
 
 impl<S: Source, J: Schemas> Pump<S, J> {
@@ -265,94 +236,6 @@ impl<S: Source, J: Schemas> Pump<S, J> {
             return Ok(());
         }
         self.store.ask_for_positions()
-    }
-
-    // ---- what comes from the store ----
-
-    fn hear_the_store(&mut self) -> Result<()> {
-        while let Some(told) = self.store.heard()? {
-            self.hear(told)?;
-        }
-        Ok(())
-    }
-
-    fn hear(&mut self, told: Told) -> Result<()> {
-        match told {
-            Told::Applied(applied) => {
-                self.waiting.failures = 0;
-                self.ends.show_lag(&applied.position);
-                self.source.applied(&applied.position);
-                Ok(())
-            }
-            Told::Positions(states) => {
-                self.waiting.trouble = None;
-                self.restart(&states)
-            }
-            Told::Noted => Ok(()),
-            Told::Failed(error) => match of_failure(&error) {
-                Fate::Halt(_) => Err(Error::Store(error)),
-                Fate::Retry(why) => self.start_over(error.kind(), why),
-                // A failure is none of these; starting over would be right for them all the same.
-                Fate::Apply | Fate::Duplicate | Fate::Reject(_) => {
-                    self.start_over(error.kind(), error.to_string())
-                }
-            },
-            Told::Broken(error) => Err(Error::Store(error)),
-        }
-    }
-
-    fn restart(&mut self, states: &[PartitionState]) -> Result<()> {
-        // What the growing batch deals with was not written when the store was asked: taken up now, its
-        // records would be taken twice.
-        let wanted = self.partitions.take_wanted().into_iter();
-        let (at_hand, wanted): (Vec<_>, Vec<_>) =
-            wanted.partition(|of| self.growing.deals_with(of));
-        self.partitions.want_again(at_hand);
-        let starts: Vec<Start> = wanted
-            .into_iter()
-            .map(|(lane, partition)| {
-                let mut each = states.iter();
-                let known = each.find(|one| (one.lane, one.partition) == (lane, partition));
-                let next_offset = known.map_or(0, |one| one.next_offset);
-                Start {
-                    lane,
-                    partition,
-                    next_offset,
-                }
-            })
-            .collect();
-        for start in &starts {
-            self.growing
-                .begin((start.lane, start.partition), start.next_offset);
-        }
-        Ok(self.source.restart(&starts)?)
-    }
-
-    /// The one way back: everything that was fetched is dropped, and read again from the store's
-    /// position after a wait. A first lost compare-and-set needs none.
-    fn start_over(&mut self, kind: Kind, why: String) -> Result<()> {
-        let backoff = self.settings.backoff;
-        let waiting = &mut self.waiting;
-        let is_long_ago = waiting.failed.elapsed() > backoff.cap * 4;
-        waiting.failures = if is_long_ago { 1 } else { waiting.failures + 1 };
-        let is_first_fence = kind == Kind::Fenced && waiting.failures == 1;
-        let drawn = backoff.drawn(waiting.failures);
-        let wait = if is_first_fence {
-            Duration::ZERO
-        } else {
-            drawn
-        };
-        tracing::warn!(
-            ?wait,
-            "reading starts over from the store's position: {why}"
-        );
-        waiting.failed = Instant::now();
-        waiting.not_before = waiting.failed + wait;
-        waiting.trouble = Some(why);
-        self.growing.start_over();
-        self.partitions.start_over();
-        self.pause(false);
-        Ok(self.source.release(&self.partitions.owned())?)
     }
 
     // ---- what others see ----

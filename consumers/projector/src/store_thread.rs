@@ -23,9 +23,10 @@ pub(crate) enum Task {
     NoteEnds(Vec<PartitionEnd>),
     /// The brokers have acknowledged these letters.
     LettersSent(Vec<i64>),
-    /// Each letter of the round was tried; so many were not acknowledged.
+    /// Each letter of the round was tried; so many were not acknowledged, and so long was waited since.
     RoundOver {
         left: usize,
+        waited: Duration,
     },
     Stop,
 }
@@ -101,9 +102,9 @@ impl<M: ReadModel + Outbox> StoreThread<M> {
                 self.acknowledged.extend(ids);
                 self.mark_acknowledged()
             }
-            Task::RoundOver { left } => {
+            Task::RoundOver { left, waited } => {
                 self.is_sending = false;
-                self.walk.round_is_over(left, Instant::now());
+                self.walk.round_is_over(left, Instant::now(), waited);
                 // Where marks wait to be taken, their time is set already.
                 if self.acknowledged.is_empty() {
                     self.look = Instant::now();

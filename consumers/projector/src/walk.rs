@@ -4,7 +4,7 @@
 //! lies and the walk goes on behind it, so that none holds up another; the next walk, after a wait that
 //! grows, comes to it again. Where a walk left none, the next one begins at once and finds what is new.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use licenseflow_store::{LETTERS_BYTES, Letter};
 
@@ -52,12 +52,12 @@ impl Walk {
         self.is_at_end = letters.len() < self.letters_max && bytes < LETTERS_BYTES;
         match letters.last() {
             Some(last) => self.after = last.id,
-            None => self.round_is_over(0, now),
+            None => self.round_is_over(0, now, Duration::ZERO),
         }
     }
 
-    /// The round is over, and left so many letters.
-    pub(crate) fn round_is_over(&mut self, left: usize, now: Instant) {
+    /// The round is over, and left so many letters. What was waited since then counts for the walk.
+    pub(crate) fn round_is_over(&mut self, left: usize, now: Instant, waited: Duration) {
         self.left += left;
         if !self.is_at_end {
             return;
@@ -67,7 +67,8 @@ impl Walk {
             self.begin();
         } else if self.again.is_none() {
             self.failures += 1;
-            self.again = Some(now + self.backoff.drawn(self.failures));
+            let wait = self.backoff.drawn(self.failures);
+            self.again = Some(now + wait.saturating_sub(waited));
         }
     }
 
@@ -89,8 +90,6 @@ impl Walk {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use licenseflow_avro::{Coordinates, Lane, Reason};
     use licenseflow_store::LetterContent;
 
@@ -117,25 +116,25 @@ mod tests {
         let now = Instant::now();
         let mut walk = Walk::new(2, Backoff::default());
         walk.take(&letters(1..3), now);
-        walk.round_is_over(1, now);
+        walk.round_is_over(1, now, Duration::ZERO);
         assert_eq!((walk.after(now), walk.again()), (2, None));
         walk.take(&letters(3..4), now);
-        walk.round_is_over(0, now);
+        walk.round_is_over(0, now, Duration::ZERO);
         let first = walk.again().unwrap();
         assert!(first > now && first <= now + Duration::from_secs(1));
         // New letters do not put the walk off, nor does it put them off.
         assert_eq!(walk.after(now), 3);
         walk.take(&letters(4..5), now);
-        walk.round_is_over(0, now);
+        walk.round_is_over(0, now, Duration::ZERO);
         assert_eq!((walk.again(), walk.left()), (Some(first), 1));
         assert_eq!(walk.after(first), 0);
         walk.take(&letters(1..2), first);
-        walk.round_is_over(1, first);
+        walk.round_is_over(1, first, Duration::ZERO);
         let second = walk.again().unwrap();
         assert!(second - first > Duration::from_secs(1), "the wait grows");
         assert_eq!(walk.after(second), 0);
         walk.take(&letters(1..2), second);
-        walk.round_is_over(0, second);
+        walk.round_is_over(0, second, Duration::ZERO);
         assert_eq!((walk.after(second), walk.again()), (0, None));
     }
 
@@ -144,7 +143,7 @@ mod tests {
         let now = Instant::now();
         let mut walk = Walk::new(2, Backoff::default());
         walk.take(&letters(1..3), now);
-        walk.round_is_over(0, now);
+        walk.round_is_over(0, now, Duration::ZERO);
         assert_eq!(walk.after(now), 2);
         walk.take(&[], now);
         assert_eq!((walk.after(now), walk.again()), (0, None));

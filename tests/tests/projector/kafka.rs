@@ -110,6 +110,69 @@ fn an_offset_out_of_range_halts_its_partition_with_the_command_to_run_and_no_oth
     stop(handle);
 }
 
+/// Has the brokers throw a partition's records away, up to that offset.
+fn delete_below(topic: &str, partition: i32, offset: i64) {
+    let folder = licenseflow_tests::harness::Folder::new("delete").unwrap();
+    let file = folder.path().join("offsets.json");
+    let text = format!(
+        r#"{{"version":1,"partitions":[{{"topic":"{topic}","partition":{partition},"offset":{offset}}}]}}"#
+    );
+    std::fs::write(&file, text).unwrap();
+    let arguments = [
+        "tool",
+        "org.apache.kafka.tools.DeleteRecordsCommand",
+        "--bootstrap-server",
+        Kafka::shared().bootstrap(),
+        "--offset-json-file",
+        file.to_str().unwrap(),
+    ];
+    licenseflow_tests::harness::kafka::run_script(None, &arguments).unwrap();
+}
+
+#[test]
+fn records_that_are_gone_before_they_were_read_halt_their_partition_and_no_other() {
+    let ground = Ground::new();
+    let mut chance = Chance::new(6);
+    let producer = ground.producer();
+    let mut write = |partitions: std::ops::Range<i32>| {
+        for _ in 0..5 {
+            for partition in partitions.clone() {
+                let value = json::encode(&events::event(&mut chance)).to_string();
+                let of = (Lane::Interactive, partition);
+                ground.send(&producer, of, (None, Some(value.as_bytes())), &[]);
+            }
+        }
+        producer.flush(TIMEOUT).unwrap();
+    };
+    write(0..PARTITIONS);
+    let mut batch = Batch::default();
+    batch.advance(Lane::Interactive, 0, 0, 1);
+    ground.door.model().apply(batch, 0).unwrap();
+    delete_below(&ground.topics.lane(Lane::Interactive), 0, 3);
+    let handle = ground.project(None);
+    wait_until("it is halted", DEADLINE, || {
+        !handle.status().halted.is_empty()
+    })
+    .unwrap();
+    write(1..PARTITIONS);
+    let others: Position = [(Lane::Interactive, 1, 10), (Lane::Interactive, 2, 10)]
+        .into_iter()
+        .collect();
+    wait_until("the others go on", DEADLINE, || {
+        ground.door.position().covers(&others)
+    })
+    .unwrap();
+    let halted = handle.status().halted;
+    assert_eq!((halted.len(), halted[0].partition), (1, 0));
+    let reason = &halted[0].reason;
+    assert!(
+        reason.contains("the records from 1 to 3 are gone"),
+        "{reason}"
+    );
+    assert_eq!(ground.door.position().get(Lane::Interactive, 0), Some(1));
+    stop(handle);
+}
+
 #[test]
 fn added_partitions_are_taken_up() {
     let ground = Ground::new();
