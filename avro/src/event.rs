@@ -4,6 +4,7 @@
 //! microseconds since 1970 in UTC throughout.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -45,7 +46,7 @@ impl LicenseEvent {
     #[must_use]
     pub fn said(&self) -> Said {
         Said {
-            license: self.license_key(),
+            license: Arc::new(self.license_key()),
             event_id: self.event_id,
             kind: self.payload.kind(),
         }
@@ -65,7 +66,7 @@ impl LicenseEvent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {
     /// The license.
-    pub license: LicenseKey,
+    pub license: Arc<LicenseKey>,
     /// The event.
     pub event_id: Uuid,
     /// Its type.

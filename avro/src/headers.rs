@@ -1,6 +1,7 @@
 //! The headers of records: their names, and the request id.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -44,7 +45,7 @@ pub fn text<'a>(headers: &'a [Header], name: &str) -> Option<&'a str> {
 /// The id of a request: 1–128 visible ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct RequestId(String);
+pub struct RequestId(Arc<str>);
 
 impl RequestId {
     /// Takes a text that is one; none otherwise.
@@ -52,7 +53,7 @@ impl RequestId {
     pub fn parse(text: &str) -> Option<Self> {
         let fits =
             (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-        fits.then(|| Self(text.to_owned()))
+        fits.then(|| Self(text.into()))
     }
 
     /// The text.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use licenseflow_avro::judgement::{Verdict, judge};
 use licenseflow_avro::{LicenseKey, RawRecord};
@@ -27,13 +28,14 @@ const RECORDS_A_TURN: usize = 4096;
 pub(crate) fn fold(options: &Options) -> anyhow::Result<Measured> {
     let mut batches = Batches::new(options)?;
     let mut folding = Meter::default();
-    let mut pasts: HashMap<LicenseKey, LicensePast> = HashMap::new();
+    let mut pasts: HashMap<Arc<LicenseKey>, LicensePast> = HashMap::new();
     while let Some(batch) = batches.next()? {
         folding.count(|| {
             for (key, of_license) in batch.licenses {
                 let past = pasts.entry(key.clone()).or_default();
                 let change = fold_one(Settled::of(key, of_license, past), past, None);
                 past.state = Some(change.state);
+                past.digest = Some(change.state_digest);
                 for (device_id, device) in change.devices {
                     past.devices
                         .extend(device.map(|device| (device_id, device)));

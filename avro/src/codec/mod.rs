@@ -15,7 +15,7 @@ mod write;
 use std::sync::OnceLock;
 
 pub use plan::Plan;
-pub use write::{encode, encode_body};
+pub use write::{encode, encode_body, write_content};
 
 pub(crate) use wire::{Prefix, prefix};
 

@@ -32,6 +32,11 @@ fn write_event(to: &mut Vec<u8>, event: &LicenseEvent) {
     uuid(to, event.event_id);
     text(to, &event.license_id);
     text(to, &event.tenant_id);
+    write_content(to, event);
+}
+
+/// What follows the three ids, which come first in a body: for those who keep the ids apart.
+pub fn write_content(to: &mut Vec<u8>, event: &LicenseEvent) {
     long(to, event.occurred_at);
     text(to, &event.source);
     nullable_text(to, event.actor.as_deref());

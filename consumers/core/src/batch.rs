@@ -3,8 +3,12 @@
 //! It shrinks the work: fifty thousand events on nine thousand licenses are nine thousand rows.
 //! It may span partitions, and carries for each the span of offsets that it deals with.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::hash::RandomState;
+use std::sync::Arc;
 
+use hashbrown::hash_map::EntryRef;
+use hashbrown::{Equivalent, HashMap};
 use licenseflow_avro::event::{Payload, Said};
 use licenseflow_avro::headers::{self, RequestId};
 use licenseflow_avro::reason::Fault;
@@ -98,13 +102,36 @@ impl Envelope {
     }
 }
 
+/// A license's key while it lies in an event.
+#[derive(Hash)]
+struct Named<'a> {
+    // In the order of LicenseKey's, since both must hash alike.
+    tenant_id: &'a str,
+    license_id: &'a str,
+}
+
+impl Equivalent<Arc<LicenseKey>> for Named<'_> {
+    fn equivalent(&self, key: &Arc<LicenseKey>) -> bool {
+        self.license_id == key.license_id && self.tenant_id == key.tenant_id
+    }
+}
+
+impl Named<'_> {
+    fn to_key(&self) -> Arc<LicenseKey> {
+        Arc::new(LicenseKey {
+            tenant_id: self.tenant_id.to_owned(),
+            license_id: self.license_id.to_owned(),
+        })
+    }
+}
+
 /// What was read from the log since the last batch.
 #[derive(Debug, Default)]
 pub struct Batch {
     /// For each partition the offsets that it deals with.
     pub spans: BTreeMap<(Lane, PartitionId), Span>,
     /// The events and heartbeats, by license.
-    pub licenses: HashMap<LicenseKey, LicenseBatch>,
+    pub licenses: HashMap<Arc<LicenseKey>, LicenseBatch, RandomState>,
     /// What goes to the dead-letter topic.
     pub rejected: Vec<Rejected>,
     /// What the journeys keep.
@@ -129,17 +156,26 @@ impl Batch {
     ) {
         self.records += 1;
         self.bytes += 2 * bytes + RECORD_OVERHEAD_BYTES;
-        let said = event.said();
-        // Most licenses are there already: their key is not copied again.
-        let of_license = match self.licenses.get_mut(&said.license) {
-            Some(of_license) => of_license,
-            None => self.licenses.entry(said.license.clone()).or_default(),
+        let named = Named {
+            tenant_id: &event.tenant_id,
+            license_id: &event.license_id,
+        };
+        // Most licenses are there already: their key is not made again.
+        let (license, of_license) = match self.licenses.entry_ref(&named) {
+            EntryRef::Occupied(known) => known.into_entry(),
+            EntryRef::Vacant(new) => new
+                .insert_entry_with_key(named.to_key(), LicenseBatch::default())
+                .into_entry(),
         };
         self.journey.push(JourneyEntry {
             at,
             request_id: envelope.request_id.clone(),
             received_at: envelope.received_at,
-            said: Some(said),
+            said: Some(Said {
+                license: license.clone(),
+                event_id: event.event_id,
+                kind: event.payload.kind(),
+            }),
         });
         if let Payload::DeviceHeartbeat(beat) = &event.payload {
             let seen = of_license

@@ -78,13 +78,9 @@ impl DeviceState {
         let mut out = String::with_capacity(256);
         let mut row = ObjectWriter::begin(&mut out);
         let activation = self.activation.as_ref();
-        let id = |key: OrderKey| key.event_id.hyphenated().to_string();
-        row.text("activated_by", activation.map(|it| id(it.by)).as_deref());
+        row.uuid("activated_by", activation.map(|it| it.by.event_id));
         row.boolean("active", self.is_active());
-        row.text(
-            "decided_by",
-            self.active.as_ref().map(|it| id(it.by)).as_deref(),
-        );
+        row.uuid("decided_by", self.active.as_ref().map(|it| it.by.event_id));
         row.text("device_id", Some(device_id));
         row.text(
             "fingerprint",

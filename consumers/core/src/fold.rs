@@ -9,6 +9,7 @@
 //! | a lesser record with the same content | only its coordinates move |
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use licenseflow_avro::event::{LicenseEvent, Payload};
 use licenseflow_avro::{EventKind, LicenseKey};
@@ -27,6 +28,8 @@ use crate::order::OrderKey;
 pub struct LicensePast {
     /// Its state; none: the license is new.
     pub state: Option<LicenseState>,
+    /// The digest of that state's row, where it is at hand.
+    pub digest: Option<RowDigest>,
     /// The events among [`LicenseBatch::event_ids`], and the conflicts of those ids.
     pub known: KnownEvents,
     /// Its devices, at least those that the batch names.
@@ -58,9 +61,11 @@ pub enum TimelineChange {
 #[derive(Debug, Clone)]
 pub struct LicenseChange {
     /// The license.
-    pub key: LicenseKey,
+    pub key: Arc<LicenseKey>,
     /// Its state afterwards.
     pub state: LicenseState,
+    /// The digest of that state's row.
+    pub state_digest: RowDigest,
     /// Its devices that changed; none: the device exists no more.
     pub devices: BTreeMap<String, Option<DeviceState>>,
     /// Its metrics that changed; none: the metric exists no more.
@@ -94,7 +99,7 @@ impl LicenseChange {
 /// A license's batch after its event ids are settled against the past.
 #[derive(Debug)]
 pub struct Settled {
-    key: LicenseKey,
+    key: Arc<LicenseKey>,
     events: Vec<Settlement>,
     heartbeats: BTreeMap<String, i64>,
 }
@@ -102,7 +107,7 @@ pub struct Settled {
 impl Settled {
     /// Settles the event ids of a batch.
     #[must_use]
-    pub fn of(key: LicenseKey, batch: LicenseBatch, past: &LicensePast) -> Self {
+    pub fn of(key: Arc<LicenseKey>, batch: LicenseBatch, past: &LicensePast) -> Self {
         Self {
             key,
             events: settle(batch.arrived, &past.known),
@@ -296,17 +301,18 @@ impl Folded {
     /// Compares with the past: what changed, and by how much the digest does.
     fn into_change(
         mut self,
-        key: LicenseKey,
+        key: Arc<LicenseKey>,
         past: &LicensePast,
         timeline: Vec<TimelineChange>,
         conflicts: Vec<ConflictChange>,
     ) -> LicenseChange {
+        let nothing = DeviceState::default();
         let mut digest = RowDigest::default();
         let mut seats = past.state.as_ref().map_or(0, |state| state.seats_used);
         let mut devices = BTreeMap::new();
         for (device_id, device) in self.devices {
-            let before = past.devices.get(&device_id).cloned().unwrap_or_default();
-            if device == before {
+            let before = past.devices.get(&device_id).unwrap_or(&nothing);
+            if device == *before {
                 continue;
             }
             seats += i64::from(device.is_active()) - i64::from(before.is_active());
@@ -327,14 +333,23 @@ impl Folded {
             usage.insert(metric, sum);
         }
         self.state.seats_used = seats;
-        let before = past.state.as_ref();
-        digest = digest
-            .plus(self.state.digest(&key))
-            .minus(before.map_or_else(RowDigest::default, |state| state.digest(&key)));
+        let before = past
+            .state
+            .as_ref()
+            .map_or_else(RowDigest::default, |state| {
+                past.digest.unwrap_or_else(|| state.digest(&key))
+            });
+        let state_digest = if past.state.as_ref() == Some(&self.state) {
+            before
+        } else {
+            self.state.digest(&key)
+        };
+        digest = digest.plus(state_digest).minus(before);
         LicenseChange {
             bucket: bucket_of(&key),
             key,
             state: self.state,
+            state_digest,
             devices,
             usage,
             timeline,

@@ -4,27 +4,30 @@
 //! counts and sums need each event exactly once, which the event set sees to.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use licenseflow_avro::event::{LicenseEvent, LicenseIssued, LicensePlanChanged, Payload, TextMap};
+use licenseflow_avro::event::{LicenseEvent, LicenseIssued, LicensePlanChanged, Payload};
 use licenseflow_avro::{EventKind, LicenseKey};
 use uuid::Uuid;
 
-use crate::canonical::ObjectWriter;
+use crate::canonical::{CanonicalMap, ObjectWriter};
 use crate::digest::RowDigest;
 use crate::order::{Decided, OrderKey, decide};
 use crate::status::Lifecycle;
 
 /// What is kept of a license, apart from its devices and metrics.
+///
+/// Texts are shared, since most events leave them as they are and states are copied for each batch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LicenseState {
     /// `customer_id`: last of Issued, Transferred.
-    pub customer: Option<Decided<String>>,
+    pub customer: Option<Decided<Arc<str>>>,
     /// `plan`, `seats`, `entitlements`: last of Issued, PlanChanged.
-    pub plan: Option<Decided<PlanTerms>>,
+    pub plan: Option<Decided<Arc<PlanTerms>>>,
     /// `expires_at`: last of Issued, Renewed; none inside is for ever.
     pub expiry: Option<Decided<Option<i64>>>,
     /// `product_id`, `valid_from`, `metadata`: last Issued.
-    pub issue: Option<Decided<IssueTerms>>,
+    pub issue: Option<Decided<Arc<IssueTerms>>>,
     /// Whether it is suspended: last of Issued, Suspended, Reinstated.
     pub suspended: Option<Decided<bool>>,
     /// The first Revoked in order.
@@ -52,7 +55,7 @@ pub struct PlanTerms {
     /// How many devices may be active at once.
     pub seats: i32,
     /// What it allows, by name.
-    pub entitlements: TextMap,
+    pub entitlements: CanonicalMap,
 }
 
 /// What only an issue says.
@@ -63,7 +66,7 @@ pub struct IssueTerms {
     /// It counts from here on, in microseconds UTC.
     pub valid_from: i64,
     /// Whatever the issuer wants to keep with it.
-    pub metadata: TextMap,
+    pub metadata: CanonicalMap,
 }
 
 impl LicenseState {
@@ -95,10 +98,10 @@ impl LicenseState {
             Payload::LicenseIssued(said) => self.issue(by, said),
             Payload::LicenseRenewed(said) => decide(&mut self.expiry, by, || said.expires_at),
             Payload::LicensePlanChanged(said) => {
-                decide(&mut self.plan, by, || PlanTerms::changed(said));
+                decide(&mut self.plan, by, || Arc::new(PlanTerms::changed(said)));
             }
             Payload::LicenseTransferred(said) => {
-                decide(&mut self.customer, by, || said.customer_id.clone());
+                decide(&mut self.customer, by, || said.customer_id.as_str().into());
             }
             Payload::LicenseSuspended(_) => decide(&mut self.suspended, by, || true),
             Payload::LicenseReinstated(_) => decide(&mut self.suspended, by, || false),
@@ -114,17 +117,21 @@ impl LicenseState {
     }
 
     fn issue(&mut self, by: OrderKey, said: &LicenseIssued) {
-        decide(&mut self.customer, by, || said.customer_id.clone());
-        decide(&mut self.plan, by, || PlanTerms {
-            plan: said.plan.clone(),
-            seats: said.seats,
-            entitlements: said.entitlements.clone(),
+        decide(&mut self.customer, by, || said.customer_id.as_str().into());
+        decide(&mut self.plan, by, || {
+            Arc::new(PlanTerms {
+                plan: said.plan.clone(),
+                seats: said.seats,
+                entitlements: (&said.entitlements).into(),
+            })
         });
         decide(&mut self.expiry, by, || said.expires_at);
-        decide(&mut self.issue, by, || IssueTerms {
-            product_id: said.product_id.clone(),
-            valid_from: said.valid_from,
-            metadata: said.metadata.clone(),
+        decide(&mut self.issue, by, || {
+            Arc::new(IssueTerms {
+                product_id: said.product_id.clone(),
+                valid_from: said.valid_from,
+                metadata: (&said.metadata).into(),
+            })
         });
         decide(&mut self.suspended, by, || false);
     }
@@ -160,18 +167,15 @@ impl LicenseState {
         let mut row = ObjectWriter::begin(&mut out);
         let plan = self.plan.as_ref().map(|decided| &decided.value);
         let issue = self.issue.as_ref().map(|decided| &decided.value);
-        row.text(
-            "customer_id",
-            self.customer.as_ref().map(|it| it.value.as_str()),
-        );
+        row.text("customer_id", self.customer.as_ref().map(|it| &*it.value));
         row.object("decided_by", |groups| self.canonical_decided_by(groups));
         row.map("entitlements", plan.map(|it| &it.entitlements));
         row.integer("event_count", Some(self.event_count));
-        row.text("events", Some(&format!("{:032x}", self.events)));
+        row.hexadecimal("events", self.events);
         row.integer("expires_at", self.expires_at());
         row.integer("first_event_at", self.first.map(|it| it.occurred_at));
         row.integer("last_event_at", self.last.map(|it| it.occurred_at));
-        row.text("last_event_id", self.last.map(id_text).as_deref());
+        row.uuid("last_event_id", self.last.map(|it| it.event_id));
         row.text("license_id", Some(&license.license_id));
         row.text("lifecycle", Some(self.lifecycle().name()));
         row.map("metadata", issue.map(|it| &it.metadata));
@@ -186,7 +190,7 @@ impl LicenseState {
 
     fn canonical_decided_by(&self, groups: &mut ObjectWriter<'_>) {
         let mut group =
-            |name: &str, by: Option<OrderKey>| groups.text(name, by.map(id_text).as_deref());
+            |name: &str, by: Option<OrderKey>| groups.uuid(name, by.map(|it| it.event_id));
         group("customer", self.customer.as_ref().map(|it| it.by));
         group("expiry", self.expiry.as_ref().map(|it| it.by));
         group("issue", self.issue.as_ref().map(|it| it.by));
@@ -206,11 +210,7 @@ impl PlanTerms {
         Self {
             plan: said.plan.clone(),
             seats: said.seats,
-            entitlements: said.entitlements.clone(),
+            entitlements: (&said.entitlements).into(),
         }
     }
-}
-
-fn id_text(key: OrderKey) -> String {
-    key.event_id.hyphenated().to_string()
 }

@@ -1,5 +1,6 @@
 //! Writing what a batch changes. Nothing is decided here.
 
+use licenseflow_avro::codec::write_content;
 use licenseflow_avro::reason::Reason;
 use licenseflow_core::event_set::{ConflictChange, RecordedEvent};
 use licenseflow_core::fold::TimelineChange;
@@ -9,7 +10,7 @@ use rusqlite::{CachedStatement, Connection, Statement, params};
 use super::journey::JourneyRow;
 use super::past::{Found, event_hash};
 use super::rows::{
-    body_of, headers_blob, lane_number, lifecycle_number, order_key_blob, text_map_json, voids_blob,
+    body_of, headers_blob, lane_number, lifecycle_number, order_key_blob, voids_blob,
 };
 use crate::Error;
 
@@ -22,9 +23,12 @@ pub(crate) struct Writer<'c> {
     connection: &'c Connection,
     seed: u64,
     now: i64,
+    /// The body that is being written.
+    body: Vec<u8>,
     insert_tenant: CachedStatement<'c>,
     insert_license: CachedStatement<'c>,
     update_license: CachedStatement<'c>,
+    update_counts: CachedStatement<'c>,
     update_customer: CachedStatement<'c>,
     update_expiry: CachedStatement<'c>,
     put_device: CachedStatement<'c>,
@@ -46,6 +50,7 @@ impl<'c> Writer<'c> {
             connection,
             seed,
             now,
+            body: Vec::new(),
             insert_tenant: prepare(
                 "insert into tenant (tenant_id) values (?1)
                  on conflict (tenant_id) do update set tenant_id = excluded.tenant_id returning number",
@@ -64,6 +69,12 @@ impl<'c> Writer<'c> {
                    suspended = ?12, suspended_by = ?13, revoked_by = ?14, lifecycle = ?15, first_by = ?16,
                    last_by = ?17, event_count = ?18, events = ?19, seats_used = ?20, voids = ?21,
                    last_event_at = ?22
+                 where number = ?1",
+            )?,
+            // Most events say nothing of a license's terms.
+            update_counts: prepare(
+                "update license set first_by = ?2, last_by = ?3, event_count = ?4, events = ?5, seats_used = ?6,
+                   last_event_at = ?7
                  where number = ?1",
             )?,
             // Columns with an index apart, since an index is touched wherever its column is named; but the
@@ -107,15 +118,21 @@ impl<'c> Writer<'c> {
         self.seed
     }
 
-    /// Writes a license with all that hangs on it.
-    pub(crate) fn write(&mut self, found: &Found, change: &LicenseChange) -> Result<(), Error> {
+    /// Writes a license with all that hangs on it, and gives its number.
+    pub(crate) fn write(&mut self, found: &Found, change: &LicenseChange) -> Result<i64, Error> {
         let before = found.past.state.as_ref();
         let number = match found.number {
             Some(number) => number,
             None => self.new_license(found, change)?,
         };
-        if found.number.is_some() && before != Some(&change.state) {
-            self.write_state(number, before, &change.state)?;
+        if let Some(before) = before
+            && *before != change.state
+        {
+            if has_same_terms(before, &change.state) {
+                self.write_counts(number, &change.state)?;
+            } else {
+                self.write_state(number, before, &change.state)?;
+            }
         }
         for (device_id, device) in &change.devices {
             match device {
@@ -137,7 +154,7 @@ impl<'c> Writer<'c> {
         for conflict in &change.conflicts {
             self.write_conflict(number, conflict)?;
         }
-        Ok(())
+        Ok(number)
     }
 
     fn new_license(&mut self, found: &Found, change: &LicenseChange) -> Result<i64, Error> {
@@ -158,10 +175,23 @@ impl<'c> Writer<'c> {
         Ok(self.connection.last_insert_rowid())
     }
 
+    fn write_counts(&mut self, number: i64, state: &LicenseState) -> Result<(), Error> {
+        self.update_counts.execute(params![
+            number,
+            state.first.map(order_key_blob),
+            state.last.map(order_key_blob),
+            state.event_count,
+            state.events.to_be_bytes(),
+            state.seats_used,
+            last_event_at(state),
+        ])?;
+        Ok(())
+    }
+
     fn write_state(
         &mut self,
         number: i64,
-        before: Option<&LicenseState>,
+        before: &LicenseState,
         state: &LicenseState,
     ) -> Result<(), Error> {
         self.update_license.raw_bind_parameter(1, number)?;
@@ -169,11 +199,11 @@ impl<'c> Writer<'c> {
         self.update_license
             .raw_bind_parameter(22, last_event_at(state))?;
         self.update_license.raw_execute()?;
-        if before.and_then(customer_of) != customer_of(state) {
+        if customer_of(before) != customer_of(state) {
             self.update_customer
                 .execute(params![number, customer_of(state)])?;
         }
-        if before.and_then(LicenseState::expires_at) != state.expires_at() {
+        if before.expires_at() != state.expires_at() {
             self.update_expiry
                 .execute(params![number, state.expires_at()])?;
         }
@@ -209,6 +239,8 @@ impl<'c> Writer<'c> {
             }
         };
         let event_id = recorded.event.event_id;
+        self.body.clear();
+        write_content(&mut self.body, &recorded.event);
         statement.execute(params![
             number,
             event_hash(event_id, self.seed),
@@ -218,7 +250,7 @@ impl<'c> Writer<'c> {
             recorded.at.partition,
             recorded.at.offset,
             recorded.request_id.as_ref().map(|it| it.as_str()),
-            body_of(&recorded.event),
+            self.body,
         ])?;
         Ok(())
     }
@@ -315,8 +347,21 @@ impl<'c> Writer<'c> {
     }
 }
 
+/// Whether two states differ in nothing but what [`Writer::write_counts`] writes.
+fn has_same_terms(before: &LicenseState, after: &LicenseState) -> bool {
+    let counts_of_after = LicenseState {
+        first: after.first,
+        last: after.last,
+        event_count: after.event_count,
+        events: after.events,
+        seats_used: after.seats_used,
+        ..before.clone()
+    };
+    counts_of_after == *after
+}
+
 fn customer_of(state: &LicenseState) -> Option<&str> {
-    state.customer.as_ref().map(|it| it.value.as_str())
+    state.customer.as_ref().map(|it| &*it.value)
 }
 
 fn last_event_at(state: &LicenseState) -> Option<i64> {
@@ -329,17 +374,15 @@ fn bind_state(statement: &mut Statement<'_>, state: &LicenseState) -> Result<(),
     let issue = state.issue.as_ref();
     let suspended = state.suspended.as_ref();
     let key = |by: Option<OrderKey>| by.map(order_key_blob);
-    let entitlements = plan.map(|it| text_map_json(&it.value.entitlements));
-    let metadata = issue.map(|it| text_map_json(&it.value.metadata));
     statement.raw_bind_parameter(2, key(state.customer.as_ref().map(|it| it.by)))?;
     statement.raw_bind_parameter(3, plan.map(|it| &it.value.plan))?;
     statement.raw_bind_parameter(4, plan.map(|it| it.value.seats))?;
-    statement.raw_bind_parameter(5, entitlements.transpose()?)?;
+    statement.raw_bind_parameter(5, plan.map(|it| it.value.entitlements.as_str()))?;
     statement.raw_bind_parameter(6, key(plan.map(|it| it.by)))?;
     statement.raw_bind_parameter(7, key(state.expiry.as_ref().map(|it| it.by)))?;
     statement.raw_bind_parameter(8, issue.map(|it| &it.value.product_id))?;
     statement.raw_bind_parameter(9, issue.map(|it| it.value.valid_from))?;
-    statement.raw_bind_parameter(10, metadata.transpose()?)?;
+    statement.raw_bind_parameter(10, issue.map(|it| it.value.metadata.as_str()))?;
     statement.raw_bind_parameter(11, key(issue.map(|it| it.by)))?;
     statement.raw_bind_parameter(12, suspended.map(|it| it.value))?;
     statement.raw_bind_parameter(13, key(suspended.map(|it| it.by)))?;

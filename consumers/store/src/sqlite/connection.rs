@@ -20,7 +20,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How a file is opened for writing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SqliteOptions {
-    /// SQLite's page cache, in MiB; part of the projector's ceiling on memory.
+    /// What the store keeps at hand, in MiB: a quarter of it pages, the rest licenses' rows. Part of the
+    /// projector's ceiling on memory.
     pub cache_mib: usize,
     /// How far `occurred_at` may be ahead of a record's timestamp, in microseconds. It is kept with
     /// the generation, since rows are a function of the records only as long as it stays the same.
@@ -33,6 +34,17 @@ impl Default for SqliteOptions {
             cache_mib: 128,
             max_future_skew_micros: 300_000_000,
         }
+    }
+}
+
+impl SqliteOptions {
+    fn pages_mib(self) -> usize {
+        (self.cache_mib / 4).max(1)
+    }
+
+    /// The bound of the rows at hand, in bytes.
+    pub(crate) fn rows_bytes(self) -> usize {
+        (self.cache_mib - self.cache_mib / 4) << 20
     }
 }
 
@@ -49,7 +61,7 @@ pub(crate) fn open_writer(path: &Path, options: SqliteOptions) -> Result<Connect
     connection.pragma_update(None, "journal_mode", "wal")?;
     // A power loss may take the last commits; positions went with them, and the log gives them back.
     connection.pragma_update(None, "synchronous", "normal")?;
-    connection.pragma_update(None, "cache_size", cache_size(options.cache_mib))?;
+    connection.pragma_update(None, "cache_size", cache_size(options.pages_mib()))?;
     connection.pragma_update(None, "temp_store", "memory")?;
     // Pages that many batches touch are copied into the file once for several of them.
     connection.pragma_update(None, "wal_autocheckpoint", 24_000)?;

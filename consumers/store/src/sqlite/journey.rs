@@ -209,10 +209,10 @@ mod tests {
             request_id: request_id.and_then(RequestId::parse),
             received_at: Some(offset),
             said: (offset % 2 == 0).then(|| Said {
-                license: LicenseKey {
+                license: std::sync::Arc::new(LicenseKey {
                     tenant_id: "t".to_owned(),
                     license_id: "L-1".to_owned(),
-                },
+                }),
                 event_id: Uuid::from_u128(offset as u128),
                 kind: EventKind::EventVoided,
             }),

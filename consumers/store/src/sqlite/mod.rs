@@ -1,5 +1,6 @@
 //! The embedded store: one SQLite file, one writer, many readers.
 
+mod cache;
 mod change;
 mod connection;
 mod hold;

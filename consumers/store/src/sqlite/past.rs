@@ -12,6 +12,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::cache::AtHand;
 use super::rows::{
     DEVICE_COLUMNS, LICENSE_COLUMNS, TIMELINE_COLUMNS, device_state, license_state, recorded_event,
 };
@@ -27,9 +28,23 @@ pub(crate) fn event_hash(event_id: Uuid, seed: u64) -> i64 {
 pub(crate) struct Found {
     /// The license's number; none: it is new.
     pub(crate) number: Option<i64>,
-    /// The tenant's number; none: it is new.
+    /// The tenant's number where the license is new; none: so is the tenant.
     pub(crate) tenant: Option<i64>,
     pub(crate) past: LicensePast,
+}
+
+impl Found {
+    fn of(license: AtHand) -> Self {
+        Self {
+            number: Some(license.number),
+            tenant: None,
+            past: LicensePast {
+                state: Some(license.state),
+                digest: Some(license.digest),
+                ..LicensePast::default()
+            },
+        }
+    }
 }
 
 /// The statements that read, prepared once for a batch.
@@ -84,7 +99,25 @@ impl<'c> Reader<'c> {
     }
 
     /// What the batch needs of a license's past.
-    pub(crate) fn past(&mut self, key: &LicenseKey, batch: &LicenseBatch) -> Result<Found, Error> {
+    pub(crate) fn past(
+        &mut self,
+        key: &LicenseKey,
+        batch: &LicenseBatch,
+        at_hand: Option<Box<AtHand>>,
+    ) -> Result<Found, Error> {
+        let mut found = match at_hand {
+            Some(license) => Found::of(*license),
+            None => self.stored(key)?,
+        };
+        if let Some(number) = found.number {
+            self.known_events(number, key, batch, &mut found.past)?;
+            self.named_rows(number, batch, &mut found.past)?;
+        }
+        Ok(found)
+    }
+
+    /// The license's row.
+    fn stored(&mut self, key: &LicenseKey) -> Result<Found, Error> {
         let tenant = self.tenant_number(&key.tenant_id)?;
         let mut found = Found {
             number: None,
@@ -94,17 +127,10 @@ impl<'c> Reader<'c> {
         let Some(tenant) = tenant else {
             return Ok(found);
         };
-        {
-            let mut rows = self.license.query(params![tenant, key.license_id])?;
-            let Some(row) = rows.next()? else {
-                return Ok(found);
-            };
+        let mut rows = self.license.query(params![tenant, key.license_id])?;
+        if let Some(row) = rows.next()? {
             found.number = Some(row.get(0)?);
             found.past.state = Some(license_state(row, 1)?);
-        }
-        if let Some(number) = found.number {
-            self.known_events(number, key, batch, &mut found.past)?;
-            self.named_rows(number, batch, &mut found.past)?;
         }
         Ok(found)
     }

@@ -1,11 +1,13 @@
 //! How states lie in columns, for the writer and the lookup alike.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use licenseflow_avro::codec::{decode_body, encode_body};
+use licenseflow_avro::codec::{decode_body, write_content};
 use licenseflow_avro::headers::RequestId;
 use licenseflow_avro::record::Header;
 use licenseflow_avro::{Coordinates, Lane, LicenseEvent, LicenseKey};
+use licenseflow_core::canonical::CanonicalMap;
 use licenseflow_core::device::Activation;
 use licenseflow_core::event_set::RecordedEvent;
 use licenseflow_core::license::{IssueTerms, PlanTerms};
@@ -65,13 +67,9 @@ fn broken_column(error: rusqlite::types::FromSqlError) -> Error {
     Error::Broken(Box::new(error))
 }
 
-/// A text map as it lies in a column.
-pub(crate) fn text_map_json(map: &BTreeMap<String, String>) -> Result<String, Error> {
-    serde_json::to_string(map).map_err(|error| Error::Broken(Box::new(error)))
-}
-
-fn text_map(text: &str) -> Result<BTreeMap<String, String>, Error> {
-    serde_json::from_str(text).map_err(|error| Error::Broken(Box::new(error)))
+fn text_map(row: &Row<'_>, column: usize) -> Result<CanonicalMap, Error> {
+    let text = row.get_ref(column)?.as_str().map_err(broken_column)?;
+    CanonicalMap::parse(text).map_err(|error| Error::Broken(Box::new(error)))
 }
 
 /// Reads [`LICENSE_COLUMNS`], beginning at column `first`.
@@ -88,16 +86,17 @@ pub(crate) fn license_state(row: &Row<'_>, first: usize) -> Result<LicenseState,
         ..LicenseState::default()
     };
     if let Some((by, ())) = decided(1)? {
-        let value = row.get(first)?;
+        let text: String = row.get(first)?;
+        let value = text.into();
         state.customer = Some(Decided { by, value });
     }
     if let Some((by, ())) = decided(5)? {
-        let entitlements: String = row.get(first + 4)?;
         let value = PlanTerms {
             plan: row.get(first + 2)?,
             seats: row.get(first + 3)?,
-            entitlements: text_map(&entitlements)?,
+            entitlements: text_map(row, first + 4)?,
         };
+        let value = Arc::new(value);
         state.plan = Some(Decided { by, value });
     }
     if let Some((by, ())) = decided(7)? {
@@ -105,12 +104,12 @@ pub(crate) fn license_state(row: &Row<'_>, first: usize) -> Result<LicenseState,
         state.expiry = Some(Decided { by, value });
     }
     if let Some((by, ())) = decided(11)? {
-        let metadata: String = row.get(first + 10)?;
         let value = IssueTerms {
             product_id: row.get(first + 8)?,
             valid_from: row.get(first + 9)?,
-            metadata: text_map(&metadata)?,
+            metadata: text_map(row, first + 10)?,
         };
+        let value = Arc::new(value);
         state.issue = Some(Decided { by, value });
     }
     if let Some((by, ())) = decided(13)? {
@@ -232,10 +231,8 @@ pub(crate) fn recorded_event(
 /// An event's body as it lies in a column: its Avro form without the fields that the row has in
 /// other columns, which come first in the schema.
 pub(crate) fn body_of(event: &LicenseEvent) -> Vec<u8> {
-    let mut bytes = encode_body(event);
-    bytes.drain(
-        ..text_bytes(36) + text_bytes(event.license_id.len()) + text_bytes(event.tenant_id.len()),
-    );
+    let mut bytes = Vec::with_capacity(160);
+    write_content(&mut bytes, event);
     bytes
 }
 
@@ -247,11 +244,6 @@ fn event_of(license: &LicenseKey, event_id: Uuid, body: &[u8]) -> Result<License
     put_text(&mut bytes, &license.tenant_id);
     bytes.extend_from_slice(body);
     decode_body(&bytes).map_err(|fault| Error::broken(format!("event {event_id}: {fault}")))
-}
-
-/// The bytes of an Avro string of `length` bytes; no id that a row has in a column is longer than 128.
-fn text_bytes(length: usize) -> usize {
-    if length < 64 { 1 + length } else { 2 + length }
 }
 
 fn put_text(bytes: &mut Vec<u8>, text: &str) {

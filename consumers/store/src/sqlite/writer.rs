@@ -1,6 +1,7 @@
 //! The one writer: a batch goes in whole, with its positions, or not at all.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use licenseflow_avro::{LicenseKey, Position};
 use licenseflow_core::batch::LicenseBatch;
@@ -8,6 +9,7 @@ use licenseflow_core::fold::{Settled, fold};
 use licenseflow_core::{Batch, Buckets, LicenseChange, RowDigest, Span, crash};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
+use super::cache::{AtHand, Cache};
 use super::change::Writer;
 use super::connection::{self, SqliteOptions};
 use super::hold::Hold;
@@ -24,6 +26,7 @@ pub struct SqliteModel {
     pub(super) connection: Connection,
     generation: i64,
     seed: u64,
+    cache: Cache,
     _hold: Hold,
 }
 
@@ -39,6 +42,7 @@ impl SqliteModel {
             generation: connection::generation(&connection)?,
             seed: connection::hash_seed(&connection)?,
             connection,
+            cache: Cache::new(options.rows_bytes()),
             _hold: hold,
         })
     }
@@ -88,6 +92,28 @@ impl ReadModel for SqliteModel {
     }
 
     fn apply(&mut self, batch: Batch, now: i64) -> Result<Applied, Error> {
+        let applied = self.apply_whole(batch, now);
+        if applied.is_err() {
+            self.cache.forget();
+        }
+        applied
+    }
+
+    fn note_ends(&mut self, ends: &[PartitionEnd], _now: i64) -> Result<(), Error> {
+        let generation = self.generation;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for end in ends {
+            note_end(&transaction, generation, end)?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+}
+
+impl SqliteModel {
+    fn apply_whole(&mut self, batch: Batch, now: i64) -> Result<Applied, Error> {
         let (generation, seed) = (self.generation, self.seed);
         let transaction = self
             .connection
@@ -105,7 +131,13 @@ impl ReadModel for SqliteModel {
             for rejected in &batch.rejected {
                 writer.write_rejected(rejected)?;
             }
-            write_licenses(&transaction, &mut writer, batch.licenses, &mut applied)?;
+            write_licenses(
+                &transaction,
+                &mut writer,
+                &mut self.cache,
+                batch.licenses,
+                &mut applied,
+            )?;
         }
         crash::point(crash::INSIDE_TRANSACTION);
         for span in batch.spans.values() {
@@ -116,18 +148,6 @@ impl ReadModel for SqliteModel {
         transaction.commit()?;
         crash::point(crash::AFTER_COMMIT);
         Ok(applied)
-    }
-
-    fn note_ends(&mut self, ends: &[PartitionEnd], _now: i64) -> Result<(), Error> {
-        let generation = self.generation;
-        let transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)?;
-        for end in ends {
-            note_end(&transaction, generation, end)?;
-        }
-        transaction.commit()?;
-        Ok(())
     }
 }
 
@@ -143,15 +163,16 @@ fn write_batch_row(transaction: &Transaction<'_>, records: usize, now: i64) -> R
 fn write_licenses(
     transaction: &Transaction<'_>,
     writer: &mut Writer<'_>,
-    licenses: impl IntoIterator<Item = (LicenseKey, LicenseBatch)>,
+    cache: &mut Cache,
+    licenses: impl IntoIterator<Item = (Arc<LicenseKey>, LicenseBatch)>,
     applied: &mut Applied,
 ) -> Result<(), Error> {
     let mut reader = Reader::new(transaction, writer.seed())?;
-    let mut licenses: Vec<(LicenseKey, LicenseBatch)> = licenses.into_iter().collect();
+    let mut licenses: Vec<(Arc<LicenseKey>, LicenseBatch)> = licenses.into_iter().collect();
     licenses.sort_unstable_by(|one, other| one.0.cmp(&other.0));
     let mut digest = vec![RowDigest::default(); 256];
     for (key, batch) in licenses {
-        let mut found = reader.past(&key, &batch)?;
+        let mut found = reader.past(&key, &batch, cache.take(&key))?;
         let settled = Settled::of(key, batch, &found.past);
         let whole = match found.number {
             Some(number) if settled.needs_whole_past(&found.past) => {
@@ -164,7 +185,13 @@ fn write_licenses(
         applied.letters += change.opened_conflicts();
         let bucket = &mut digest[usize::from(change.bucket)];
         *bucket = bucket.plus(change.digest);
-        writer.write(&found, &change)?;
+        let number = writer.write(&found, &change)?;
+        let license = Box::new(AtHand {
+            number,
+            state: change.state,
+            digest: change.state_digest,
+        });
+        cache.put(change.key, license);
     }
     for (bucket, change) in digest.into_iter().enumerate() {
         add_to_digest(transaction, bucket, change)?;

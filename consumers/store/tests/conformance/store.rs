@@ -6,6 +6,7 @@ use licenseflow_avro::reason::Fault;
 use licenseflow_avro::record::Header;
 use licenseflow_avro::{Coordinates, Lane, RawRecord, Reason};
 use licenseflow_core::Batch;
+use licenseflow_core::batch::Envelope;
 use licenseflow_store::lookup::{JourneyOutcome, JourneyQuery, Lookup};
 use licenseflow_store::sqlite::SqliteOptions;
 use licenseflow_store::{
@@ -202,4 +203,33 @@ fn a_generation_keeps_what_it_judges_records_by() {
     let error = SqliteModel::open(&folder.store(), options).unwrap_err();
     assert!(error.to_string().contains("300 s"), "{error}");
     folder.open();
+}
+
+#[test]
+fn what_a_fenced_batch_folded_is_not_folded_onto() {
+    let folder = Folder::new();
+    let mut model = folder.open();
+    let said = |event: u8| {
+        let text = format!(
+            "{{\"event_id\":\"00000000-0000-7000-8000-0000000000{event:02}\",\"license_id\":\"L-1\",\
+             \"occurred_at\":\"2026-01-31T10:00:00Z\",\"type\":\"UsageRecorded\",\
+             \"data\":{{\"metric\":\"m\",\"quantity\":1}}}}"
+        );
+        json::decode(text.as_bytes()).unwrap()
+    };
+    let batch = |from: i64, to: i64, event: u8| {
+        let mut batch = span(from, to);
+        let at = poison(from).at;
+        batch.accept(at, Envelope::default(), said(event), 100);
+        batch
+    };
+    model.apply(batch(0, 1, 1), 1).unwrap();
+    assert!(model.apply(batch(7, 8, 2), 1).is_err());
+    model.apply(batch(1, 2, 3), 1).unwrap();
+    let counted: i64 = rusqlite::Connection::open(folder.store())
+        .unwrap()
+        .query_row("select event_count from license", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(counted, 2);
+    assert_eq!(model.recount().unwrap(), model.kept_digest().unwrap());
 }

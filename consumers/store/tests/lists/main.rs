@@ -99,7 +99,7 @@ fn filters() -> Vec<(String, Filter)> {
 /// Whether a row is asked for, by the contract's words alone.
 fn is_asked(row: &LicenseRow, query: &LicenseQuery) -> bool {
     let state = &row.state;
-    let customer = state.customer.as_ref().map(|it| it.value.clone());
+    let customer = state.customer.as_ref().map(|it| it.value.to_string());
     let product = state.issue.as_ref().map(|it| it.value.product_id.clone());
     let plan = state.plan.as_ref().map(|it| it.value.plan.clone());
     let valid_from = state.issue.as_ref().map(|it| it.value.valid_from);
