@@ -59,6 +59,8 @@ broker.session.timeout.ms=4000
 broker.heartbeat.interval.ms=500
 EOF
   fi
+  # What the user adds comes last: of two lines of one name Kafka takes the later.
+  [ ! -f "$home/settings" ] || cat "$home/settings"
 }
 
 node_format() {

@@ -30,7 +30,7 @@ pub fn unique_prefix() -> String {
 }
 
 /// Brokers in a folder, ended with their owner or with the process, whichever is first.
-struct Brokers {
+pub(super) struct Brokers {
     guard: Child,
     folder: Folder,
     ports: Vec<Port>,
@@ -38,7 +38,7 @@ struct Brokers {
 
 /// How brokers are set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Setup {
+pub(super) enum Setup {
     /// Small and quick to start.
     ForTests,
     /// As users run them.
@@ -47,6 +47,13 @@ enum Setup {
 
 impl Brokers {
     fn start(count: usize, setup: Setup) -> anyhow::Result<Self> {
+        let brokers = Self::prepare(count)?;
+        brokers.up(setup, &[])?;
+        Ok(brokers)
+    }
+
+    /// A folder and ports, and someone who ends what will run there.
+    pub(super) fn prepare(count: usize) -> anyhow::Result<Self> {
         let folder = Folder::new("kafka")?;
         let ports: Vec<Port> = (0..count * 2)
             .map(|_| Port::free())
@@ -62,23 +69,32 @@ impl Brokers {
             .stderr(Stdio::null())
             .spawn()
             .context("cannot start the guard of a broker")?;
-        let brokers = Self {
+        Ok(Self {
             guard,
             folder,
             ports,
-        };
-        let numbers: Vec<String> = brokers
-            .ports
-            .iter()
-            .map(|p| p.number().to_string())
-            .collect();
-        let (count, numbers) = (count.to_string(), numbers.join(","));
+        })
+    }
+
+    /// Starts them, with further options of the script.
+    pub(super) fn up(&self, setup: Setup, options: &[&str]) -> anyhow::Result<()> {
+        let numbers: Vec<String> = self.numbers().map(|port| port.to_string()).collect();
+        let (count, numbers) = ((self.ports.len() / 2).to_string(), numbers.join(","));
         let mut arguments = vec!["up", "--brokers", &count, "--ports", &numbers];
         if setup == Setup::ForTests {
             arguments.push("--for-tests");
         }
-        brokers.run(&arguments)?;
-        Ok(brokers)
+        arguments.extend(options);
+        self.run(&arguments).map(|_| ())
+    }
+
+    /// A broker's, then its controller's, and so on.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u16> {
+        self.ports.iter().map(Port::number)
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Ports come in pairs: a broker's, then its controller's.

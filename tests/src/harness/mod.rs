@@ -10,6 +10,7 @@ pub mod places;
 pub mod platform;
 pub mod ports;
 pub mod process;
+pub mod secured_kafka;
 pub mod wait;
 
 pub use folder::Folder;
@@ -19,4 +20,5 @@ pub use places::{binary, project, python};
 pub use platform::{Platform, Role};
 pub use ports::Port;
 pub use process::{Process, Signal};
+pub use secured_kafka::SecuredKafka;
 pub use wait::{wait_for, wait_for_async, wait_until};

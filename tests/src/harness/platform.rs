@@ -42,6 +42,7 @@ pub struct Platform {
     http: Port,
     registry: Port,
     settings: Vec<(String, String)>,
+    flags: Vec<String>,
 }
 
 impl Platform {
@@ -57,6 +58,7 @@ impl Platform {
             http: Port::free()?,
             registry: Port::free()?,
             settings: Vec::new(),
+            flags: Vec::new(),
         })
     }
 
@@ -64,6 +66,13 @@ impl Platform {
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Ends every command that is started from now on with these flags.
+    #[must_use]
+    pub fn with_flags(mut self, flags: &[String]) -> Self {
+        self.flags.extend_from_slice(flags);
         self
     }
 
@@ -110,6 +119,7 @@ impl Platform {
         let mut command = Command::new(binary()?);
         command
             .args(arguments)
+            .args(&self.flags)
             .env("KAFKA_BOOTSTRAP_SERVERS", &self.bootstrap)
             .env("LICENSEFLOW_TOPIC_PREFIX", &self.prefix)
             .env("LICENSEFLOW_DATA_DIR", self.folder.path())

@@ -16,6 +16,7 @@ mod evolution;
 mod foreign_registry;
 mod kills;
 mod processes;
+mod secured;
 mod send_and_tail;
 mod three_brokers;
 mod well_behaved;

@@ -8,6 +8,7 @@ use crate::exit::Exit;
 use crate::ingest;
 use crate::log::LogArgs;
 use crate::schemas::CommandSchemas;
+use crate::topics;
 use anyhow::Context;
 use clap::{Subcommand, ValueEnum};
 use licenseflow_avro::Lane;
@@ -15,6 +16,7 @@ use licenseflow_avro::headers::RequestId;
 use licenseflow_producers::publish::{Publisher, RequestContext};
 use licenseflow_projector::wall_clock;
 use licenseflow_runtime::http;
+use licenseflow_runtime::log::Admin;
 use std::future::Future;
 
 #[derive(Debug, Subcommand)]
@@ -59,6 +61,9 @@ where
     F: FnOnce(Publisher) -> W,
     W: Future<Output = anyhow::Result<T>>,
 {
+    // Brokers that are away, or do not let us in, are told as that, and not as a registry that is slow.
+    let admin = topics::admin(&log.settings("licenseflow-events")?)?;
+    admin.off_thread(Admin::broker_count).await?;
     let schemas = CommandSchemas::open(log)?;
     let publisher = ingest::publisher(log, &schemas.client, &log.topics()).await?;
     let outcome = work(publisher.clone()).await;

@@ -13,12 +13,17 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::{Metadata, MetadataTopic};
 
+use super::client::Attentive;
 use super::deviation::{Cluster, deviations};
 use super::offsets::{Asked, At};
 use super::{
-    ClientLog, Deviation, Error, KafkaSettings, PartitionDescription, PartitionEof, Result,
-    TopicDescription, TopicPartition, TopicSpec, Watermarks,
+    Deviation, Error, KafkaSettings, PartitionDescription, PartitionEof, Result, TopicDescription,
+    TopicPartition, TopicSpec, Watermarks,
 };
+
+/// How long librdkafka's words are listened to after a failure, and how many errors among them.
+const HEARD_FOR: Duration = Duration::from_millis(20);
+const EVENTS_MAX: usize = 100;
 
 /// What became of a topic that should exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +42,7 @@ pub struct Admin {
 
 struct Inner {
     client: AdminClient<DefaultClientContext>,
-    consumer: BaseConsumer<ClientLog>,
+    consumer: BaseConsumer<Attentive>,
     servers: String,
     timeout: Duration,
 }
@@ -51,7 +56,7 @@ impl Admin {
         let client = settings.client_config()?.create().map_err(Error::client)?;
         let consumer = settings
             .reader_config(PartitionEof::Silent)?
-            .create_with_context(ClientLog)
+            .create_with_context(Attentive::default())
             .map_err(Error::client)?;
         let servers = settings.bootstrap_servers.clone();
         Ok(Admin {
@@ -101,6 +106,18 @@ impl Admin {
     /// [`Error::Unreachable`] if no broker answers in time.
     pub fn broker_count(&self) -> Result<usize> {
         Ok(self.metadata("count the brokers")?.brokers().len())
+    }
+
+    /// How many partitions each topic has.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] if no broker answers in time.
+    pub fn partition_counts(&self) -> Result<BTreeMap<String, usize>> {
+        let metadata = self.metadata("count the partitions")?;
+        let topics = metadata.topics().iter();
+        let counts = topics.map(|topic| (topic.name().to_owned(), topic.partitions().len()));
+        // A topic that has lost its leader for a moment is there with none.
+        Ok(counts.filter(|(_, count)| *count > 0).collect())
     }
 
     /// Creates the topics that are missing and waits until each of their partitions has a leader.
@@ -192,7 +209,8 @@ impl Admin {
     /// # Errors
     /// [`Error::UnknownTopic`], or from the brokers.
     pub fn partitions(&self, topic: &str) -> Result<Vec<TopicPartition>> {
-        self.asked().partitions(topic)
+        let found = self.asked().partitions(topic);
+        found.map_err(|error| self.explained(error))
     }
 
     /// The last stable offset of every partition of a topic.
@@ -236,7 +254,7 @@ impl Admin {
         self.asked().offsets(partitions, At::Time(time_ms))
     }
 
-    fn asked(&self) -> Asked<'_> {
+    fn asked(&self) -> Asked<'_, Attentive> {
         Asked {
             consumer: &self.inner.consumer,
             servers: &self.inner.servers,
@@ -250,8 +268,18 @@ impl Admin {
             .operation_timeout(Some(self.inner.timeout))
     }
 
+    /// The error with what librdkafka has to say, which lies in the consumer's queue until it is taken.
+    fn explained(&self, error: Error) -> Error {
+        for _ in 0..EVENTS_MAX {
+            if self.inner.consumer.poll(HEARD_FOR).is_none() {
+                break;
+            }
+        }
+        error.because(self.inner.consumer.context().turned_away())
+    }
+
     fn error(&self, operation: String, source: KafkaError) -> Error {
-        Error::of(operation, &self.inner.servers, source)
+        self.explained(Error::of(operation, &self.inner.servers, source))
     }
 
     fn metadata(&self, operation: &str) -> Result<Metadata> {

@@ -1,6 +1,8 @@
 //! Where librdkafka's own words go: into our log, under one target, never above a warning, because
 //! whether a lost connection is an error is for the caller to say.
 
+use std::sync::Mutex;
+
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
@@ -44,6 +46,49 @@ impl ClientLog {
     }
 }
 
+/// The context of a client that says why it was turned away: librdkafka's answer to whoever asks a
+/// question is no more than that the time ran out.
+#[derive(Debug, Default)]
+pub(crate) struct Attentive {
+    /// Of the last connection that failed, where the broker was there.
+    turned_away: Mutex<Option<String>>,
+}
+
+impl Attentive {
+    /// What is wrong with our password or with a certificate, where that is why nobody answers.
+    pub(crate) fn turned_away(&self) -> Option<String> {
+        let turned_away = self.turned_away.lock();
+        turned_away.ok().and_then(|reason| reason.clone())
+    }
+}
+
+impl ClientContext for Attentive {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // The last failure counts: a broker that went away since did not turn anyone away.
+        if facility == "FAIL"
+            && let Ok(mut kept) = self.turned_away.lock()
+        {
+            *kept = fault_of(message);
+        }
+        ClientLog::line(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        ClientLog::trouble(&error, reason);
+    }
+}
+
+impl ConsumerContext for Attentive {}
+
+/// librdkafka names the fault only in a line of its log, after the thread and the broker:
+/// `[thrd:…]: sasl_ssl://host:port/bootstrap: SASL authentication error: … (after 3ms in state …)`.
+fn fault_of(message: &str) -> Option<String> {
+    let faults = ["SASL authentication error", "SSL handshake failed"];
+    let start = faults.iter().find_map(|fault| message.find(fault))?;
+    let reason = message[start..].split(" (after ").next()?;
+    Some(reason.trim_end().to_owned())
+}
+
 impl ClientContext for ClientLog {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         ClientLog::line(level, facility, message);
@@ -55,3 +100,22 @@ impl ClientContext for ClientLog {
 }
 
 impl ConsumerContext for ClientLog {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_or_a_certificate_is_told_from_a_broker_that_is_away() {
+        let before = "[thrd:sasl_ssl://h:1/bootstrap]: sasl_ssl://h:1/bootstrap: ";
+        let reason = |text: &str| fault_of(&format!("{before}{text}"));
+        let password = "SASL authentication error: Authentication failed: Invalid username or password (after 5ms in state AUTH_REQ)";
+        assert_eq!(
+            reason(password).as_deref(),
+            Some("SASL authentication error: Authentication failed: Invalid username or password")
+        );
+        let away =
+            "Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)";
+        assert_eq!(reason(away), None);
+    }
+}

@@ -32,6 +32,16 @@ pub enum Error {
         #[source]
         source: Box<KafkaError>,
     },
+    /// A broker is there, and did not let us in: a password, a certificate.
+    #[error("kafka at {servers} did not let us {operation}: {reason}")]
+    TurnedAway {
+        /// What was asked.
+        operation: String,
+        /// The bootstrap servers asked.
+        servers: String,
+        /// What librdkafka says.
+        reason: String,
+    },
     /// The brokers answered, and the answer is no.
     #[error("kafka refused to {operation}")]
     Broker {
@@ -93,6 +103,7 @@ impl Error {
             Error::Refused { .. } => "refused_setting",
             Error::Client(_) => "client",
             Error::Unreachable { .. } => "unreachable",
+            Error::TurnedAway { .. } => "turned_away",
             Error::Broker { .. } => "broker",
             Error::UnknownTopic(_) => "unknown_topic",
             Error::UnknownPartition { .. } => "unknown_partition",
@@ -102,10 +113,11 @@ impl Error {
         }
     }
 
-    /// Whether the same call may succeed later without anyone changing anything.
+    /// Whether the same call may succeed later without anyone changing anything here.
     pub fn is_passing(&self) -> bool {
         match self {
-            Error::Unreachable { .. } | Error::Stalled { .. } => true,
+            // Passwords are changed on the brokers too: a service that ran goes on asking.
+            Error::Unreachable { .. } | Error::TurnedAway { .. } | Error::Stalled { .. } => true,
             Error::Refused { .. }
             | Error::Client(_)
             | Error::Broker { .. }
@@ -119,6 +131,23 @@ impl Error {
     /// For `map_err` where a client is made of settings.
     pub fn client(source: KafkaError) -> Error {
         Error::Client(Box::new(source))
+    }
+
+    /// The same error, told as what it is where a broker is there and turned us away.
+    pub(super) fn because(self, turned_away: Option<String>) -> Error {
+        match (self, turned_away) {
+            (
+                Error::Unreachable {
+                    operation, servers, ..
+                },
+                Some(reason),
+            ) => Error::TurnedAway {
+                operation,
+                servers,
+                reason,
+            },
+            (error, _) => error,
+        }
     }
 
     /// Sorts librdkafka's error by whether a broker was reached at all.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::{ClientLog, Error, Result};
@@ -52,13 +52,13 @@ pub(crate) enum At {
 }
 
 /// A client, its addresses and its patience, to ask with.
-pub(crate) struct Asked<'a> {
-    pub(crate) consumer: &'a BaseConsumer<ClientLog>,
+pub(crate) struct Asked<'a, C: ConsumerContext + 'static = ClientLog> {
+    pub(crate) consumer: &'a BaseConsumer<C>,
     pub(crate) servers: &'a str,
     pub(crate) timeout: Duration,
 }
 
-impl Asked<'_> {
+impl<C: ConsumerContext + 'static> Asked<'_, C> {
     /// The offset of each partition.
     pub(crate) fn offsets(
         &self,
