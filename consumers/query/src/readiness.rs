@@ -1,13 +1,6 @@
 //! Whether this process can be relied on now, as far as only the binary can say it.
 
-/// One thing that must hold for the process to be ready.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Check {
-    /// What it is, such as `brokers`.
-    pub name: &'static str,
-    /// Why it does not hold; none: it does.
-    pub problem: Option<String>,
-}
+pub use licenseflow_runtime::http::Check;
 
 /// What the roles of this process say of themselves: brokers reached, partitions assigned and moving
 /// where the role has them. The store is asked by the query API itself. Must answer at once.

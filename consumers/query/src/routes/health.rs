@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use licenseflow_runtime::http::Problem;
-use serde_json::{Value, json};
+use axum::response::Response;
+use licenseflow_runtime::http::health;
+use serde_json::Value;
 
-use crate::answer::Failure;
 use crate::readiness::Check;
 use crate::state::QueryState;
 
@@ -17,28 +16,14 @@ const STORE_MAX: Duration = Duration::from_secs(3);
 
 /// `GET /healthz`
 pub(super) async fn alive() -> Json<Value> {
-    Json(json!({ "alive": true }))
+    health::alive()
 }
 
 /// `GET /readyz`
-pub(super) async fn ready(State(state): State<QueryState>) -> Result<Json<Value>, Failure> {
+pub(super) async fn ready(State(state): State<QueryState>) -> Response {
     let mut checks = vec![store(&state).await];
     checks.extend(state.readiness.checks());
-    let failed: Vec<&str> = checks
-        .iter()
-        .filter(|check| check.problem.is_some())
-        .map(|check| check.name)
-        .collect();
-    let shown: Vec<Value> = checks.iter().map(show).collect();
-    if failed.is_empty() {
-        return Ok(Json(json!({ "ready": true, "checks": shown })));
-    }
-    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready")
-        .detail(format!("not ready: {}", failed.join(", ")))
-        .member("ready", false)
-        .member("checks", shown)
-        .retry_after(1);
-    Err(problem.into())
+    health::readiness(&checks)
 }
 
 async fn store(state: &QueryState) -> Check {
@@ -52,8 +37,4 @@ async fn store(state: &QueryState) -> Check {
         name: "store",
         problem,
     }
-}
-
-fn show(check: &Check) -> Value {
-    json!({ "name": check.name, "ready": check.problem.is_none(), "problem": check.problem })
 }

@@ -1,5 +1,6 @@
 //! `/healthz` and `/readyz`: alive means that the process answers; ready means
-//! that each part says so. Which parts there are is told by the role.
+//! that each part says so. Which parts there are is told by the role; how the
+//! answers look is told here, for all roles alike.
 
 use super::problem::Problem;
 use axum::extract::State;
@@ -8,19 +9,53 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use futures::future::{BoxFuture, join_all};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Whoever asks waits for health no longer than this, whatever a part does.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
-type Check = dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync;
+/// One thing that must hold for a process to be ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// What it is, such as `brokers`.
+    pub name: &'static str,
+    /// Why it does not hold; none: it does.
+    pub problem: Option<String>,
+}
+
+/// What `/healthz` answers, whatever the role.
+pub fn alive() -> Json<Value> {
+    Json(json!({ "alive": true }))
+}
+
+/// What `/readyz` answers, whatever the role: each check, and 503 where one does not hold.
+pub fn readiness(checks: &[Check]) -> Response {
+    let failed = checks.iter().filter(|check| check.problem.is_some());
+    let failed: Vec<&str> = failed.map(|check| check.name).collect();
+    let shown: Vec<Value> = checks.iter().map(shown).collect();
+    if failed.is_empty() {
+        return Json(json!({ "ready": true, "checks": shown })).into_response();
+    }
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready")
+        .detail(format!("not ready: {}", failed.join(", ")))
+        .member("ready", false)
+        .member("checks", shown)
+        .retry_after(1)
+        .into_response()
+}
+
+fn shown(check: &Check) -> Value {
+    json!({ "name": check.name, "ready": check.problem.is_none(), "problem": check.problem })
+}
+
+type Question = dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync;
 
 /// The parts of a role that must be ready for it to be.
 #[derive(Clone, Default)]
 pub struct Health {
-    parts: Vec<(&'static str, Arc<Check>)>,
+    parts: Vec<(&'static str, Arc<Question>)>,
 }
 
 impl Health {
@@ -37,39 +72,28 @@ impl Health {
     /// A router with `GET /healthz` and `GET /readyz`.
     pub fn router(self) -> Router {
         Router::new()
-            .route(
-                "/healthz",
-                get(|| async { Json(json!({ "status": "alive" })) }),
-            )
+            .route("/healthz", get(async || alive()))
             .route("/readyz", get(ready))
             .with_state(self)
     }
 
     /// What each part says; a part that says nothing in time is not ready.
-    async fn ask(&self) -> Map<String, Value> {
-        let answers = self.parts.iter().map(|(name, check)| async {
-            let answer = tokio::time::timeout(ANSWER_WITHIN, check()).await;
-            let said = match answer {
-                Ok(Ok(())) => Value::from("ready"),
-                Ok(Err(missing)) => Value::from(missing),
-                Err(_) => Value::from("gives no answer"),
+    async fn ask(&self) -> Vec<Check> {
+        let answers = self.parts.iter().map(|(name, question)| async {
+            let answer = tokio::time::timeout(ANSWER_WITHIN, question()).await;
+            let problem = match answer {
+                Ok(Ok(())) => None,
+                Ok(Err(missing)) => Some(missing),
+                Err(_) => Some("gives no answer".to_owned()),
             };
-            ((*name).to_owned(), said)
+            Check { name, problem }
         });
-        join_all(answers).await.into_iter().collect()
+        join_all(answers).await
     }
 }
 
 async fn ready(State(health): State<Health>) -> Response {
-    let parts = health.ask().await;
-    if parts.values().all(|said| said == "ready") {
-        return Json(json!({ "status": "ready", "parts": parts })).into_response();
-    }
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready")
-        .detail("not every part is ready")
-        .retry_after(1)
-        .member("parts", parts)
-        .into_response()
+    readiness(&health.ask().await)
 }
 
 #[cfg(test)]
@@ -97,7 +121,8 @@ mod tests {
     async fn all_parts_ready_is_ready() {
         let (status, body) = asked(Health::default().part("store", fine), "/readyz").await;
         assert_eq!(status, 200);
-        assert_eq!(body["parts"]["store"], "ready");
+        let store = json!({"name": "store", "ready": true, "problem": null});
+        assert_eq!(body, json!({"ready": true, "checks": [store]}));
     }
 
     #[tokio::test(start_paused = true)]
@@ -109,10 +134,16 @@ mod tests {
             })
             .part("partitions", || Box::pin(std::future::pending()));
         let (status, body) = asked(health.clone(), "/readyz").await;
-        assert_eq!(status, 503);
-        assert_eq!(body["parts"]["store"], "ready");
-        assert_eq!(body["parts"]["brokers"], "no broker answers");
-        assert_eq!(body["parts"]["partitions"], "gives no answer");
-        assert_eq!(asked(health, "/healthz").await.0, 200);
+        assert_eq!((status, &body["ready"]), (503, &json!(false)));
+        assert_eq!(body["detail"], "not ready: brokers, partitions");
+        let problems: Vec<&Value> = (0..3).map(|it| &body["checks"][it]["problem"]).collect();
+        let expected = [
+            &Value::Null,
+            &json!("no broker answers"),
+            &json!("gives no answer"),
+        ];
+        assert_eq!(problems, expected);
+        let (status, body) = asked(health, "/healthz").await;
+        assert_eq!((status, body), (200, json!({"alive": true})));
     }
 }

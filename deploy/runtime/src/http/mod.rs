@@ -14,7 +14,7 @@ pub mod serve;
 pub mod tenant;
 
 pub use harden::harden;
-pub use health::Health;
+pub use health::{Check, Health};
 pub use limits::HttpLimits;
 pub use problem::{FieldProblem, Problem};
 pub use request_id::RequestId;
