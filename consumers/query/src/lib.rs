@@ -13,12 +13,14 @@ mod links;
 mod list;
 mod metrics;
 mod params;
+mod partitions;
 mod readiness;
 mod routes;
 mod shapes;
 mod state;
 
 pub use clock::{Clock, system_clock};
+pub use partitions::PartitionCount;
 pub use readiness::{Check, Readiness};
 pub use routes::{health_router, router};
 pub use state::{QueryOptions, QueryState};

@@ -13,6 +13,7 @@ use crate::answer::Failure;
 use crate::clock::Clock;
 use crate::fresh::Gate;
 use crate::metrics;
+use crate::partitions::PartitionCount;
 use crate::readiness::Readiness;
 
 /// How long a request waits for its turn at the store.
@@ -26,6 +27,8 @@ pub struct QueryOptions {
     pub waiters_max: usize,
     /// The topics that answers name.
     pub topics: Topics,
+    /// How many partitions there are, for who asks for a position.
+    pub partitions: PartitionCount,
     /// What the process says of itself.
     pub readiness: Arc<dyn Readiness>,
     /// Changes whenever a projector in this process has committed; without it the store is polled
@@ -41,6 +44,7 @@ pub struct QueryState {
     pub(crate) store: Store,
     pub(crate) gate: Arc<Gate>,
     pub(crate) topics: Topics,
+    pub(crate) partitions: PartitionCount,
     pub(crate) readiness: Arc<dyn Readiness>,
     pub(crate) clock: Clock,
 }
@@ -63,6 +67,7 @@ impl QueryState {
             store,
             gate: Arc::new(gate),
             topics: options.topics,
+            partitions: options.partitions,
             readiness: options.readiness,
             clock: options.clock,
         }

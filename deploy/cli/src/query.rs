@@ -5,7 +5,7 @@ use crate::exit::Exit;
 use crate::service::Service;
 use clap::Args;
 use licenseflow_avro::Topics;
-use licenseflow_query::{Check, QueryOptions, QueryState, Readiness, system_clock};
+use licenseflow_query::{Check, PartitionCount, QueryOptions, QueryState, Readiness, system_clock};
 use licenseflow_runtime::config::{Effective, HttpArgs, StoreArgs, TopicsArgs};
 use licenseflow_store::SqliteLookup;
 use std::path::Path;
@@ -32,7 +32,9 @@ pub(crate) async fn run(arguments: QueryArgs, effective: &Effective) -> anyhow::
     let topics = Topics::new(&arguments.topics.topic_prefix);
     let mut service = Service::start("query", effective)?;
     let path = arguments.store.sqlite_path();
-    let state = state(&path, topics, Arc::new(StoreAlone), None)?;
+    // This role speaks with no broker: whoever asks for a partition that is none waits in vain.
+    let unknown: PartitionCount = Arc::new(|_| None);
+    let state = state(&path, topics, Arc::new(StoreAlone), unknown, None)?;
     let routes = licenseflow_query::router(state.clone());
     let routes = routes.merge(licenseflow_query::health_router(state));
     service.serve(&arguments.http, routes)?;
@@ -44,6 +46,7 @@ pub(crate) fn state(
     path: &Path,
     topics: Topics,
     readiness: Arc<dyn Readiness>,
+    partitions: PartitionCount,
     applied: Option<watch::Receiver<u64>>,
 ) -> anyhow::Result<QueryState> {
     let lookup = SqliteLookup::open(path, READERS)?;
@@ -51,6 +54,7 @@ pub(crate) fn state(
         lookups_max: READERS,
         waiters_max: WAITERS_MAX,
         topics,
+        partitions,
         readiness,
         applied,
         clock: system_clock(),

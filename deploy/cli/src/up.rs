@@ -69,13 +69,14 @@ pub(crate) async fn run(arguments: UpArgs, effective: &Effective) -> anyhow::Res
     let handle = work.start(&service)?;
     let applied = applied(&mut service, &handle);
     let brokers = Brokers::watch(&mut service, admin);
+    let partitions = brokers.partition_count(&topics);
     let readiness = Arc::new(AllRoles {
         brokers,
         status: Box::new(handle.watcher()),
     });
     project::run_projector(&mut service, handle);
 
-    let state = query::state(&path, topics, readiness, Some(applied))?;
+    let state = query::state(&path, topics, readiness, partitions, Some(applied))?;
     let routes = accept::router(publisher.clone(), settings)
         .merge(licenseflow_query::router(state.clone()))
         .merge(licenseflow_query::health_router(state));

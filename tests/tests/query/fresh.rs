@@ -102,6 +102,42 @@ async fn whoever_waits_reads_his_write_when_this_process_writes_it() {
 }
 
 #[tokio::test]
+async fn a_position_in_a_partition_that_does_not_exist_is_refused_at_once() {
+    let (served, _model) = Served::start(fill).await;
+    let paths = ["/v1/licenses/L-1", "/v1/licenses", "/v1/position"];
+    for mode in ["wait", "fail", "serve"] {
+        for path in paths {
+            let headers = [
+                ("x-min-position", "e:0:1,e:12:5"),
+                ("x-on-stale", mode),
+                ("x-wait-ms", "15000"),
+            ];
+            let begun = Instant::now();
+            let answer = served.get_with(path, &headers).await;
+            let problem = answer.problem(400, "unknown_partition");
+            let detail = problem["detail"].as_str().unwrap();
+            assert!(
+                detail.contains("e:12:5") && !detail.contains("e:0:1"),
+                "{detail}"
+            );
+            assert!(
+                detail.contains("12 of the topic t-license.events.v1"),
+                "{detail}"
+            );
+            assert!(begun.elapsed() < Duration::from_secs(10), "nobody waited");
+        }
+    }
+    let answer = served.get("/v1/position?min_position=e:12:0").await;
+    answer.problem(400, "unknown_partition");
+    // The last that there is may be waited for, and so may any where the number is not known.
+    for position in ["e:11:1", "b:12:1"] {
+        let headers = [("x-min-position", position), ("x-on-stale", "fail")];
+        let answer = served.get_with("/v1/position", &headers).await;
+        answer.problem(412, "stale");
+    }
+}
+
+#[tokio::test]
 async fn a_wait_that_runs_out_says_where_the_model_is() {
     let (served, _model) = Served::start(fill).await;
     for path in [

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use licenseflow_avro::{LicenseKey, Topics};
+use licenseflow_avro::{Lane, LicenseKey, Topics};
 use licenseflow_core::{Buckets, DeviceState};
 use licenseflow_query::{Check, QueryOptions, QueryState, Readiness, health_router, router};
 use licenseflow_runtime::http::{HttpLimits, bind, serve};
@@ -97,6 +97,7 @@ impl Served {
                 lookups_max: 4,
                 waiters_max: WAITERS_MAX,
                 topics: Topics::new("t-"),
+                partitions: Arc::new(|lane| (lane == Lane::Interactive).then_some(12)),
                 readiness: Arc::clone(&readiness) as Arc<dyn Readiness>,
                 applied,
                 clock: Arc::new(|| NOW),

@@ -11,6 +11,7 @@ use licenseflow_store::lookup::Freshness;
 use super::asked::{AskedFreshness, OnStale};
 use crate::answer::{Failure, ReadAt};
 use crate::metrics;
+use crate::partitions;
 use crate::state::QueryState;
 
 const READ_POSITION: HeaderName = HeaderName::from_static("x-read-position");
@@ -68,7 +69,11 @@ async fn answer(
     next: Next,
 ) -> Response {
     if asked.asks() {
-        let passed: Result<(), Failure> = state.gate.pass(asked).await;
+        let known = partitions::check(&asked.position, &state.partitions, &state.topics);
+        let passed: Result<(), Failure> = match known {
+            Ok(()) => state.gate.pass(asked).await,
+            Err(failure) => Err(failure),
+        };
         if let Err(failure) = passed {
             return failure.into_response();
         }
