@@ -31,7 +31,8 @@ pub(crate) fn fold(options: &Options) -> anyhow::Result<Measured> {
     let mut pasts: HashMap<Arc<LicenseKey>, LicensePast> = HashMap::new();
     while let Some(batch) = batches.next()? {
         folding.count(|| {
-            for (key, of_license) in batch.licenses {
+            for (key, packed) in batch.licenses {
+                let of_license = packed.unpack(&key).unwrap_or_default();
                 let past = pasts.entry(key.clone()).or_default();
                 let change = fold_one(Settled::of(key, of_license, past), past, None);
                 past.state = Some(change.state);
@@ -123,7 +124,6 @@ fn accept(batch: &mut Batch, record: RawRecord, schemas: &OneSchema) -> anyhow::
         Verdict::Fault(fault) => anyhow::anyhow!("{fault}"),
         Verdict::Away(away) => anyhow::anyhow!("{away}"),
     })?;
-    let size = record.value.as_ref().map_or(0, Vec::len);
-    batch.accept(record.at, Envelope::of(&record.headers), event, size);
+    batch.accept(record.at, Envelope::of(&record.headers), &event);
     Ok(())
 }

@@ -19,7 +19,9 @@ pub use write::{encode, encode_body, write_content};
 
 pub(crate) use wire::{Prefix, prefix};
 
-use crate::event::LicenseEvent;
+use uuid::Uuid;
+
+use crate::event::{LicenseEvent, LicenseKey};
 use crate::reason::{Fault, Reason};
 use crate::schema;
 
@@ -43,10 +45,25 @@ impl NotALicenseEvent {
 /// # Errors
 /// As [`Plan::decode`]: the bytes are something else.
 pub fn decode_body(body: &[u8]) -> Result<LicenseEvent, Fault> {
+    ours()?.decode(body)
+}
+
+/// The event of what [`write_content`] wrote, and of the ids that were kept apart.
+///
+/// # Errors
+/// As [`Plan::decode`]: the bytes are something else.
+pub fn decode_content(
+    license: &LicenseKey,
+    event_id: Uuid,
+    content: &[u8],
+) -> Result<LicenseEvent, Fault> {
+    ours()?.decode_content(license, event_id, content)
+}
+
+fn ours() -> Result<&'static Plan, Fault> {
     static OURS: OnceLock<Result<Plan, NotALicenseEvent>> = OnceLock::new();
-    match OURS.get_or_init(|| Plan::new(schema::LICENSE_EVENT)) {
-        Ok(plan) => plan.decode(body),
-        // Our own schema is proved usable by every test here.
-        Err(error) => Err(Fault::new(Reason::UnknownSchema, error.to_string())),
-    }
+    let ours = OURS.get_or_init(|| Plan::new(schema::LICENSE_EVENT));
+    // Our own schema is proved usable by every test here.
+    ours.as_ref()
+        .map_err(|error| Fault::new(Reason::UnknownSchema, error.to_string()))
 }

@@ -8,10 +8,12 @@
 use apache_avro::Schema;
 use apache_avro::schema::RecordSchema;
 
+use uuid::Uuid;
+
 use super::NotALicenseEvent;
 use super::body::{Body, Stop};
 use super::shape::{Shape, Shapes, blocks};
-use crate::event::{EventKind, LicenseEvent, NOT_A_UUID, TextMap, parse_uuid};
+use crate::event::{EventKind, LicenseEvent, LicenseKey, NOT_A_UUID, TextMap, parse_uuid};
 use crate::members::{self, Absent, Form, Member, Slot, Slots};
 use crate::reason::{Fault, Reason};
 use crate::schema;
@@ -116,10 +118,32 @@ impl Plan {
             let fault = Fault::new(Reason::UnknownSchema, error.to_string());
             return Err(fault.pointing_at_us());
         }
-        let mut body = Body::new(bytes);
+        self.decode_steps(&self.steps, Slots::envelope(), bytes)
+    }
+
+    /// As [`Plan::decode`] for the plan of our own schema, of bytes that begin behind the ids.
+    pub(super) fn decode_content(
+        &self,
+        license: &LicenseKey,
+        event_id: Uuid,
+        content: &[u8],
+    ) -> Result<LicenseEvent, Fault> {
         let mut envelope = Slots::envelope();
+        envelope.set(0, Slot::Uuid(event_id));
+        envelope.set(1, Slot::Text(license.license_id.clone()));
+        envelope.set(2, Slot::Text(license.tenant_id.clone()));
+        self.decode_steps(&self.steps[3..], envelope, content)
+    }
+
+    fn decode_steps(
+        &self,
+        steps: &[Step],
+        mut envelope: Slots,
+        bytes: &[u8],
+    ) -> Result<LicenseEvent, Fault> {
+        let mut body = Body::new(bytes);
         let mut found = Found::Nothing;
-        for step in &self.steps {
+        for step in steps {
             match step {
                 Step::Member(place, form, shape) => {
                     envelope.set(*place, read(shape, *form, &mut body)?);

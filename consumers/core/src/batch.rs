@@ -14,7 +14,7 @@ use licenseflow_avro::headers::{self, RequestId};
 use licenseflow_avro::reason::Fault;
 use licenseflow_avro::record::Header;
 use licenseflow_avro::{
-    Coordinates, Lane, LicenseEvent, LicenseKey, Offset, PartitionId, RawRecord, Reason,
+    Coordinates, Lane, LicenseEvent, LicenseKey, Offset, PartitionId, RawRecord, Reason, codec,
 };
 use uuid::Uuid;
 
@@ -34,6 +34,50 @@ pub struct Span {
     pub to: Offset,
     /// The greatest record timestamp in it, in milliseconds UTC, if it has any record.
     pub last_timestamp: Option<i64>,
+}
+
+/// An event that waits to be folded, as small as it can be: how many of them there is room for decides
+/// how much work a batch saves.
+#[derive(Debug, Clone)]
+struct Packed {
+    at: Coordinates,
+    request_id: Option<RequestId>,
+    event_id: Uuid,
+    /// What [`codec::write_content`] writes.
+    content: Box<[u8]>,
+}
+
+/// What a batch has for one license, while it grows.
+#[derive(Debug, Clone, Default)]
+pub struct PackedBatch {
+    arrived: Vec<Packed>,
+    heartbeats: BTreeMap<String, i64>,
+}
+
+impl PackedBatch {
+    /// How many events it has, heartbeats aside.
+    #[must_use]
+    pub fn events(&self) -> usize {
+        self.arrived.len()
+    }
+
+    /// The events themselves.
+    ///
+    /// # Errors
+    /// None but by a mistake of ours: the bytes were written from an event.
+    pub fn unpack(self, license: &LicenseKey) -> Result<LicenseBatch, Fault> {
+        let events = self.arrived.into_iter().map(|packed| {
+            Ok(RecordedEvent {
+                event: codec::decode_content(license, packed.event_id, &packed.content)?,
+                at: packed.at,
+                request_id: packed.request_id,
+            })
+        });
+        Ok(LicenseBatch {
+            arrived: events.collect::<Result<_, Fault>>()?,
+            heartbeats: self.heartbeats,
+        })
+    }
 }
 
 /// What a batch has for one license.
@@ -131,7 +175,7 @@ pub struct Batch {
     /// For each partition the offsets that it deals with.
     pub spans: BTreeMap<(Lane, PartitionId), Span>,
     /// The events and heartbeats, by license.
-    pub licenses: HashMap<Arc<LicenseKey>, LicenseBatch, RandomState>,
+    pub licenses: HashMap<Arc<LicenseKey>, PackedBatch, RandomState>,
     /// What goes to the dead-letter topic.
     pub rejected: Vec<Rejected>,
     /// What the journeys keep.
@@ -140,22 +184,22 @@ pub struct Batch {
     pub records: usize,
     /// How many bytes it holds, about.
     pub bytes: usize,
+    /// Where contents are written before their size is known.
+    content: Vec<u8>,
 }
 
-/// What a record costs in memory beside its own bytes, about: map entries, strings' headers.
+/// What an event costs in memory beside its content, about: its ids, its journey, its request's id,
+/// and its share of the license's place in the map.
+const EVENT_OVERHEAD_BYTES: usize = 320;
+
+/// What a rejected record costs in memory beside its own bytes, about.
 const RECORD_OVERHEAD_BYTES: usize = 400;
 
 impl Batch {
-    /// Takes an accepted record; `bytes` is the size of its value.
-    pub fn accept(
-        &mut self,
-        at: Coordinates,
-        envelope: Envelope,
-        event: LicenseEvent,
-        bytes: usize,
-    ) {
+    /// Takes an accepted record.
+    pub fn accept(&mut self, at: Coordinates, envelope: Envelope, event: &LicenseEvent) {
         self.records += 1;
-        self.bytes += 2 * bytes + RECORD_OVERHEAD_BYTES;
+        self.bytes += EVENT_OVERHEAD_BYTES;
         let named = Named {
             tenant_id: &event.tenant_id,
             license_id: &event.license_id,
@@ -164,7 +208,7 @@ impl Batch {
         let (license, of_license) = match self.licenses.entry_ref(&named) {
             EntryRef::Occupied(known) => known.into_entry(),
             EntryRef::Vacant(new) => new
-                .insert_entry_with_key(named.to_key(), LicenseBatch::default())
+                .insert_entry_with_key(named.to_key(), PackedBatch::default())
                 .into_entry(),
         };
         self.journey.push(JourneyEntry {
@@ -187,13 +231,17 @@ impl Batch {
         }
         let arrived = &mut of_license.arrived;
         if arrived.len() == arrived.capacity() {
-            // A new vector would take room for four, and most licenses have one event in a batch.
+            // A new vector would take room for four, and many licenses have one event in a batch.
             arrived.reserve_exact(arrived.len().max(1));
         }
-        arrived.push(RecordedEvent {
+        self.content.clear();
+        codec::write_content(&mut self.content, event);
+        self.bytes += self.content.len();
+        arrived.push(Packed {
             at,
             request_id: envelope.request_id,
-            event,
+            event_id: event.event_id,
+            content: self.content.as_slice().into(),
         });
     }
 

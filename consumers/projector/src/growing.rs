@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use licenseflow_avro::reason::Fault;
 use licenseflow_avro::{LicenseEvent, Offset, RawRecord};
-use licenseflow_core::Batch;
 use licenseflow_core::batch::Envelope;
+use licenseflow_core::{Batch, PackedBatch};
 use licenseflow_kafka::{LanePartition, Start};
 
 /// The batch that grows, and where each partition that is read stands.
@@ -45,13 +45,11 @@ impl Growing {
         next.is_some_and(|next| record.at.offset >= *next)
     }
 
-    pub(crate) fn accept(&mut self, record: &RawRecord, event: LicenseEvent) {
+    pub(crate) fn accept(&mut self, record: &RawRecord, event: &LicenseEvent) {
         self.deal_with(record);
         self.accepted += 1;
         let envelope = Envelope::of(&record.headers);
-        // Key and headers are not kept.
-        let bytes = record.value.as_ref().map_or(0, Vec::len);
-        self.batch.accept(record.at, envelope, event, bytes);
+        self.batch.accept(record.at, envelope, event);
     }
 
     pub(crate) fn reject(&mut self, record: RawRecord, fault: Fault) {
@@ -114,7 +112,7 @@ impl Growing {
     /// Takes the batch; the next one starts where it ends.
     pub(crate) fn hand_over(&mut self) -> HandedOver {
         let batch = std::mem::take(&mut self.batch);
-        let events = batch.licenses.values().map(|one| one.arrived.len()).sum();
+        let events = batch.licenses.values().map(PackedBatch::events).sum();
         HandedOver {
             batch,
             events,

@@ -97,7 +97,7 @@ impl<S: Source, J: Schemas> Pump<S, J> {
         match of_judgement(&judged) {
             Fate::Apply | Fate::Duplicate => {
                 if let Ok(event) = judged {
-                    self.growing.accept(&record, event);
+                    self.growing.accept(&record, &event);
                 }
             }
             Fate::Reject(fault) => {

@@ -60,7 +60,7 @@ impl Model {
             request_id: request_id.and_then(RequestId::parse),
             received_at: request_id.map(|_| NOW_MS - 1250),
         };
-        self.batch.accept(at, envelope, event, 200);
+        self.batch.accept(at, envelope, &event);
         self.batch
             .advance(lane, partition, at.offset, at.offset + 1);
         at

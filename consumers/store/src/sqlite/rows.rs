@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use licenseflow_avro::codec::{decode_body, write_content};
+use licenseflow_avro::codec::{decode_content, write_content};
 use licenseflow_avro::headers::RequestId;
 use licenseflow_avro::record::Header;
 use licenseflow_avro::{Coordinates, Lane, LicenseEvent, LicenseKey};
@@ -237,24 +237,8 @@ pub(crate) fn body_of(event: &LicenseEvent) -> Vec<u8> {
 }
 
 fn event_of(license: &LicenseKey, event_id: Uuid, body: &[u8]) -> Result<LicenseEvent, Error> {
-    let mut bytes = Vec::with_capacity(body.len() + 160);
-    let mut id = [0; uuid::fmt::Hyphenated::LENGTH];
-    put_text(&mut bytes, event_id.hyphenated().encode_lower(&mut id));
-    put_text(&mut bytes, &license.license_id);
-    put_text(&mut bytes, &license.tenant_id);
-    bytes.extend_from_slice(body);
-    decode_body(&bytes).map_err(|fault| Error::broken(format!("event {event_id}: {fault}")))
-}
-
-fn put_text(bytes: &mut Vec<u8>, text: &str) {
-    let zigzag = text.len() * 2;
-    if zigzag < 128 {
-        bytes.push(zigzag as u8);
-    } else {
-        bytes.push((zigzag & 0x7f) as u8 | 0x80);
-        bytes.push((zigzag >> 7) as u8);
-    }
-    bytes.extend_from_slice(text.as_bytes());
+    decode_content(license, event_id, body)
+        .map_err(|fault| Error::broken(format!("event {event_id}: {fault}")))
 }
 
 /// Headers as they lie in a column: for each the name and the value, each after its length; a

@@ -4,9 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use licenseflow_avro::{LicenseKey, Position};
-use licenseflow_core::batch::LicenseBatch;
 use licenseflow_core::fold::{Settled, fold};
-use licenseflow_core::{Batch, Buckets, LicenseChange, RowDigest, Span, crash};
+use licenseflow_core::{Batch, Buckets, LicenseChange, PackedBatch, RowDigest, Span, crash};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::cache::{AtHand, Cache};
@@ -164,14 +163,17 @@ fn write_licenses(
     transaction: &Transaction<'_>,
     writer: &mut Writer<'_>,
     cache: &mut Cache,
-    licenses: impl IntoIterator<Item = (Arc<LicenseKey>, LicenseBatch)>,
+    licenses: impl IntoIterator<Item = (Arc<LicenseKey>, PackedBatch)>,
     applied: &mut Applied,
 ) -> Result<(), Error> {
     let mut reader = Reader::new(transaction, writer.seed())?;
-    let mut licenses: Vec<(Arc<LicenseKey>, LicenseBatch)> = licenses.into_iter().collect();
+    let mut licenses: Vec<(Arc<LicenseKey>, PackedBatch)> = licenses.into_iter().collect();
     licenses.sort_unstable_by(|one, other| one.0.cmp(&other.0));
     let mut digest = vec![RowDigest::default(); 256];
-    for (key, batch) in licenses {
+    for (key, packed) in licenses {
+        let batch = packed
+            .unpack(&key)
+            .map_err(|fault| Error::broken(format!("an event of {}: {fault}", key.license_id)))?;
         let mut found = reader.past(&key, &batch, cache.take(&key))?;
         let settled = Settled::of(key, batch, &found.past);
         let whole = match found.number {

@@ -55,7 +55,7 @@ pub(crate) type Accepted = (Coordinates, LicenseEvent);
 pub(crate) fn batch_of<'a>(records: impl IntoIterator<Item = &'a Accepted>) -> Batch {
     let mut batch = Batch::default();
     for (at, event) in records {
-        batch.accept(*at, envelope(*at), event.clone(), 200);
+        batch.accept(*at, envelope(*at), event);
     }
     batch
 }

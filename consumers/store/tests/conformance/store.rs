@@ -220,7 +220,7 @@ fn what_a_fenced_batch_folded_is_not_folded_onto() {
     let batch = |from: i64, to: i64, event: u8| {
         let mut batch = span(from, to);
         let at = poison(from).at;
-        batch.accept(at, Envelope::default(), said(event), 100);
+        batch.accept(at, Envelope::default(), &said(event));
         batch
     };
     model.apply(batch(0, 1, 1), 1).unwrap();

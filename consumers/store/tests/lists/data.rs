@@ -207,7 +207,7 @@ impl Saying {
             actor: None,
             payload,
         };
-        self.batch.accept(at, Envelope::default(), event, 200);
+        self.batch.accept(at, Envelope::default(), &event);
         self.batch
             .advance(Lane::Interactive, 0, at.offset, at.offset + 1);
     }
