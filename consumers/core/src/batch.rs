@@ -122,6 +122,14 @@ pub struct JourneyEntry {
     pub received_at: Option<i64>,
     /// What the record says, if it says an event.
     pub said: Option<Said>,
+    /// [`content_hash`] of the event; 0 for a heartbeat, and for a record that was rejected.
+    pub content: u64,
+}
+
+/// Tells the contents of records of one event id apart, for their journeys.
+#[must_use]
+pub fn content_hash(content: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(content)
 }
 
 /// What a record's headers say of its request.
@@ -211,7 +219,7 @@ impl Batch {
                 .insert_entry_with_key(named.to_key(), PackedBatch::default())
                 .into_entry(),
         };
-        self.journey.push(JourneyEntry {
+        let mut entry = JourneyEntry {
             at,
             request_id: envelope.request_id.clone(),
             received_at: envelope.received_at,
@@ -220,13 +228,15 @@ impl Batch {
                 event_id: event.event_id,
                 kind: event.payload.kind(),
             }),
-        });
+            content: 0,
+        };
         if let Payload::DeviceHeartbeat(beat) = &event.payload {
             let seen = of_license
                 .heartbeats
                 .entry(beat.device_id.clone())
                 .or_insert(event.occurred_at);
             *seen = (*seen).max(event.occurred_at);
+            self.journey.push(entry);
             return;
         }
         let arrived = &mut of_license.arrived;
@@ -243,6 +253,8 @@ impl Batch {
             event_id: event.event_id,
             content: self.content.as_slice().into(),
         });
+        entry.content = content_hash(&self.content);
+        self.journey.push(entry);
     }
 
     /// Takes a record that is rejected for its own fault. A value that is too large stays in the
@@ -259,6 +271,7 @@ impl Batch {
             request_id: envelope.request_id,
             received_at: envelope.received_at,
             said: fault.said.as_deref().cloned(),
+            content: 0,
         });
         self.rejected.push(Rejected { record, fault });
     }

@@ -54,6 +54,11 @@ fn fill(model: &mut Model) {
         event(0xA6, "L-1", NOW - 4_000_001, activated("d-9")),
         Some("req-4"),
     );
+    // That content again: its conflict stands at the lesser record.
+    model.say(
+        event(0xA6, "L-1", NOW - 4_000_001, activated("d-9")),
+        Some("req-5"),
+    );
     model.apply();
     model.caught_up(NOW / 1000 - 40);
 }
@@ -126,7 +131,7 @@ async fn a_license_has_the_members_of_its_row_and_what_is_computed() {
     let (served, _model) = Served::start(fill).await;
     let answer = served.get("/v1/licenses/L-1").await;
     assert_eq!(answer.ok(), license());
-    assert_eq!(answer.header("x-read-position"), Some("e:0:11,b:3:1"));
+    assert_eq!(answer.header("x-read-position"), Some("e:0:12,b:3:1"));
     assert_eq!(answer.header("x-lag-ms"), Some("40"));
     assert_eq!(answer.header("vary"), Some("X-Tenant-Id"));
     assert_eq!(answer.header("cache-control"), Some("private, no-cache"));
@@ -270,10 +275,13 @@ async fn a_journey_tells_the_event_from_a_duplicate_a_heartbeat_and_a_conflict()
             "duplicate"
         ]
     );
-    let conflict = served.get("/v1/requests/req-4").await.ok();
-    assert_eq!(conflict["items"][0]["outcome"], "rejected");
-    assert_eq!(conflict["items"][0]["rejected"]["reason"], "event_conflict");
-    assert_eq!(conflict["items"][0]["batch"], 2);
+    for request in ["req-4", "req-5"] {
+        let conflict = served.get(&format!("/v1/requests/{request}")).await.ok();
+        let record = &conflict["items"][0];
+        assert_eq!(record["outcome"], "rejected", "{request}");
+        assert_eq!(record["rejected"]["reason"], "event_conflict");
+        assert_eq!(record["batch"], 2);
+    }
 }
 
 #[tokio::test]
@@ -302,7 +310,7 @@ async fn the_position_shows_each_partition_and_the_digest() {
     assert_eq!(
         answer,
         json!({
-            "position": "e:0:11,b:3:1",
+            "position": "e:0:12,b:3:1",
             "digest": null,
             "generation": 1,
             "partitions": [
@@ -317,8 +325,8 @@ async fn the_position_shows_each_partition_and_the_digest() {
                 {
                     "topic": "t-license.events.v1",
                     "partition": 0,
-                    "next_offset": 11,
-                    "end_offset": 11,
+                    "next_offset": 12,
+                    "end_offset": 12,
                     "lag_events": 0,
                     "lag_ms": 40,
                 },
@@ -338,7 +346,7 @@ async fn an_answer_that_the_client_has_is_not_sent_again_until_anything_in_it_ch
         .await;
     assert_eq!((again.status, again.text.as_str()), (304, ""));
     assert_eq!(again.header("etag"), Some(tag));
-    assert_eq!(again.header("x-read-position"), Some("e:0:11,b:3:1"));
+    assert_eq!(again.header("x-read-position"), Some("e:0:12,b:3:1"));
     assert_eq!(again.header("vary"), Some("X-Tenant-Id"));
     model.say(event(0xC1, "L-1", NOW, activated("d-4")), None);
     model.apply();

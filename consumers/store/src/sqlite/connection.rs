@@ -11,8 +11,8 @@ use crate::Error;
 /// `PRAGMA application_id` of our files: "LICF".
 const APPLICATION_ID: i32 = 0x4c49_4346;
 
-/// The version of `schema.sql`; a file of a later one is refused.
-const SCHEMA_VERSION: i32 = 1;
+/// The version of `schema.sql` and of what lies in its blobs; a file of another is refused.
+const SCHEMA_VERSION: i32 = 2;
 
 /// How long a call waits for SQLite's own locks before the store counts as busy.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -128,6 +128,12 @@ fn check_identity(connection: &Connection, path: &Path) -> Result<i32, Error> {
         return Err(unusable(
             path,
             &"it is an SQLite file of another program; give --store another path",
+        ));
+    }
+    if (1..SCHEMA_VERSION).contains(&version) {
+        return Err(unusable(
+            path,
+            &"it was written before the first release; give --store another path and build anew from the log",
         ));
     }
     if version > SCHEMA_VERSION {

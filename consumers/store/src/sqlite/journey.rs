@@ -98,6 +98,8 @@ pub(crate) struct StoredEntry {
     pub(crate) received_at: Option<i64>,
     /// License id, event id and type.
     pub(crate) said: Option<(String, Uuid, EventKind)>,
+    /// Its content's hash; 0 where it says no event that could conflict.
+    pub(crate) content: u64,
 }
 
 /// No event is said.
@@ -118,6 +120,7 @@ fn encode<'a>(entries: impl ExactSizeIterator<Item = &'a JourneyEntry>) -> Vec<u
             Some(said) => {
                 blob.push(said.kind as u8);
                 blob.extend_from_slice(said.event_id.as_bytes());
+                blob.extend_from_slice(&entry.content.to_le_bytes());
                 put_number(&mut blob, said.license.license_id.len() as i64);
                 blob.extend_from_slice(said.license.license_id.as_bytes());
             }
@@ -142,11 +145,13 @@ fn decode_one(blob: &mut &[u8]) -> Option<StoredEntry> {
     let timestamp = take_number(blob)?;
     let received_at = take_number(blob)?.checked_sub(1).filter(|at| *at >= 0);
     let kind = take(blob, 1)?[0];
+    let mut content = 0;
     let said = if kind == SAYS_NOTHING {
         None
     } else {
         let kind = *EventKind::ALL.get(usize::from(kind))?;
         let event_id = Uuid::from_slice(take(blob, 16)?).ok()?;
+        content = u64::from_le_bytes(take(blob, 8)?.try_into().ok()?);
         let length = usize::try_from(take_number(blob)?).ok()?;
         let license_id = String::from_utf8(take(blob, length)?.to_vec()).ok()?;
         Some((license_id, event_id, kind))
@@ -160,6 +165,7 @@ fn decode_one(blob: &mut &[u8]) -> Option<StoredEntry> {
         },
         received_at,
         said,
+        content,
     })
 }
 
@@ -216,6 +222,7 @@ mod tests {
                 event_id: Uuid::from_u128(offset as u128),
                 kind: EventKind::EventVoided,
             }),
+            content: if offset % 2 == 0 { 77 } else { 0 },
         }
     }
 
@@ -230,7 +237,7 @@ mod tests {
             assert_eq!(read.received_at, written.received_at);
             let said = written.said.as_ref();
             let said = said.map(|it| (it.license.license_id.clone(), it.event_id, it.kind));
-            assert_eq!(read.said, said);
+            assert_eq!((&read.said, read.content), (&said, written.content));
         }
         assert!(decode(&blob[..blob.len() - 1]).is_err());
     }

@@ -5,12 +5,14 @@
 //! | has a row among the rejected, by its coordinates | rejected |
 //! | says a heartbeat | a heartbeat |
 //! | has the coordinates of its event in the timeline | the event |
+//! | has the content of one of its event's conflicts | rejected, as the least record with that content |
 //! | none of these | a duplicate |
 
 use std::collections::BTreeMap;
 
 use licenseflow_avro::{Coordinates, EventKind, LicenseKey, Reason};
-use rusqlite::{OptionalExtension, params};
+use licenseflow_core::batch::content_hash;
+use rusqlite::{OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use super::{Snapshot, page_of};
@@ -100,11 +102,15 @@ impl Snapshot<'_> {
             tenant_id: tenant_id.to_owned(),
             license_id: license_id.clone(),
         };
-        let event = self.event_coordinates(&license, *event_id)?;
+        let Some(number) = self.license_number(&license)? else {
+            return Ok(JourneyOutcome::Duplicate);
+        };
+        let event = self.event_coordinates(number, *event_id)?;
         if event.is_some_and(|at| place(&at) == place(&entry.at)) {
             return Ok(JourneyOutcome::Applied);
         }
-        Ok(JourneyOutcome::Duplicate)
+        let conflict = self.conflict(number, *event_id, entry.content)?;
+        Ok(conflict.unwrap_or(JourneyOutcome::Duplicate))
     }
 
     fn rejected(&self, at: &Coordinates) -> Result<Option<JourneyOutcome>, Error> {
@@ -113,26 +119,30 @@ impl Snapshot<'_> {
              where lane = ? and partition = ? and offset = ?",
         )?;
         let mut rows = statement.query((lane_number(at.lane), at.partition, at.offset))?;
-        let Some(row) = rows.next()? else {
-            return Ok(None);
-        };
-        let reason: String = row.get(0)?;
-        Ok(Some(JourneyOutcome::Rejected {
-            reason: Reason::from_name(&reason)
-                .ok_or_else(|| Error::broken(format!("a rejected row with reason {reason}")))?,
-            error: row.get(1)?,
-            dead_lettered_at: row.get(2)?,
-        }))
+        rows.next()?.map(rejection).transpose()
     }
 
-    fn event_coordinates(
+    /// The open conflict that has a record's content: its letter speaks for every such record.
+    fn conflict(
         &self,
-        license: &LicenseKey,
+        license: i64,
         event_id: Uuid,
-    ) -> Result<Option<Coordinates>, Error> {
-        let Some(number) = self.license_number(license)? else {
-            return Ok(None);
-        };
+        content: u64,
+    ) -> Result<Option<JourneyOutcome>, Error> {
+        let mut statement = self.rows.prepare_cached(
+            "select reason, error, sent_at_ms, body from rejected where license = ? and event_id = ?",
+        )?;
+        let mut rows = statement.query(params![license, event_id.as_bytes()])?;
+        while let Some(row) = rows.next()? {
+            let body: Vec<u8> = row.get(3)?;
+            if content_hash(&body) == content {
+                return rejection(row).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    fn event_coordinates(&self, number: i64, event_id: Uuid) -> Result<Option<Coordinates>, Error> {
         let mut statement = self.rows.prepare_cached(
             "select timestamp_ms, lane, partition, offset from timeline \
              where license = ? and hash = ? and event_id = ?",
@@ -143,6 +153,17 @@ impl Snapshot<'_> {
         });
         found.optional()?.transpose()
     }
+}
+
+/// What a row says of the record's end, from its first three columns.
+fn rejection(row: &Row<'_>) -> Result<JourneyOutcome, Error> {
+    let reason: String = row.get(0)?;
+    Ok(JourneyOutcome::Rejected {
+        reason: Reason::from_name(&reason)
+            .ok_or_else(|| Error::broken(format!("a rejected row with reason {reason}")))?,
+        error: row.get(1)?,
+        dead_lettered_at: row.get(2)?,
+    })
 }
 
 fn place(at: &Coordinates) -> RecordPlace {
