@@ -1,0 +1,123 @@
+-- One generation of the read models, in a schema of its own; mirrors sqlite/schema.sql. Times are
+-- integers: microseconds UTC where an event says them, milliseconds UTC where Kafka or this process
+-- does (column names end in _ms). `…_by` is the order key of the event that decided: 8 bytes
+-- occurred_at big-endian, 1 byte rank, 16 bytes event id, so that keys compare as bytes do.
+-- lane: 0 bulk, 1 interactive. lifecycle: 0 unknown, 1 active, 2 suspended, 3 revoked.
+--
+-- license, device, usage, timeline and journey are distributed by tenant_id: every statement on them
+-- names it, and every key begins with it. The other tables are small. Ids compare by their bytes.
+
+create table meta (name text primary key, value bigint not null);
+
+create table position (
+  generation bigint not null,
+  lane smallint not null,
+  partition integer not null,
+  next_offset bigint not null,
+  last_timestamp_ms bigint,
+  end_offset bigint,
+  caught_up_at_ms bigint,
+  primary key (generation, lane, partition)
+) with (fillfactor = 50);
+
+-- A bucket is kept in parts, one for each applier, so that they do not queue behind one row; its sum
+-- is that of its parts, modulo 2^128, each 16 bytes big-endian.
+create table digest (
+  applier integer not null,
+  bucket integer not null,
+  sum bytea not null,
+  primary key (applier, bucket)
+) with (fillfactor = 50);
+
+create table batch (
+  number bigint generated always as identity primary key,
+  applied_at_ms bigint not null,
+  records bigint not null
+);
+
+-- `number` is what the other tables know a license by, and where lists break ties. A row without
+-- lifecycle is made and locked by a batch, and never committed so.
+create table license (
+  tenant_id text collate "C" not null,
+  license_id text collate "C" not null,
+  number bigint generated always as identity,
+  customer_id text collate "C", customer_by bytea,
+  plan text collate "C", seats integer, entitlements text, plan_by bytea,
+  expires_at bigint, expiry_by bytea,
+  product_id text collate "C", valid_from bigint, metadata text, issue_by bytea,
+  suspended boolean, suspended_by bytea, revoked_by bytea,
+  lifecycle smallint,
+  first_by bytea, last_by bytea, last_event_at bigint,
+  event_count bigint not null default 0,
+  events bytea not null default '\x00000000000000000000000000000000',
+  seats_used bigint not null default 0,
+  voids bytea,
+  primary key (tenant_id, license_id)
+) with (fillfactor = 80);
+create unique index license_by_number on license (tenant_id, number);
+create index license_by_customer on license (tenant_id, customer_id, number);
+create index license_by_expiry on license (tenant_id, coalesce(expires_at, 9223372036854775807), number);
+create index license_by_last_event on license (tenant_id, coalesce(last_event_at, -1), number);
+
+create table device (
+  tenant_id text collate "C" not null,
+  license bigint not null,
+  device_id text collate "C" not null,
+  active boolean, active_by bytea,
+  fingerprint text, platform text, activated_by bytea,
+  seen_in_event bigint,
+  seen_in_heartbeat bigint,
+  primary key (tenant_id, license, device_id)
+) with (fillfactor = 80);
+
+create table usage (
+  tenant_id text collate "C" not null,
+  license bigint not null,
+  metric text collate "C" not null,
+  quantity bigint not null,
+  primary key (tenant_id, license, metric)
+) with (fillfactor = 80);
+
+-- `hash` is keyed by the store's own secret, since clients choose event ids; it is not unique, and a
+-- hit is checked against event_id.
+create table timeline (
+  tenant_id text collate "C" not null,
+  license bigint not null,
+  hash bigint not null,
+  seq bigint generated always as identity,
+  event_id uuid not null,
+  timestamp_ms bigint not null, lane smallint not null, partition integer not null, log_offset bigint not null,
+  request_id text collate "C",
+  body bytea not null,
+  primary key (tenant_id, license, hash, seq)
+);
+
+-- Records that were given up on, each with its letter. A conflict has tenant_id, license, event_id and
+-- body; its record is read from the lane when the letter is sent.
+create table rejected (
+  id bigint generated always as identity primary key,
+  timestamp_ms bigint not null, lane smallint not null, partition integer not null, log_offset bigint not null,
+  reason text not null,
+  error text not null,
+  key bytea, value bytea, headers bytea,
+  request_id text collate "C",
+  tenant_id text collate "C", license bigint, event_id uuid, body bytea,
+  rejected_at_ms bigint not null,
+  sent_at_ms bigint
+);
+create index rejected_by_record on rejected (lane, partition, log_offset);
+create index rejected_unsent on rejected (id) where sent_at_ms is null;
+create index rejected_by_event on rejected (tenant_id, license, event_id) where license is not null;
+
+-- `hash` is keyed like the timeline's: of the request id, or of (lane, partition, offset / 1024) for
+-- records without one. Rows of one hash may belong to several requests. tenant_id is '' where the
+-- record names no tenant.
+create table journey (
+  tenant_id text collate "C" not null,
+  hash bigint not null,
+  id bigint generated always as identity,
+  batch bigint not null,
+  request_id text collate "C",
+  entries bytea not null,
+  primary key (tenant_id, hash, id)
+);
