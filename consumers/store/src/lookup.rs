@@ -104,6 +104,36 @@ pub struct LicenseView {
     pub timeline: Option<Page<TimelineRow, (i64, u8, Uuid)>>,
 }
 
+impl LicenseRow {
+    /// How many bytes it holds, about: a license may carry half a megabyte of entitlements and metadata.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let plan = self.state.plan.as_ref().map(|it| &it.value.entitlements);
+        let issue = self.state.issue.as_ref().map(|it| &it.value.metadata);
+        let maps = plan.into_iter().chain(issue);
+        maps.map(|map| map.as_str().len()).sum::<usize>() + 512
+    }
+}
+
+/// The most that the rows of [`Lookup::licenses_by_id`] hold together, in bytes, by
+/// [`LicenseRow::bytes`].
+pub const BATCH_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// The most that the bodies of a [`History`] hold together, in bytes as they are stored.
+pub const HISTORY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What was said of a license, heartbeats aside: what it was at another time follows from it.
+///
+/// Conflicts are not needed: the event is the least record of its id, so whatever records of an id were
+/// there at a time, either the event is among them and the least of them, or there was none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct History {
+    /// The events of its timeline, voided ones too, in any order.
+    pub events: Vec<RecordedEvent>,
+    /// Whether these are all. Where they are not, nothing follows from them, and there may be none.
+    pub is_whole: bool,
+}
+
 /// What a list of licenses is sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SortBy {
@@ -267,6 +297,25 @@ pub trait Lookup: Send + Sync {
     /// # Errors
     /// As above.
     fn license(&self, key: &LicenseKey) -> Result<Read<Option<LicenseRow>>, Error>;
+
+    /// The licenses of a tenant by their ids: one for each id in the order asked, none where there is no
+    /// such license. Where they hold more than [`BATCH_BYTES_MAX`] the answer ends early, and is shorter
+    /// than `ids`.
+    ///
+    /// # Errors
+    /// As above.
+    fn licenses_by_id(
+        &self,
+        tenant_id: &str,
+        ids: &[String],
+    ) -> Result<Read<Vec<Option<LicenseRow>>>, Error>;
+
+    /// Every event of a license; none: there is no such license. It is not whole where there are more
+    /// than `limit`, or they hold more than [`HISTORY_BYTES_MAX`].
+    ///
+    /// # Errors
+    /// As above.
+    fn history(&self, key: &LicenseKey, limit: usize) -> Result<Read<Option<History>>, Error>;
 
     /// One license with its parts, all of one snapshot.
     ///

@@ -11,8 +11,8 @@ use licenseflow_core::{Buckets, DeviceState};
 use licenseflow_query::{Check, QueryOptions, QueryState, Readiness, health_router, router};
 use licenseflow_runtime::http::{HttpLimits, bind, serve};
 use licenseflow_store::lookup::{
-    Freshness, JourneyQuery, JourneyStep, LicenseParts, LicenseQuery, LicenseRow, LicenseView,
-    Page, Read, RecordPlace, SortKey, TimelineQuery, TimelineRow,
+    Freshness, History, JourneyQuery, JourneyStep, LicenseParts, LicenseQuery, LicenseRow,
+    LicenseView, Page, Read, RecordPlace, SortKey, TimelineQuery, TimelineRow,
 };
 use licenseflow_store::{Error, Lookup, SqliteLookup};
 use licenseflow_tests::harness::{Folder, Port};
@@ -215,6 +215,18 @@ impl Lookup for Watched {
 
     fn license(&self, key: &LicenseKey) -> Result<Read<Option<LicenseRow>>, Error> {
         self.inner()?.license(key)
+    }
+
+    fn licenses_by_id(
+        &self,
+        tenant_id: &str,
+        ids: &[String],
+    ) -> Result<Read<Vec<Option<LicenseRow>>>, Error> {
+        self.inner()?.licenses_by_id(tenant_id, ids)
+    }
+
+    fn history(&self, key: &LicenseKey, limit: usize) -> Result<Read<Option<History>>, Error> {
+        self.inner()?.history(key, limit)
     }
 
     fn license_with(

@@ -5,6 +5,7 @@
 //! columns it asks of `rows`, and it writes nothing.
 
 mod devices;
+mod history;
 mod journey;
 mod licenses;
 mod pool;
@@ -23,7 +24,7 @@ use super::connection;
 use super::rows::{LICENSE_COLUMNS, lane_of_number, license_state};
 use crate::Error;
 use crate::lookup::{
-    Freshness, JourneyQuery, JourneyStep, LicenseParts, LicenseQuery, LicenseRow, LicenseView,
+    Freshness, History, JourneyQuery, JourneyStep, LicenseParts, LicenseQuery, LicenseRow, LicenseView,
     Lookup, Page, PartitionFreshness, Read, RecordPlace, SortKey, TimelineQuery, TimelineRow,
 };
 
@@ -190,6 +191,20 @@ impl Lookup for SqliteLookup {
     fn license(&self, key: &LicenseKey) -> Result<Read<Option<LicenseRow>>, Error> {
         self.read(|snapshot| {
             snapshot.of_license(key, |number| snapshot.license(&key.tenant_id, number))
+        })
+    }
+
+    fn licenses_by_id(
+        &self,
+        tenant_id: &str,
+        ids: &[String],
+    ) -> Result<Read<Vec<Option<LicenseRow>>>, Error> {
+        self.read(|snapshot| snapshot.licenses_by_id(tenant_id, ids))
+    }
+
+    fn history(&self, key: &LicenseKey, limit: usize) -> Result<Read<Option<History>>, Error> {
+        self.read(|snapshot| {
+            snapshot.of_license(key, |number| snapshot.history(key, number, limit))
         })
     }
 

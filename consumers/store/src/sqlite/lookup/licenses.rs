@@ -10,11 +10,11 @@
 
 use licenseflow_core::status::{Lifecycle, Status};
 use rusqlite::types::Value;
-use rusqlite::{Row, params_from_iter};
+use rusqlite::{OptionalExtension, Row, params_from_iter};
 
 use super::Snapshot;
 use crate::Error;
-use crate::lookup::{LicenseQuery, LicenseRow, Page, SortBy, SortKey};
+use crate::lookup::{BATCH_BYTES_MAX, LicenseQuery, LicenseRow, Page, SortBy, SortKey};
 use crate::sqlite::rows::lifecycle_number;
 
 /// A page ends when its rows hold about this many bytes: a license may carry half a megabyte of
@@ -40,7 +40,7 @@ impl Snapshot<'_> {
         let mut bytes = 0;
         for (key, number) in found.matches {
             let row = self.license(&query.tenant_id, number)?;
-            bytes += size_of(&row);
+            bytes += row.bytes();
             items.push(row);
             if bytes > PAGE_BYTES_MAX {
                 let next = Some(key);
@@ -51,6 +51,34 @@ impl Snapshot<'_> {
             items,
             next: found.next,
         })
+    }
+
+    /// A license for each id, until they hold as much as an answer may.
+    pub(super) fn licenses_by_id(
+        &self,
+        tenant_id: &str,
+        ids: &[String],
+    ) -> Result<Vec<Option<LicenseRow>>, Error> {
+        let Some(tenant) = self.tenant(tenant_id)? else {
+            return Ok(vec![None; ids.len()]);
+        };
+        let mut statement = self
+            .rows
+            .prepare_cached("select number from license where tenant = ? and license_id = ?")?;
+        let (mut found, mut bytes) = (Vec::with_capacity(ids.len()), 0);
+        for license_id in ids {
+            let number = statement.query_row((tenant, license_id), |row| row.get(0));
+            let row = number
+                .optional()?
+                .map(|number| self.license(tenant_id, number))
+                .transpose()?;
+            bytes += row.as_ref().map_or(0, LicenseRow::bytes);
+            if bytes > BATCH_BYTES_MAX {
+                break;
+            }
+            found.push(row);
+        }
+        Ok(found)
     }
 
     /// Looks at rows in the order of the list until the page is full, the rows are at their end, or
@@ -264,14 +292,6 @@ fn lifecycle_of(number: i64) -> Result<Lifecycle, Error> {
     let mut all = Lifecycle::ALL.into_iter();
     all.find(|it| lifecycle_number(*it) == number)
         .ok_or_else(|| Error::broken(format!("lifecycle {number}")))
-}
-
-/// What a row holds in memory, about.
-fn size_of(row: &LicenseRow) -> usize {
-    let plan = row.state.plan.as_ref().map(|it| &it.value.entitlements);
-    let issue = row.state.issue.as_ref().map(|it| &it.value.metadata);
-    let maps = plan.into_iter().chain(issue);
-    maps.map(|map| map.as_str().len()).sum::<usize>() + 512
 }
 
 #[cfg(test)]
