@@ -126,6 +126,14 @@ fn dies_at(point: &str, platform: &Platform) {
     );
 }
 
+/// How many letters are not marked as sent. Those that a dead process sent and did not mark are sent
+/// again by the next, so seeing them in the topic is not enough.
+fn unsent(platform: &Platform) -> i64 {
+    let store = rusqlite::Connection::open(platform.store()).unwrap();
+    let sql = "select count(*) from rejected where sent_at_ms is null";
+    store.query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
 #[test]
 fn a_death_at_any_named_point_leaves_nothing_out_and_nothing_twice() {
     let platform = Platform::new(Kafka::shared().bootstrap(), &unique_prefix())
@@ -152,7 +160,7 @@ fn a_death_at_any_named_point_leaves_nothing_out_and_nothing_twice() {
         let each_once = ["-f", "%s\\n", "-e"];
         let letters = kcat::consume(platform.bootstrap(), &dead, &each_once).unwrap_or_default();
         let poison = letters.lines().filter(|it| it.starts_with("poison"));
-        poison.collect::<BTreeSet<_>>().len() == 5
+        poison.collect::<BTreeSet<_>>().len() == 5 && unsent(&platform) == 0
     });
     let mut model = SqliteModel::open(&platform.store(), SqliteOptions::default()).unwrap();
     assert!(
