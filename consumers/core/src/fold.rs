@@ -17,6 +17,7 @@ use licenseflow_avro::{EventKind, LicenseKey};
 use crate::batch::LicenseBatch;
 use crate::device::{DeviceState, add_usage, usage_digest};
 use crate::digest::{RowDigest, bucket_of};
+use crate::event_counts::Counted;
 use crate::event_set::{
     ConflictChange, EventChange, KnownEvents, RecordedEvent, Settlement, settle,
 };
@@ -74,6 +75,8 @@ pub struct LicenseChange {
     pub timeline: Vec<TimelineChange>,
     /// Its conflicts.
     pub conflicts: Vec<ConflictChange>,
+    /// What changed about the number of its events that count.
+    pub counted: Vec<Counted>,
     /// The bucket of the digest that all its rows count in.
     pub bucket: u8,
     /// What is to be added to that bucket.
@@ -166,6 +169,28 @@ pub fn fold(settled: Settled, past: &LicensePast, whole: Option<WholePast>) -> L
     folded.into_change(key, past, timeline, conflicts)
 }
 
+/// A license as some of its events alone give it; no heartbeat is in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FoldedLicense {
+    /// Its state.
+    pub state: LicenseState,
+    /// The devices that its events speak of, those whose every event is voided aside.
+    pub devices: BTreeMap<String, DeviceState>,
+}
+
+/// Folds these events of one license from nothing. Each must be settled: no two have one id.
+#[must_use]
+pub fn fold_events<'a>(events: impl Iterator<Item = &'a LicenseEvent> + Clone) -> FoldedLicense {
+    let mut folded = Folded::default();
+    folded.take(&LicensePast::default(), events);
+    let seats = folded.devices.values();
+    folded.state.seats_used = seats.map(|device| i64::from(device.is_active())).sum();
+    FoldedLicense {
+        state: folded.state,
+        devices: folded.devices,
+    }
+}
+
 fn writes_of(events: Vec<Settlement>) -> (Vec<TimelineChange>, Vec<ConflictChange>) {
     let mut timeline = Vec::with_capacity(events.len());
     let mut conflicts = Vec::new();
@@ -189,6 +214,7 @@ struct Folded {
     devices: BTreeMap<String, DeviceState>,
     /// None: no counting event is left of the metric.
     usage: BTreeMap<String, Option<i64>>,
+    counted: Vec<Counted>,
 }
 
 impl Folded {
@@ -198,19 +224,11 @@ impl Folded {
             state: past.state.clone().unwrap_or_default(),
             ..Self::default()
         };
-        let new = || {
-            events
-                .iter()
-                .filter(|settlement| settlement.change == EventChange::New)
-                .map(|settlement| &settlement.event.event)
-        };
-        folded.note_voids(new());
-        for event in new() {
-            folded.state.remember(event.event_id);
-            if !folded.state.voids(event) {
-                folded.count(past, event);
-            }
-        }
+        let new = events
+            .iter()
+            .filter(|settlement| settlement.change == EventChange::New)
+            .map(|settlement| &settlement.event.event);
+        folded.take(past, new);
         folded
     }
 
@@ -229,7 +247,6 @@ impl Folded {
             .chain(settled.values().copied())
             .map(|record| &record.event)
             .collect();
-        let nothing = LicensePast::default();
         let mut folded = Self {
             usage: past
                 .usage
@@ -245,21 +262,32 @@ impl Folded {
                 .or_default()
                 .seen_in_heartbeat = device.seen_in_heartbeat;
         }
-        folded.note_voids(timeline.iter().copied());
-        for event in timeline {
-            folded.state.remember(event.event_id);
-            if !folded.state.voids(event) {
-                folded.count(&nothing, event);
-            }
-        }
+        folded.take(&LicensePast::default(), timeline.into_iter());
+        let before = whole.timeline.iter().map(|record| &record.event);
+        let counted_before =
+            before.filter(|event| past.state.as_ref().is_none_or(|state| !state.voids(event)));
+        let taken_back = counted_before.map(|event| Counted::of(event, -1));
+        folded.counted.extend(taken_back);
+        folded.counted = Counted::net(folded.counted);
         folded
     }
 
-    fn note_voids<'a>(&mut self, events: impl Iterator<Item = &'a LicenseEvent>) {
-        for event in events {
+    /// Takes events that are new to it, voids first, since each may name any of the others.
+    fn take<'a>(
+        &mut self,
+        past: &LicensePast,
+        events: impl Iterator<Item = &'a LicenseEvent> + Clone,
+    ) {
+        for event in events.clone() {
             if let Payload::EventVoided(void) = &event.payload {
                 self.state
                     .note_void(OrderKey::of(event), void.voided_event_id);
+            }
+        }
+        for event in events {
+            self.state.remember(event.event_id);
+            if !self.state.voids(event) {
+                self.count(past, event);
             }
         }
     }
@@ -267,6 +295,7 @@ impl Folded {
     fn count(&mut self, past: &LicensePast, event: &LicenseEvent) {
         let by = OrderKey::of(event);
         self.state.count(event);
+        self.counted.push(Counted::of(event, 1));
         match &event.payload {
             Payload::DeviceActivated(said) => {
                 self.device(past, said.device_id.clone()).activate(by, said);
@@ -354,6 +383,7 @@ impl Folded {
             usage,
             timeline,
             conflicts,
+            counted: self.counted,
             digest,
         }
     }

@@ -9,13 +9,16 @@ pub mod canonical;
 pub mod crash;
 pub mod device;
 pub mod digest;
+pub mod event_counts;
 pub mod event_set;
 pub mod fate;
 pub mod fold;
 pub mod license;
+pub mod moment;
 pub mod naive;
 pub mod order;
 pub mod status;
+pub mod totals;
 
 /// The contract, for rooms that read what the fold made and never decode a record themselves.
 pub use licenseflow_avro as contract;
@@ -25,6 +28,7 @@ pub use device::DeviceState;
 pub use digest::{Buckets, RowDigest};
 pub use event_set::RecordedEvent;
 pub use fate::Fate;
-pub use fold::{LicenseChange, LicensePast, WholePast};
+pub use fold::{FoldedLicense, LicenseChange, LicensePast, WholePast};
 pub use license::LicenseState;
+pub use moment::Moment;
 pub use order::OrderKey;
