@@ -4,13 +4,17 @@
 //! Every store passes one conformance suite, and gives bit for bit the same digest. This crate
 //! knows SQL; it knows no Kafka and no HTTP, and what an event means it asks of the core.
 
+mod columns;
 pub mod error;
+mod journey;
 pub mod lookup;
+pub mod postgres;
 pub mod read_model;
 pub mod sqlite;
 
 pub use error::{Error, Kind};
 pub use lookup::Lookup;
+pub use postgres::PostgresModel;
 pub use read_model::{
     Applied, LETTERS_BYTES, Letter, LetterContent, Outbox, PartitionEnd, PartitionState, ReadModel,
 };

@@ -7,16 +7,13 @@ use licenseflow_core::fold::TimelineChange;
 use licenseflow_core::{DeviceState, LicenseChange, LicenseState, OrderKey, Rejected};
 use rusqlite::{CachedStatement, Connection, Statement, params};
 
-use super::journey::JourneyRow;
-use super::past::{Found, event_hash};
+use super::past::Found;
 use super::rows::{
-    body_of, headers_blob, lane_number, lifecycle_number, order_key_blob, voids_blob,
+    CONFLICT, body_of, event_hash, headers_blob, lane_number, lifecycle_number, order_key_blob,
+    voids_blob,
 };
 use crate::Error;
-
-/// What a dead letter says of a conflict.
-const CONFLICT: &str = "another content stands under this event_id, in the record with the least \
-     (timestamp, topic, partition, offset); send a correction under an event_id of its own";
+use crate::journey::JourneyRow;
 
 /// The statements that write, prepared once for a batch.
 pub(crate) struct Writer<'c> {

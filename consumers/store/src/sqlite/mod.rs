@@ -4,7 +4,6 @@ mod cache;
 mod change;
 mod connection;
 mod hold;
-mod journey;
 mod lookup;
 mod outbox;
 mod past;

@@ -10,18 +10,13 @@ use licenseflow_core::event_set::RecordedEvent;
 use licenseflow_core::{DeviceState, LicensePast, WholePast};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use uuid::Uuid;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::cache::AtHand;
 use super::rows::{
-    DEVICE_COLUMNS, LICENSE_COLUMNS, TIMELINE_COLUMNS, device_state, license_state, recorded_event,
+    DEVICE_COLUMNS, LICENSE_COLUMNS, TIMELINE_COLUMNS, device_state, event_hash, license_state,
+    recorded_event,
 };
 use crate::Error;
-
-/// Where an event id lies in the timeline's index.
-pub(crate) fn event_hash(event_id: Uuid, seed: u64) -> i64 {
-    xxh3_64_with_seed(event_id.as_bytes(), seed).cast_signed()
-}
 
 /// A license's past, and its numbers in the store.
 #[derive(Debug)]

@@ -12,11 +12,11 @@ use super::cache::{AtHand, Cache};
 use super::change::Writer;
 use super::connection::{self, SqliteOptions};
 use super::hold::Hold;
-use super::journey;
 use super::past::Reader;
 use super::recount::recount;
 use super::rows::{lane_number, lane_of_number};
 use crate::error::Error;
+use crate::journey;
 use crate::read_model::{Applied, PartitionEnd, PartitionState, ReadModel};
 
 /// One generation in one SQLite file, as its only writer has it.

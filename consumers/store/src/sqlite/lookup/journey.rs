@@ -17,10 +17,9 @@ use uuid::Uuid;
 
 use super::{Snapshot, page_of};
 use crate::Error;
+use crate::journey::{StoredEntry, coordinates_hash, decode, request_hash};
 use crate::lookup::{JourneyOutcome, JourneyQuery, JourneyStep, Page, RecordPlace};
-use crate::sqlite::journey::{StoredEntry, coordinates_hash, decode, request_hash};
-use crate::sqlite::past::event_hash;
-use crate::sqlite::rows::{coordinates, lane_number};
+use crate::sqlite::rows::{coordinates, event_hash, lane_number};
 
 /// The first entries in order, each with its batch.
 type Entries = BTreeMap<RecordPlace, (i64, StoredEntry)>;

@@ -10,8 +10,8 @@ use licenseflow_core::batch::JourneyEntry;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::rows::{lane_number, lane_of_number};
 use crate::Error;
+use crate::columns::{lane_number, lane_of_number};
 
 /// The most entries that a row has, so that a page reads a bounded row.
 const ENTRIES_PER_ROW: usize = 1024;

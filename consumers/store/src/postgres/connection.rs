@@ -1,0 +1,121 @@
+//! Reaching the database: who connects, with which settings, and to which schema.
+
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::{Client, Config, NoTls};
+
+use crate::Error;
+
+/// The schema of the first generation.
+const FIRST_GENERATION: &str = "licenseflow_g1";
+
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long sent bytes may stay without the other side's word before the connection counts as lost.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// How a generation is opened for writing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostgresOptions {
+    /// The schema that holds the generation.
+    pub schema: String,
+    /// How far `occurred_at` may be ahead of a record's timestamp, in microseconds. It is kept with
+    /// the generation, since rows are a function of the records only as long as it stays the same.
+    pub max_future_skew_micros: i64,
+}
+
+impl Default for PostgresOptions {
+    fn default() -> Self {
+        Self {
+            schema: FIRST_GENERATION.to_owned(),
+            max_future_skew_micros: 300_000_000,
+        }
+    }
+}
+
+/// Where a generation lies. It may hold a password, and so is shown to nobody.
+#[derive(Clone)]
+pub(crate) struct Address {
+    config: Config,
+    schema: String,
+}
+
+impl Address {
+    /// Reads `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, or `KEY=VALUE …` as libpq does.
+    pub(crate) fn parse(url: &str, schema: &str) -> Result<Self, Error> {
+        let mut config: Config = url.parse().map_err(|error| {
+            Error::Unusable(format!("the address of PostgreSQL cannot be read: {error}"))
+        })?;
+        if config.get_ssl_mode() == SslMode::Require {
+            return Err(Error::Unusable(
+                "PostgreSQL over TLS (sslmode=require) is not supported yet; reach it over a network \
+                 that you trust, or a tunnel, with sslmode=disable"
+                    .to_owned(),
+            ));
+        }
+        if !is_plain_name(schema) {
+            return Err(Error::Unusable(format!(
+                "{schema:?} is no name of a schema: a-z, 0-9 and _, at most 63, no digit first"
+            )));
+        }
+        config
+            .application_name("licenseflow")
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_user_timeout(SILENCE_MAX);
+        Ok(Self {
+            config,
+            schema: schema.to_owned(),
+        })
+    }
+
+    /// The generation's schema, which is also the channel on which new positions are told.
+    pub(crate) fn schema(&self) -> &str {
+        &self.schema
+    }
+
+    /// Connects. The connection's own work is done on the runtime until the client is dropped.
+    pub(crate) async fn connect(&self, runtime: &Handle) -> Result<Client, Error> {
+        let (client, connection) = self.config.connect(NoTls).await?;
+        runtime.spawn(async move {
+            // Whoever asks next is told that the connection is closed, and why it was matters to nobody
+            // before that.
+            let _ = connection.await;
+        });
+        // Nothing but the schema's own tables is meant by a name.
+        client
+            .batch_execute(&format!(
+                "set search_path to {}; set client_min_messages to warning; set timezone to 'UTC'",
+                self.schema
+            ))
+            .await?;
+        Ok(client)
+    }
+}
+
+fn is_plain_name(name: &str) -> bool {
+    let begins_well = name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_');
+    let goes_on_well = |it: char| it.is_ascii_lowercase() || it.is_ascii_digit() || it == '_';
+    begins_well && name.len() <= 63 && name.chars().all(goes_on_well)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_tls_would_need_is_refused_and_no_name_can_carry_sql() {
+        let refused = |url: &str, schema: &str| {
+            let error = Address::parse(url, schema).err().unwrap();
+            assert!(matches!(error, Error::Unusable(_)), "{error}");
+            error.to_string()
+        };
+        let words = refused("postgres://me:geheim@host/db?sslmode=require", "g");
+        assert!(words.contains("sslmode=require") && !words.contains("geheim"));
+        refused("postgres://host/db", "g; drop schema public");
+        refused("postgres://host/db", "1");
+        assert!(Address::parse("postgres://me:geheim@host/db", "licenseflow_g1").is_ok());
+    }
+}

@@ -1,0 +1,61 @@
+//! What PostgreSQL's errors mean to us.
+
+use std::error::Error as _;
+use std::fmt::Write as _;
+
+use tokio_postgres::error::SqlState;
+
+use crate::Error;
+
+/// Classes of errors that pass: no connection, no room, serialization and deadlock, an administrator's
+/// word, the system's own troubles.
+const PASSING: [&str; 5] = ["08", "53", "40", "57", "58"];
+
+/// Classes of errors that a person must see to: who may log in, and which database.
+const FOR_A_PERSON: [&str; 2] = ["28", "3D"];
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let words = words(&error);
+        if error.is_closed() || has_lost_its_connection(&error) {
+            return Error::Away(words.into());
+        }
+        match error.code() {
+            Some(code) if passes(code) => Error::Away(words.into()),
+            Some(code) if needs_a_person(code) => Error::Unusable(format!("PostgreSQL: {words}")),
+            Some(_) | None => Error::Broken(words.into()),
+        }
+    }
+}
+
+fn passes(code: &SqlState) -> bool {
+    let is_passing_class = PASSING.iter().any(|class| code.code().starts_with(class));
+    let others = [
+        &SqlState::LOCK_NOT_AVAILABLE,
+        &SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+        // After a failover the old address may be a replica for a while.
+        &SqlState::READ_ONLY_SQL_TRANSACTION,
+    ];
+    is_passing_class || others.contains(&code)
+}
+
+fn needs_a_person(code: &SqlState) -> bool {
+    let class = FOR_A_PERSON.iter().any(|it| code.code().starts_with(it));
+    class || *code == SqlState::INSUFFICIENT_PRIVILEGE
+}
+
+fn has_lost_its_connection(error: &tokio_postgres::Error) -> bool {
+    error.source().is_some_and(|it| it.is::<std::io::Error>())
+}
+
+/// The error with its causes: its own words are two ("db error").
+fn words(error: &tokio_postgres::Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        // Writing to a string cannot fail.
+        let _ = write!(words, ": {source}");
+        cause = source.source();
+    }
+    words
+}

@@ -1,0 +1,132 @@
+//! Making and migrating a generation's schema: once, forwards, and never half.
+
+use licenseflow_core::crash;
+use tokio_postgres::{Client, Transaction};
+
+use super::connection::{Address, PostgresOptions};
+use crate::Error;
+
+/// Each brings the schema from the version of its place to the next; none is ever changed once it was
+/// released.
+const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+
+/// Only one process migrates at a time: "LICF".
+const MIGRATION_LOCK: i64 = 0x4c49_4346;
+
+/// What a generation knows of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Generation {
+    pub(crate) number: i64,
+    /// The secret that clients' ids are hashed with.
+    pub(crate) hash_seed: u64,
+    pub(crate) max_future_skew_micros: i64,
+}
+
+/// Brings the schema to this release's version in one transaction, and reads what it is.
+pub(crate) async fn migrate(
+    client: &mut Client,
+    address: &Address,
+    options: &PostgresOptions,
+) -> Result<Generation, Error> {
+    let transaction = client.transaction().await?;
+    // Who comes second waits for the first, which may take its time with large tables.
+    transaction
+        .batch_execute("set local lock_timeout to '60s'")
+        .await?;
+    let lock = "select pg_advisory_xact_lock($1)";
+    transaction.execute(lock, &[&MIGRATION_LOCK]).await?;
+    let version = version(&transaction, address.schema()).await?;
+    if version < MIGRATIONS.len() {
+        for migration in &MIGRATIONS[version..] {
+            transaction.batch_execute(migration).await?;
+        }
+        crash::point(crash::IN_MIGRATION);
+        note_version(&transaction, version, options).await?;
+    }
+    let generation = read(&transaction).await?;
+    transaction.commit().await?;
+    if generation.max_future_skew_micros != options.max_future_skew_micros {
+        return Err(Error::Unusable(format!(
+            "the read model in PostgreSQL was built with a max future skew of {} s, and this start has {} s; \
+             start with the former, or build anew from the log into another database",
+            generation.max_future_skew_micros / 1_000_000,
+            options.max_future_skew_micros / 1_000_000
+        )));
+    }
+    Ok(generation)
+}
+
+/// How many migrations the schema has seen; it is made where it is not there yet.
+async fn version(transaction: &Transaction<'_>, schema: &str) -> Result<usize, Error> {
+    let sql = "select exists (select from pg_namespace where nspname = $1)";
+    let is_there: bool = transaction.query_one(sql, &[&schema]).await?.get(0);
+    if !is_there {
+        let sql = format!("create schema {schema}");
+        transaction.batch_execute(&sql).await?;
+        return Ok(0);
+    }
+    let sql = "select count(*), count(*) filter (where tablename = 'meta') from pg_tables where schemaname = $1";
+    let tables = transaction.query_one(sql, &[&schema]).await?;
+    let (all, meta): (i64, i64) = (tables.get(0), tables.get(1));
+    if all == 0 {
+        return Ok(0);
+    }
+    let sql = "select value from meta where name = 'schema_version'";
+    let version = match meta {
+        0 => None,
+        _ => transaction.query_opt(sql, &[]).await?,
+    };
+    let version: i64 = version
+        .ok_or_else(|| unusable(schema, "it has another program's tables"))?
+        .get(0);
+    match usize::try_from(version) {
+        Ok(version) if version <= MIGRATIONS.len() => Ok(version),
+        Ok(_) | Err(_) => Err(unusable(
+            schema,
+            &format!(
+                "it was written by a later release (schema {version}, this one knows {}); run that release",
+                MIGRATIONS.len()
+            ),
+        )),
+    }
+}
+
+fn unusable(schema: &str, why: &str) -> Error {
+    Error::Unusable(format!(
+        "the schema {schema} in PostgreSQL cannot be used as a store: {why}"
+    ))
+}
+
+async fn note_version(
+    transaction: &Transaction<'_>,
+    before: usize,
+    options: &PostgresOptions,
+) -> Result<(), Error> {
+    if before == 0 {
+        let seed = uuid::Uuid::now_v7().as_u128() as u64 ^ u64::from(std::process::id()) << 40;
+        let sql = "insert into meta (name, value)
+             values ('hash_seed', $1), ('generation', 1), ('max_future_skew_micros', $2)";
+        transaction
+            .execute(sql, &[&seed.cast_signed(), &options.max_future_skew_micros])
+            .await?;
+    }
+    let sql = "insert into meta (name, value) values ('schema_version', $1)
+         on conflict (name) do update set value = excluded.value";
+    transaction
+        .execute(sql, &[&(MIGRATIONS.len() as i64)])
+        .await?;
+    Ok(())
+}
+
+async fn read(transaction: &Transaction<'_>) -> Result<Generation, Error> {
+    let sql = "select (select value from meta where name = 'generation'),
+           (select value from meta where name = 'hash_seed'),
+           (select value from meta where name = 'max_future_skew_micros')";
+    let row = transaction.query_one(sql, &[]).await?;
+    let seed: i64 = row.try_get(1)?;
+    Ok(Generation {
+        number: row.try_get(0)?,
+        hash_seed: seed.cast_unsigned(),
+        max_future_skew_micros: row.try_get(2)?,
+    })
+}

@@ -1,0 +1,22 @@
+//! The store of many processes: one schema of a PostgreSQL database for each generation, several
+//! writers at once, each with its own partitions, and many readers.
+//!
+//! Every statement on a license's rows names its tenant, by which they are distributed where the
+//! database is (`schema.sql` says which tables).
+
+mod change;
+mod connection;
+mod error;
+mod license;
+mod migrate;
+mod outbox;
+mod past;
+mod position;
+mod recount;
+mod rejected;
+mod rows;
+mod session;
+mod writer;
+
+pub use connection::PostgresOptions;
+pub use writer::PostgresModel;

@@ -1,0 +1,197 @@
+//! Where each partition stands, and the digest: what moves with a batch beside its rows.
+
+use std::collections::BTreeMap;
+
+use licenseflow_avro::Position;
+use licenseflow_core::{RowDigest, Span};
+
+use super::rejected::lane_column;
+use super::session::Work;
+use crate::Error;
+use crate::columns::{Columns, lane_of_number, needed, partition_of_number, wide_number};
+use crate::read_model::{PartitionEnd, PartitionState};
+
+/// Every partition that the generation knows.
+pub(crate) async fn states(
+    work: &mut Work<'_>,
+    generation: i64,
+) -> Result<Vec<PartitionState>, Error> {
+    let sql = "select lane, partition, next_offset, last_timestamp_ms from position
+         where generation = $1 order by lane, partition";
+    let rows = work.rows(sql, &[&generation]).await?;
+    let states = rows.iter().map(|row| {
+        Ok(PartitionState {
+            lane: lane_of_number(needed(row.integer(0)?)?)?,
+            partition: partition_of_number(needed(row.integer(1)?)?)?,
+            next_offset: needed(row.integer(2)?)?,
+            last_timestamp: row.integer(3)?,
+        })
+    });
+    states.collect()
+}
+
+/// The position that states come to.
+pub(crate) fn position_of(states: &[PartitionState]) -> Position {
+    let each = states.iter();
+    each.map(|it| (it.lane, it.partition, it.next_offset))
+        .collect()
+}
+
+/// Compare and set: a partition that does not stand at its span's `from` has another owner.
+pub(crate) async fn advance(
+    work: &mut Work<'_>,
+    generation: i64,
+    spans: &[Span],
+) -> Result<(), Error> {
+    let moved = move_known(work, generation, spans).await?;
+    let unmoved = spans.iter().filter(|span| !moved.contains(&place(span)));
+    let (new, fenced): (Vec<&Span>, Vec<&Span>) = unmoved.partition(|span| span.from == 0);
+    let made = make_new(work, generation, &new).await?;
+    let mut fenced = fenced
+        .into_iter()
+        .chain(new.into_iter().filter(|span| !made.contains(&place(span))));
+    match fenced.next() {
+        None => Ok(()),
+        Some(span) => Err(Error::Fenced {
+            lane: span.lane,
+            partition: span.partition,
+            expected: span.from,
+        }),
+    }
+}
+
+/// Lane and partition as their columns have them.
+type Place = (i16, i32);
+
+fn place(span: &Span) -> Place {
+    (lane_column(span.lane), span.partition)
+}
+
+async fn move_known(
+    work: &mut Work<'_>,
+    generation: i64,
+    spans: &[Span],
+) -> Result<Vec<Place>, Error> {
+    let sql = "update position set next_offset = it.past,
+           last_timestamp_ms = greatest(position.last_timestamp_ms, it.last_timestamp_ms)
+         from unnest($2::smallint[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[])
+           as it (lane, partition, stands_at, past, last_timestamp_ms)
+         where generation = $1 and position.lane = it.lane and position.partition = it.partition
+           and position.next_offset = it.stands_at
+         returning position.lane, position.partition";
+    let lanes: Vec<i16> = spans.iter().map(|span| lane_column(span.lane)).collect();
+    let partitions: Vec<i32> = spans.iter().map(|span| span.partition).collect();
+    let froms: Vec<i64> = spans.iter().map(|span| span.from).collect();
+    let tos: Vec<i64> = spans.iter().map(|span| span.to).collect();
+    let times: Vec<Option<i64>> = spans.iter().map(|span| span.last_timestamp).collect();
+    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+        [&generation, &lanes, &partitions, &froms, &tos, &times];
+    places(&work.rows(sql, &values).await?)
+}
+
+/// Partitions that were never read: whoever makes the row first owns them.
+async fn make_new(
+    work: &mut Work<'_>,
+    generation: i64,
+    spans: &[&Span],
+) -> Result<Vec<Place>, Error> {
+    if spans.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = "insert into position (generation, lane, partition, next_offset, last_timestamp_ms)
+         select $1::bigint, * from unnest($2::smallint[], $3::int[], $4::bigint[], $5::bigint[])
+         on conflict do nothing returning lane, partition";
+    let lanes: Vec<i16> = spans.iter().map(|span| lane_column(span.lane)).collect();
+    let partitions: Vec<i32> = spans.iter().map(|span| span.partition).collect();
+    let tos: Vec<i64> = spans.iter().map(|span| span.to).collect();
+    let times: Vec<Option<i64>> = spans.iter().map(|span| span.last_timestamp).collect();
+    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+        [&generation, &lanes, &partitions, &tos, &times];
+    places(&work.rows(sql, &values).await?)
+}
+
+fn places(rows: &[tokio_postgres::Row]) -> Result<Vec<Place>, Error> {
+    let places = rows.iter();
+    places
+        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+        .collect()
+}
+
+/// Notes the log's ends as they were last seen.
+pub(crate) async fn note_ends(
+    work: &mut Work<'_>,
+    generation: i64,
+    ends: &[PartitionEnd],
+) -> Result<(), Error> {
+    let last: BTreeMap<Place, (i64, i64)> = ends
+        .iter()
+        .map(|end| {
+            let place = (lane_column(end.lane), end.partition);
+            (place, (end.end_offset, end.seen_at))
+        })
+        .collect();
+    let lanes: Vec<i16> = last.keys().map(|place| place.0).collect();
+    let partitions: Vec<i32> = last.keys().map(|place| place.1).collect();
+    let offsets: Vec<i64> = last.values().map(|end| end.0).collect();
+    let times: Vec<i64> = last.values().map(|end| end.1).collect();
+    let sql = "insert into position (generation, lane, partition, next_offset)
+         select $1::bigint, *, 0 from unnest($2::smallint[], $3::int[]) on conflict do nothing";
+    work.execute(sql, &[&generation, &lanes, &partitions])
+        .await?;
+    let sql = "update position set end_offset = it.end_offset,
+           caught_up_at_ms = case when position.next_offset >= it.end_offset
+             then greatest(position.caught_up_at_ms, it.seen_at_ms) else position.caught_up_at_ms end
+         from unnest($2::smallint[], $3::int[], $4::bigint[], $5::bigint[])
+           as it (lane, partition, end_offset, seen_at_ms)
+         where generation = $1 and position.lane = it.lane and position.partition = it.partition";
+    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+        [&generation, &lanes, &partitions, &offsets, &times];
+    work.execute(sql, &values).await?;
+    Ok(())
+}
+
+/// Tells whoever listens on the generation's channel that positions have moved, once it is committed.
+pub(crate) async fn tell(work: &mut Work<'_>, channel: &str) -> Result<(), Error> {
+    let sql = "select pg_notify($1, '')";
+    work.execute(sql, &[&channel]).await?;
+    Ok(())
+}
+
+/// Adds changes to an applier's parts of the digest. A part that is not there is made and locked at once,
+/// so that two appliers of one number add up too.
+pub(crate) async fn add_to_digest(
+    work: &mut Work<'_>,
+    applier: i32,
+    changes: &BTreeMap<u8, RowDigest>,
+) -> Result<(), Error> {
+    let changed = changes
+        .iter()
+        .filter(|(_, change)| **change != RowDigest::default());
+    let buckets: Vec<i32> = changed.map(|(bucket, _)| i32::from(*bucket)).collect();
+    if buckets.is_empty() {
+        return Ok(());
+    }
+    let sql = "insert into digest (applier, bucket, sum) select $1::int, bucket, $3::bytea
+           from unnest($2::int[]) as it (bucket)
+         on conflict (applier, bucket) do update set bucket = excluded.bucket returning bucket, sum";
+    let zero = 0u128.to_be_bytes().to_vec();
+    let rows = work.rows(sql, &[&applier, &buckets, &zero]).await?;
+    let (mut places, mut sums) = (Vec::new(), Vec::new());
+    for row in &rows {
+        let bucket = bucket_of_number(needed(row.integer(0)?)?)?;
+        let before = RowDigest(wide_number(needed(row.bytes(1)?)?)?);
+        let change = changes.get(&bucket).copied().unwrap_or_default();
+        places.push(i32::from(bucket));
+        sums.push(before.plus(change).0.to_be_bytes().to_vec());
+    }
+    let sql =
+        "update digest set sum = it.sum from unnest($2::int[], $3::bytea[]) as it (bucket, sum)
+         where applier = $1 and digest.bucket = it.bucket";
+    work.execute(sql, &[&applier, &places, &sums]).await?;
+    Ok(())
+}
+
+/// A bucket of the digest, of its number in the store.
+pub(crate) fn bucket_of_number(number: i64) -> Result<u8, Error> {
+    u8::try_from(number).map_err(|error| Error::Broken(Box::new(error)))
+}
