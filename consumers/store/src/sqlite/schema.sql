@@ -40,9 +40,10 @@ create table license (
   voids blob
 ) strict;
 create unique index license_by_id on license (tenant, license_id);
-create index license_by_customer on license (tenant, customer_id);
+create index license_by_customer on license (tenant, customer_id, lifecycle, expires_at);
 create index license_by_expiry on license (tenant, ifnull(expires_at, 9223372036854775807));
 create index license_by_last_event on license (tenant, ifnull(last_event_at, -1));
+create index license_by_start on license (tenant, valid_from);
 
 create table device (
   license integer not null,
@@ -102,3 +103,32 @@ create table journey (
   entries blob not null
 ) strict;
 create index journey_by_hash on journey (hash);
+
+-- Totals of licenses, and how many of those with lifecycle active start and end on each UTC day (days
+-- since 1970). dimension: 0 the tenant, whose name is empty, 1 a customer, 2 a product, 3 a plan. What
+-- comes to nothing has no row.
+create table total (
+  tenant integer not null, dimension integer not null, name text not null,
+  lifecycle integer not null,
+  licenses integer not null, seats integer not null, seats_used integer not null,
+  primary key (tenant, dimension, name, lifecycle)
+) strict, without rowid;
+
+create table total_day (
+  tenant integer not null, dimension integer not null, name text not null,
+  day integer not null,
+  starts integer not null, ends integer not null,
+  primary key (tenant, dimension, name, day)
+) strict, without rowid;
+
+-- Numbers of events that count, by occurred_at (minutes and days since 1970) and type: its place in the
+-- schema's union. Minutes are kept for 48 hours before meta's newest_record_ms.
+create table event_minute (
+  tenant integer not null, minute integer not null, kind integer not null, events integer not null,
+  primary key (tenant, minute, kind)
+) strict, without rowid;
+
+create table event_day (
+  tenant integer not null, day integer not null, kind integer not null, events integer not null,
+  primary key (tenant, day, kind)
+) strict, without rowid;
