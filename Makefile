@@ -1,7 +1,7 @@
 # Everything a developer types. `make help` lists it.
 SHELL := /bin/bash
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/licenseflow
-SCRIPTS := .ci/run $(wildcard deploy/local/kafka deploy/local/setup deploy/local/run tests/with-kafka tests/sabotage/run)
+SCRIPTS := .ci/run $(wildcard deploy/local/kafka deploy/local/postgres deploy/local/setup deploy/local/run tests/with-kafka tests/sabotage/run)
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 export PATH := $(CACHE)/venv/bin:$(PATH)
 
