@@ -13,6 +13,10 @@ use uuid::Uuid;
 
 use crate::Error;
 
+mod totals;
+
+pub use totals::{CustomerTotals, DAYS_MAX, GROUPS_MAX, Groups, Stats, TenantTotals};
+
 /// An answer, and where the model stood in the snapshot that it was read from.
 #[derive(Debug, Clone)]
 pub struct Read<T> {
@@ -89,6 +93,8 @@ pub struct LicenseParts {
     pub usage: bool,
     /// At most so many events.
     pub timeline: Option<usize>,
+    /// Its customer, with the totals at this time, in microseconds UTC.
+    pub customer_at: Option<i64>,
 }
 
 /// A license with the parts that were asked for.
@@ -102,6 +108,8 @@ pub struct LicenseView {
     pub usage: Option<BTreeMap<String, i64>>,
     /// The first of its events.
     pub timeline: Option<Page<TimelineRow, (i64, u8, Uuid)>>,
+    /// Its customer; none also where no event has said whose it is.
+    pub customer: Option<CustomerTotals>,
 }
 
 impl LicenseRow {
@@ -278,6 +286,9 @@ pub enum JourneyOutcome {
     },
 }
 
+/// What a store that keeps no totals says.
+pub(crate) const NO_TOTALS: &str = "this store keeps no totals";
+
 /// Reads of one store. Calls block; each reads one snapshot, and sees what was committed before.
 pub trait Lookup: Send + Sync {
     /// Where the model stands, and its digest in its buckets.
@@ -332,6 +343,27 @@ pub trait Lookup: Send + Sync {
     /// # Errors
     /// As above.
     fn licenses(&self, query: &LicenseQuery) -> Result<Read<Page<LicenseRow, SortKey>>, Error>;
+
+    /// A customer at a time in microseconds UTC; none: it holds no license.
+    ///
+    /// # Errors
+    /// As above; a store that keeps no totals is [`Error::Broken`].
+    fn customer(
+        &self,
+        _tenant_id: &str,
+        _customer_id: &str,
+        _at: i64,
+    ) -> Result<Read<Option<CustomerTotals>>, Error> {
+        Err(Error::broken(NO_TOTALS))
+    }
+
+    /// A tenant as a whole at a time in microseconds UTC, each part by itself, all of one snapshot.
+    ///
+    /// # Errors
+    /// As above.
+    fn stats(&self, _tenant_id: &str, _at: i64) -> Result<Read<Stats>, Error> {
+        Err(Error::broken(NO_TOTALS))
+    }
 
     /// A page of a license's devices by `device_id`, after that of the last page; none: there is no
     /// such license.

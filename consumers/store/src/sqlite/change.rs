@@ -28,6 +28,8 @@ pub(crate) struct Writer<'c> {
     update_counts: CachedStatement<'c>,
     update_customer: CachedStatement<'c>,
     update_expiry: CachedStatement<'c>,
+    update_start: CachedStatement<'c>,
+    update_lifecycle: CachedStatement<'c>,
     put_device: CachedStatement<'c>,
     delete_device: CachedStatement<'c>,
     put_usage: CachedStatement<'c>,
@@ -62,10 +64,9 @@ impl<'c> Writer<'c> {
             )?,
             update_license: prepare(
                 "update license set customer_by = ?2, plan = ?3, seats = ?4, entitlements = ?5, plan_by = ?6,
-                   expiry_by = ?7, product_id = ?8, valid_from = ?9, metadata = ?10, issue_by = ?11,
-                   suspended = ?12, suspended_by = ?13, revoked_by = ?14, lifecycle = ?15, first_by = ?16,
-                   last_by = ?17, event_count = ?18, events = ?19, seats_used = ?20, voids = ?21,
-                   last_event_at = ?22
+                   expiry_by = ?7, product_id = ?8, metadata = ?10, issue_by = ?11, suspended = ?12,
+                   suspended_by = ?13, revoked_by = ?14, first_by = ?16, last_by = ?17, event_count = ?18,
+                   events = ?19, seats_used = ?20, voids = ?21, last_event_at = ?22
                  where number = ?1",
             )?,
             // Most events say nothing of a license's terms.
@@ -78,6 +79,8 @@ impl<'c> Writer<'c> {
             // last event is another one nearly each time.
             update_customer: prepare("update license set customer_id = ?2 where number = ?1")?,
             update_expiry: prepare("update license set expires_at = ?2 where number = ?1")?,
+            update_start: prepare("update license set valid_from = ?2 where number = ?1")?,
+            update_lifecycle: prepare("update license set lifecycle = ?2 where number = ?1")?,
             put_device: prepare(
                 "insert or replace into device (license, device_id, active, active_by, fingerprint, platform,
                    activated_by, seen_in_event, seen_in_heartbeat) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
@@ -203,6 +206,14 @@ impl<'c> Writer<'c> {
         if before.expires_at() != state.expires_at() {
             self.update_expiry
                 .execute(params![number, state.expires_at()])?;
+        }
+        if valid_from(before) != valid_from(state) {
+            self.update_start
+                .execute(params![number, valid_from(state)])?;
+        }
+        if before.lifecycle() != state.lifecycle() {
+            let lifecycle = lifecycle_number(state.lifecycle());
+            self.update_lifecycle.execute(params![number, lifecycle])?;
         }
         Ok(())
     }
@@ -361,11 +372,15 @@ fn customer_of(state: &LicenseState) -> Option<&str> {
     state.customer.as_ref().map(|it| &*it.value)
 }
 
+fn valid_from(state: &LicenseState) -> Option<i64> {
+    state.issue.as_ref().map(|it| it.value.valid_from)
+}
+
 fn last_event_at(state: &LicenseState) -> Option<i64> {
     state.last.map(|it| it.occurred_at)
 }
 
-/// Binds the columns without an index of their own, as parameters 2 to 21.
+/// Binds parameters 2 to 21. An update names all of them but those whose columns have an index.
 fn bind_state(statement: &mut Statement<'_>, state: &LicenseState) -> Result<(), Error> {
     let plan = state.plan.as_ref();
     let issue = state.issue.as_ref();

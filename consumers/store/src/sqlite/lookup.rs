@@ -10,6 +10,7 @@ mod journey;
 mod licenses;
 mod pool;
 mod timeline;
+mod totals;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,8 +25,9 @@ use super::connection;
 use super::rows::{LICENSE_COLUMNS, lane_of_number, license_state};
 use crate::Error;
 use crate::lookup::{
-    Freshness, History, JourneyQuery, JourneyStep, LicenseParts, LicenseQuery, LicenseRow, LicenseView,
-    Lookup, Page, PartitionFreshness, Read, RecordPlace, SortKey, TimelineQuery, TimelineRow,
+    CustomerTotals, Freshness, History, JourneyQuery, JourneyStep, LicenseParts, LicenseQuery,
+    LicenseRow, LicenseView, Lookup, Page, PartitionFreshness, Read, RecordPlace, SortKey, Stats,
+    TimelineQuery, TimelineRow,
 };
 
 /// Reads one SQLite file over a few read-only connections.
@@ -170,8 +172,14 @@ impl Snapshot<'_> {
             };
             self.timeline(key, number, &query)
         });
+        let license = self.license(&key.tenant_id, number)?;
+        let customer = match (parts.customer_at, &license.state.customer) {
+            (Some(at), Some(held_by)) => self.customer(&key.tenant_id, &held_by.value, at)?,
+            (None, _) | (Some(_), None) => None,
+        };
         Ok(LicenseView {
-            license: self.license(&key.tenant_id, number)?,
+            license,
+            customer,
             devices: devices.transpose()?,
             usage: usage.transpose()?,
             timeline: timeline.transpose()?,
@@ -218,6 +226,19 @@ impl Lookup for SqliteLookup {
 
     fn licenses(&self, query: &LicenseQuery) -> Result<Read<Page<LicenseRow, SortKey>>, Error> {
         self.read(|snapshot| snapshot.licenses(query))
+    }
+
+    fn customer(
+        &self,
+        tenant_id: &str,
+        customer_id: &str,
+        at: i64,
+    ) -> Result<Read<Option<CustomerTotals>>, Error> {
+        self.read(|snapshot| snapshot.customer(tenant_id, customer_id, at))
+    }
+
+    fn stats(&self, tenant_id: &str, at: i64) -> Result<Read<Stats>, Error> {
+        self.read(|snapshot| snapshot.stats(tenant_id, at))
     }
 
     fn devices(

@@ -9,8 +9,10 @@ mod outbox;
 mod past;
 mod recount;
 mod rows;
+mod totals;
 mod writer;
 
 pub use connection::SqliteOptions;
 pub use lookup::SqliteLookup;
+pub use totals::KeptTotals;
 pub use writer::SqliteModel;

@@ -62,7 +62,8 @@ fn license_key(row: &rusqlite::Row<'_>, first: usize) -> Result<LicenseKey, Erro
     })
 }
 
-fn each_row(
+/// Visits every row that this statement gives.
+pub(super) fn each_row(
     connection: &Connection,
     sql: &str,
     mut visit: impl FnMut(&rusqlite::Row<'_>) -> Result<(), Error>,

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use licenseflow_avro::{EventKind, LicenseKey};
 use licenseflow_core::event_counts::{Counted, EventCounts, EventsChange, TenantEvents, kept_from};
+use licenseflow_core::status::Lifecycle;
 use licenseflow_core::totals::{Count, DayTurns, Dimension, Group, GroupTotals, TotalsChange};
 use licenseflow_core::{Batch, LicenseChange, LicenseState};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
@@ -16,12 +17,17 @@ use super::rows::{
     recorded_event, voids,
 };
 use crate::Error;
-use crate::narrow::lifecycle_of;
 
 /// The type of event of a number in the store: its place in the schema's union.
 pub(super) fn kind_of(number: u8) -> Result<EventKind, Error> {
     let kind = EventKind::ALL.get(usize::from(number)).copied();
     kind.ok_or_else(|| Error::broken(format!("event type {number}")))
+}
+
+/// The lifecycle of a number in the store.
+pub(super) fn lifecycle_of(number: u8) -> Result<Lifecycle, Error> {
+    let lifecycle = Lifecycle::ALL.get(usize::from(number)).copied();
+    lifecycle.ok_or_else(|| Error::broken(format!("lifecycle {number}")))
 }
 
 /// What a batch changes about totals and numbers of events.

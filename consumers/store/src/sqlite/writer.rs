@@ -15,6 +15,7 @@ use super::hold::Hold;
 use super::past::Reader;
 use super::recount::recount;
 use super::rows::{lane_number, lane_of_number};
+use super::totals::{self, Difference, KeptTotals};
 use crate::error::Error;
 use crate::journey;
 use crate::read_model::{Applied, PartitionEnd, PartitionState, ReadModel};
@@ -52,6 +53,22 @@ impl SqliteModel {
     /// [`Error::Away`] and [`Error::Broken`].
     pub fn recount(&mut self) -> Result<Buckets, Error> {
         recount(&mut self.connection)
+    }
+
+    /// Totals and numbers of events as the rows give them; it takes as long as reading them all.
+    ///
+    /// # Errors
+    /// [`Error::Away`] and [`Error::Broken`].
+    pub fn recount_totals(&mut self) -> Result<KeptTotals, Error> {
+        totals::recount(&mut self.connection)
+    }
+
+    /// Totals and numbers of events as they are kept.
+    ///
+    /// # Errors
+    /// [`Error::Away`] and [`Error::Broken`].
+    pub fn kept_totals(&mut self) -> Result<KeptTotals, Error> {
+        totals::kept(&mut self.connection)
     }
 
     /// The digest as it is kept.
@@ -130,13 +147,15 @@ impl SqliteModel {
             for rejected in &batch.rejected {
                 writer.write_rejected(rejected)?;
             }
-            write_licenses(
+            let newest = totals::newest_ms(&batch);
+            let difference = write_licenses(
                 &transaction,
                 &mut writer,
                 &mut self.cache,
                 batch.licenses,
                 &mut applied,
             )?;
+            difference.write(&transaction, newest)?;
         }
         crash::point(crash::INSIDE_TRANSACTION);
         for span in batch.spans.values() {
@@ -158,14 +177,16 @@ fn write_batch_row(transaction: &Transaction<'_>, records: usize, now: i64) -> R
 }
 
 /// Folds license by license. New licenses are numbered in the order of their ids, and known ones
-/// are visited in the order of their numbers, so that neighbouring pages are touched together.
+/// are visited in the order of their numbers, so that neighbouring pages are touched together. Gives
+/// what all of it changes about totals.
 fn write_licenses(
     transaction: &Transaction<'_>,
     writer: &mut Writer<'_>,
     cache: &mut Cache,
     licenses: impl IntoIterator<Item = (Arc<LicenseKey>, PackedBatch)>,
     applied: &mut Applied,
-) -> Result<(), Error> {
+) -> Result<Difference, Error> {
+    let mut difference = Difference::default();
     let mut reader = Reader::new(transaction, writer.seed())?;
     let mut licenses: Vec<(Arc<LicenseKey>, PackedBatch)> = licenses.into_iter().collect();
     licenses.sort_unstable_by(|one, other| one.0.cmp(&other.0));
@@ -187,6 +208,7 @@ fn write_licenses(
         applied.letters += change.opened_conflicts();
         let bucket = &mut digest[usize::from(change.bucket)];
         *bucket = bucket.plus(change.digest);
+        difference.license(found.past.state.as_ref(), &change);
         let number = writer.write(&found, &change)?;
         let license = Box::new(AtHand {
             number,
@@ -198,7 +220,7 @@ fn write_licenses(
     for (bucket, change) in digest.into_iter().enumerate() {
         add_to_digest(transaction, bucket, change)?;
     }
-    Ok(())
+    Ok(difference)
 }
 
 fn add_to_digest(

@@ -9,8 +9,7 @@ use rusqlite::{Params, Row, params};
 use super::Snapshot;
 use crate::Error;
 use crate::lookup::{CustomerTotals, DAYS_MAX, GROUPS_MAX, Groups, Stats, TenantTotals};
-use crate::narrow::lifecycle_of;
-use crate::sqlite::totals::{kind_of, newest_record_ms};
+use crate::sqlite::totals::{kind_of, lifecycle_of, newest_record_ms};
 
 /// Ended by the end of today, starting after today, turning today; a day is `?4`.
 const DAY_SUMS: &str = "ifnull(sum(iif(day <= ?4, ends, 0)), 0), \
