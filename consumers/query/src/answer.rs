@@ -16,7 +16,8 @@ pub(crate) struct Answer {
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         let body = self.json.to_string();
-        let tag = format!("\"{:032x}\"", xxh3_128(body.as_bytes()));
+        // Weak, since the same answer is sent in several encodings.
+        let tag = format!("W/\"{:032x}\"", xxh3_128(body.as_bytes()));
         let mut response = body.into_response();
         let headers = response.headers_mut();
         headers.insert(
@@ -56,9 +57,13 @@ impl Failure {
         }))
     }
 
+    pub(crate) fn problem(&self) -> &Problem {
+        &self.0.problem
+    }
+
     /// The problem in words.
     pub(crate) fn detail(&self) -> &str {
-        let problem = &self.0.problem;
+        let problem = self.problem();
         problem.detail.as_deref().unwrap_or(&problem.code)
     }
 }

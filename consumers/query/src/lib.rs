@@ -7,7 +7,10 @@
 
 mod answer;
 mod clock;
+mod compress;
+mod cors;
 mod cursor;
+mod fields;
 mod fresh;
 mod links;
 mod list;

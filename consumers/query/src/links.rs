@@ -21,6 +21,27 @@ impl Links {
         self
     }
 
+    /// A link that is followed by sending an event of this type, with data that must have the first of
+    /// these members and may have the second.
+    #[must_use]
+    pub(crate) fn and_event(
+        mut self,
+        relation: &str,
+        address: &str,
+        event: &str,
+        (required, optional): (&[&str], &[&str]),
+    ) -> Self {
+        let link = json!({
+            "href": address,
+            "method": "POST",
+            "event": event,
+            "required": required,
+            "optional": optional,
+        });
+        self.0.insert(relation.to_owned(), link);
+        self
+    }
+
     pub(crate) fn json(self) -> Value {
         Value::Object(self.0)
     }
@@ -35,6 +56,11 @@ pub(crate) fn asked(uri: &Uri) -> String {
 /// The address of a license. Ids need no escape in a path.
 pub(crate) fn license(license_id: &str) -> String {
     format!("/v1/licenses/{license_id}")
+}
+
+/// The address of a customer.
+pub(crate) fn customer(customer_id: &str) -> String {
+    format!("/v1/customers/{customer_id}")
 }
 
 /// The address of a request's journey; request ids may hold any visible character.

@@ -18,6 +18,8 @@ pub(crate) struct Asked<A, K> {
     pub(crate) at: i64,
     pub(crate) after: Option<K>,
     pub(crate) limit: usize,
+    /// Parameters of the form of the answer, as they go on in the next page's address.
+    pub(crate) kept: String,
 }
 
 impl<A, K> Asked<A, K>
@@ -36,6 +38,7 @@ where
                 at: now,
                 after: None,
                 limit,
+                kept: String::new(),
             });
         };
         let cursor = Cursor::<A, K>::decode(text, &of)?;
@@ -51,7 +54,26 @@ where
             at: cursor.at,
             after: Some(cursor.after),
             limit,
+            kept: String::new(),
         })
+    }
+
+    /// The first page of a list that stands inside another answer.
+    pub(crate) fn first(of: String, asked: A, at: i64, limit: usize) -> Self {
+        Self {
+            of,
+            asked,
+            at,
+            after: None,
+            limit,
+            kept: String::new(),
+        }
+    }
+
+    /// The same page, whose next one is asked for with these parameters too.
+    #[must_use]
+    pub(crate) fn keeping(self, kept: String) -> Self {
+        Self { kept, ..self }
     }
 
     /// The answer: items, the cursor of the next page, links. `path` is the list's own.
@@ -82,7 +104,8 @@ where
                 after,
             };
             let text = cursor.encode()?;
-            links = links.and("next", format!("{path}?limit={}&cursor={text}", self.limit));
+            let (limit, kept) = (self.limit, &self.kept);
+            links = links.and("next", format!("{path}?limit={limit}{kept}&cursor={text}"));
             next_cursor = Some(text);
         }
         Ok(json!({ "items": items, "next_cursor": next_cursor, "_links": links.json() }))

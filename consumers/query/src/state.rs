@@ -46,6 +46,8 @@ pub struct QueryState {
     pub(crate) topics: Topics,
     pub(crate) partitions: PartitionCount,
     pub(crate) readiness: Arc<dyn Readiness>,
+    pub(crate) cors_origins: Arc<[String]>,
+    pub(crate) events_to: Option<Arc<str>>,
     pub(crate) clock: Clock,
 }
 
@@ -69,8 +71,25 @@ impl QueryState {
             topics: options.topics,
             partitions: options.partitions,
             readiness: options.readiness,
+            cors_origins: Arc::default(),
+            events_to: None,
             clock: options.clock,
         }
+    }
+
+    /// Lets web pages of these origins read the API in a browser, `*` being all. Without it those of no
+    /// other origin may.
+    #[must_use]
+    pub fn open_to(mut self, origins: &[String]) -> Self {
+        self.cors_origins = origins.into();
+        self
+    }
+
+    /// Says where events are sent to: a license then links to what can be done next.
+    #[must_use]
+    pub fn sending_events_to(mut self, address: &str) -> Self {
+        self.events_to = Some(address.into());
+        self
     }
 
     /// The time of asking, in microseconds UTC.
@@ -129,7 +148,8 @@ impl Store {
     }
 }
 
-fn problem_of(error: &Error) -> Problem {
+/// The problem that an error of the store's is to whoever asked; it is logged and counted here.
+pub(crate) fn problem_of(error: &Error) -> Problem {
     let kind = label(error.kind());
     metrics::lookup_failed(kind);
     let chain = chain_of(error);

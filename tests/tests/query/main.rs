@@ -7,9 +7,16 @@
     reason = "a test says what it expects by failing"
 )]
 
+mod batch;
+mod customers;
 mod fresh;
 mod lists;
 mod model;
+mod moment;
+mod next;
 mod problems;
 mod served;
 mod shapes;
+mod sparse;
+mod stats;
+mod web;

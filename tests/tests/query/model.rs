@@ -48,22 +48,39 @@ impl Model {
         event: LicenseEvent,
         request_id: Option<&str>,
     ) -> Coordinates {
+        let at = self.next_at(lane, partition, NOW_MS - 1000);
+        self.bring(at, event, request_id);
+        at
+    }
+
+    /// Says an event on partition 0 of the interactive lane at this time by the broker's clock, in
+    /// milliseconds.
+    pub(crate) fn say_at(&mut self, timestamp: i64, event: LicenseEvent) -> Coordinates {
+        let at = self.next_at(Lane::Interactive, 0, timestamp);
+        self.bring(at, event, None);
+        at
+    }
+
+    fn next_at(&mut self, lane: Lane, partition: PartitionId, timestamp: i64) -> Coordinates {
         let next = self.next.entry((lane, partition)).or_default();
-        let at = Coordinates {
-            timestamp: NOW_MS - 1000,
+        let offset = *next;
+        *next += 1;
+        Coordinates {
+            timestamp,
             lane,
             partition,
-            offset: *next,
-        };
-        *next += 1;
+            offset,
+        }
+    }
+
+    fn bring(&mut self, at: Coordinates, event: LicenseEvent, request_id: Option<&str>) {
         let envelope = Envelope {
             request_id: request_id.and_then(RequestId::parse),
             received_at: request_id.map(|_| NOW_MS - 1250),
         };
         self.batch.accept(at, envelope, &event);
-        self.batch
-            .advance(lane, partition, at.offset, at.offset + 1);
-        at
+        let (from, to) = (at.offset, at.offset + 1);
+        self.batch.advance(at.lane, at.partition, from, to);
     }
 
     /// Applies what was said, half a second ago.

@@ -11,12 +11,34 @@ fn fill(model: &mut Model) {
 }
 
 /// A path, the problem's code, and what its detail must name.
-const WRONG: [(&str, &str, &str); 24] = [
+const WRONG: [(&str, &str, &str); 30] = [
     ("/v1/licenses?customer=c", "unknown_parameter", "customer"),
     (
-        "/v1/licenses/L-1?as_of=2026-01-01T00:00:00Z",
+        "/v1/licenses/L-1/usage?as_of=2026-01-01T00:00:00Z",
         "unknown_parameter",
         "as_of",
+    ),
+    ("/v1/licenses/L-1?as_of=now", "invalid_parameter", "as_of"),
+    (
+        "/v1/licenses/L-1/devices?known_at=1",
+        "invalid_parameter",
+        "known_at",
+    ),
+    (
+        "/v1/licenses/L-1?as_of=2026-01-01T00:00:00Z&include=devices,usage",
+        "invalid_parameter",
+        "include",
+    ),
+    ("/v1/licenses/L-1?fields=", "invalid_parameter", "fields"),
+    (
+        "/v1/licenses?fields=plan,seat",
+        "invalid_parameter",
+        "`seat`",
+    ),
+    (
+        "/v1/licenses/L-1/events?fields=type",
+        "unknown_parameter",
+        "fields",
     ),
     (
         "/v1/licenses/L-1/devices?sort=x",
@@ -26,9 +48,9 @@ const WRONG: [(&str, &str, &str); 24] = [
     ("/v1/position?x=1", "unknown_parameter", "x"),
     ("/v1/requests/r-1?tenant=a", "unknown_parameter", "tenant"),
     (
-        "/v1/licenses/L-1?include=customer",
+        "/v1/licenses/L-1?include=customers",
         "invalid_parameter",
-        "customer",
+        "`customers`",
     ),
     ("/v1/licenses/L-1?include=", "invalid_parameter", "include"),
     ("/v1/licenses?limit=0", "invalid_parameter", "limit"),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,11 +12,12 @@ use licenseflow_core::{Buckets, DeviceState};
 use licenseflow_query::{Check, QueryOptions, QueryState, Readiness, health_router, router};
 use licenseflow_runtime::http::{HttpLimits, bind, serve};
 use licenseflow_store::lookup::{
-    Freshness, History, JourneyQuery, JourneyStep, LicenseParts, LicenseQuery, LicenseRow,
-    LicenseView, Page, Read, RecordPlace, SortKey, TimelineQuery, TimelineRow,
+    CustomerTotals, Freshness, History, JourneyQuery, JourneyStep, LicenseParts, LicenseQuery,
+    LicenseRow, LicenseView, Page, Read, RecordPlace, SortKey, Stats, TimelineQuery, TimelineRow,
 };
 use licenseflow_store::{Error, Lookup, SqliteLookup};
 use licenseflow_tests::harness::{Folder, Port};
+use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -35,7 +37,7 @@ pub(crate) struct Served {
     pub(crate) readiness: Arc<Told>,
     _stop: DropGuard,
     _port: Port,
-    _folder: Folder,
+    folder: Folder,
 }
 
 /// An answer, read whole.
@@ -47,6 +49,15 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    fn of(status: u16, headers: HeaderMap, bytes: Vec<u8>) -> Self {
+        let text = String::from_utf8(bytes).unwrap();
+        Self {
+            status,
+            headers,
+            text,
+        }
+    }
+
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
@@ -85,6 +96,22 @@ impl Served {
         fill: impl FnOnce(&mut Model),
         applied: Option<watch::Receiver<u64>>,
     ) -> (Self, Model) {
+        Self::with(fill, applied, |state| state).await
+    }
+
+    /// As [`Served::start`], after the API was told of its surroundings.
+    pub(crate) async fn told(
+        fill: impl FnOnce(&mut Model),
+        tell: impl FnOnce(QueryState) -> QueryState,
+    ) -> (Self, Model) {
+        Self::with(fill, None, tell).await
+    }
+
+    async fn with(
+        fill: impl FnOnce(&mut Model),
+        applied: Option<watch::Receiver<u64>>,
+        tell: impl FnOnce(QueryState) -> QueryState,
+    ) -> (Self, Model) {
         let folder = Folder::new("query").unwrap();
         let path = folder.path().join("licenseflow.db");
         let mut model = Model::open(&path);
@@ -103,6 +130,7 @@ impl Served {
                 clock: Arc::new(|| NOW),
             },
         );
+        let state = tell(state);
         let port = Port::free().unwrap();
         let listener = bind((Ipv4Addr::LOCALHOST, port.number()).into()).unwrap();
         let stop = CancellationToken::new();
@@ -116,9 +144,14 @@ impl Served {
             readiness,
             _stop: stop.drop_guard(),
             _port: port,
-            _folder: folder,
+            folder,
         };
         (served, model)
+    }
+
+    /// The store's file.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.folder.path().join("licenseflow.db")
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -126,16 +159,45 @@ impl Served {
     }
 
     pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
-        let mut request = self.client.get(format!("{}{path}", self.base));
+        let (status, headers, bytes) = self.sent(Method::GET, path, headers, "").await;
+        Answer::of(status, headers, bytes)
+    }
+
+    /// Posts JSON.
+    pub(crate) async fn post(&self, path: &str, body: &str) -> Answer {
+        let json = [("content-type", "application/json")];
+        self.post_with(path, &json, body).await
+    }
+
+    pub(crate) async fn post_with(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let (status, headers, bytes) = self.sent(Method::POST, path, headers, body).await;
+        Answer::of(status, headers, bytes)
+    }
+
+    /// Sends a request, and gives status, headers and the body as they came.
+    pub(crate) async fn sent(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> (u16, HeaderMap, Vec<u8>) {
+        let address = format!("{}{path}", self.base);
+        let mut request = self.client.request(method, address);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = request.send().await.unwrap();
-        Answer {
-            status: response.status().as_u16(),
-            headers: response.headers().clone(),
-            text: response.text().await.unwrap(),
+        if !body.is_empty() {
+            request = request.body(body.to_owned());
         }
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        (status, headers, response.bytes().await.unwrap().to_vec())
     }
 
     /// All items of a list, page by page.
@@ -239,6 +301,19 @@ impl Lookup for Watched {
 
     fn licenses(&self, query: &LicenseQuery) -> Result<Read<Page<LicenseRow, SortKey>>, Error> {
         self.inner()?.licenses(query)
+    }
+
+    fn customer(
+        &self,
+        tenant_id: &str,
+        customer_id: &str,
+        at: i64,
+    ) -> Result<Read<Option<CustomerTotals>>, Error> {
+        self.inner()?.customer(tenant_id, customer_id, at)
+    }
+
+    fn stats(&self, tenant_id: &str, at: i64) -> Result<Read<Stats>, Error> {
+        self.inner()?.stats(tenant_id, at)
     }
 
     fn devices(

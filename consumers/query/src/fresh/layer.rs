@@ -3,7 +3,7 @@
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use licenseflow_store::lookup::Freshness;
@@ -24,7 +24,10 @@ pub(crate) async fn around(
     request: Request,
     next: Next,
 ) -> Response {
+    // What is asked by POST is sent whole: 304 means something to GET and HEAD alone.
+    let may_be_known = request.method() == Method::GET || request.method() == Method::HEAD;
     let known = request.headers().get(header::IF_NONE_MATCH).cloned();
+    let known = known.filter(|_| may_be_known);
     let asked = AskedFreshness::of(request.headers(), request.uri());
     let (mut response, asked) = match asked {
         Err(problem) => (problem.into_response(), None),
@@ -54,6 +57,7 @@ pub(crate) async fn around(
     }
     let headers = response.headers_mut();
     headers.insert(header::VARY, HeaderValue::from_static("X-Tenant-Id"));
+    headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     // A copy may be kept, and is asked after each time: the next event may change anything.
     headers.insert(
         header::CACHE_CONTROL,
@@ -109,13 +113,17 @@ fn unless_known(response: Response, known: Option<&HeaderValue>) -> Response {
     Response::from_parts(parts, Body::empty())
 }
 
-/// Whether `If-None-Match` names this tag; weak tags compare as strong ones do.
+/// Whether `If-None-Match` names this tag; weak and strong ones compare alike.
 fn names(known: &HeaderValue, tag: &HeaderValue) -> bool {
     let (Ok(known), Ok(tag)) = (known.to_str(), tag.to_str()) else {
         return false;
     };
     let mut tags = known.split(',').map(str::trim);
-    tags.any(|it| it == "*" || it.strip_prefix("W/").unwrap_or(it) == tag)
+    tags.any(|it| it == "*" || opaque(it) == opaque(tag))
+}
+
+fn opaque(tag: &str) -> &str {
+    tag.strip_prefix("W/").unwrap_or(tag)
 }
 
 #[cfg(test)]
@@ -124,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_tag_is_found_in_any_form_of_if_none_match() {
-        let tag = HeaderValue::from_static("\"ab\"");
+        let tag = HeaderValue::from_static("W/\"ab\"");
         for (known, expected) in [
             ("\"ab\"", true),
             ("W/\"ab\"", true),

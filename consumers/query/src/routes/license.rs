@@ -1,12 +1,15 @@
 //! One license, with the first pages of what hangs on it where that is asked for.
 
 use axum::extract::State;
+use licenseflow_core::Moment;
 use licenseflow_core::contract::LicenseKey;
 use licenseflow_store::lookup::{LicenseParts, LicenseView};
 use serde_json::Value;
 
+use super::moment::{AS_OF, KNOWN_AT, folded, moment};
 use super::{AboutLicense, Answered, about_license, found, parts};
 use crate::answer::{Answer, Failure};
+use crate::fields::{FIELDS, Fields};
 use crate::params::invalid;
 use crate::shapes;
 use crate::state::QueryState;
@@ -16,20 +19,36 @@ pub(super) const INCLUDED_LIMIT: usize = 50;
 
 /// `GET /v1/licenses/{license_id}`
 pub(super) async fn one(State(state): State<QueryState>, about: AboutLicense) -> Answered {
-    let (key, params, _) = about_license(about, &["include"])?;
-    let included = included(params.text("include"))?;
+    let (key, params, _) = about_license(about, &["include", FIELDS, AS_OF, KNOWN_AT])?;
+    let included = included(params.text("include"), state.now())?;
+    let fields = Fields::of(&params)?;
+    let moment = moment(&params)?;
+    if !moment.is_now() {
+        return then(&state, &key, moment, included, &fields).await;
+    }
     let asked = key.clone();
     let read = state.store.ask("license", move |lookup| {
         lookup.license_with(&asked, &included)
     });
     let (view, freshness) = found(read.await?, &key)?;
-    let json = shown(&state, &key, &view)?;
+    let mut json = shown(&state, &key, &view, &fields)?;
+    if let (Some(_), Value::Object(members)) = (included.customer_at, &mut json) {
+        let customer = view.customer.as_ref();
+        let customer = customer.map(|it| shapes::customer(&key.tenant_id, it));
+        members.insert("customer".to_owned(), customer.into());
+    }
     Ok(Answer { json, freshness })
 }
 
-fn shown(state: &QueryState, key: &LicenseKey, view: &LicenseView) -> Result<Value, Failure> {
+fn shown(
+    state: &QueryState,
+    key: &LicenseKey,
+    view: &LicenseView,
+    fields: &Fields,
+) -> Result<Value, Failure> {
     let now = state.now();
-    let mut shown = shapes::license(&view.license, now);
+    let mut shown = shapes::license_and_next(&view.license, now, state.events_to.as_deref());
+    fields.keep(&mut shown);
     let Value::Object(members) = &mut shown else {
         return Ok(shown);
     };
@@ -52,17 +71,42 @@ fn shown(state: &QueryState, key: &LicenseKey, view: &LicenseView) -> Result<Val
     Ok(shown)
 }
 
+/// The license as it was at another time.
+async fn then(
+    state: &QueryState,
+    key: &LicenseKey,
+    moment: Moment,
+    included: LicenseParts,
+    fields: &Fields,
+) -> Answered {
+    if included.usage || included.timeline.is_some() || included.customer_at.is_some() {
+        let error = "of another time there are only devices; leave the other parts out";
+        return Err(invalid("include", error));
+    }
+    let (license, freshness) = folded(state, key, moment).await?;
+    let now = state.now();
+    let mut json = shapes::license_then(key, &license, moment, moment.status_at(now));
+    fields.keep(&mut json);
+    if let (Some(_), Value::Object(members)) = (included.devices, &mut json) {
+        let devices = parts::included_devices_then(key, &license, moment, now)?;
+        members.insert("devices".to_owned(), devices);
+    }
+    Ok(Answer { json, freshness })
+}
+
 /// The parts that `?include=` names, separated by commas.
-fn included(text: Option<&str>) -> Result<LicenseParts, Failure> {
+fn included(text: Option<&str>, now: i64) -> Result<LicenseParts, Failure> {
     let mut parts = LicenseParts::default();
     for name in text.into_iter().flat_map(|text| text.split(',')) {
         match name {
             "devices" => parts.devices = Some(INCLUDED_LIMIT),
             "usage" => parts.usage = true,
+            "customer" => parts.customer_at = Some(now),
             "timeline" => parts.timeline = Some(INCLUDED_LIMIT),
             other => {
-                let error =
-                    format!("there is no part `{other}`: expected devices, usage, timeline");
+                let error = format!(
+                    "there is no part `{other}`: expected devices, usage, customer, timeline"
+                );
                 return Err(invalid("include", &error));
             }
         }

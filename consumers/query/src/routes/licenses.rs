@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Answered;
 use crate::answer::{Answer, Failure};
+use crate::fields::{FIELDS, Fields};
 use crate::list::Asked;
 use crate::params::{Params, invalid};
 use crate::shapes;
@@ -17,7 +18,8 @@ use crate::state::QueryState;
 /// As many rows as a page looks at.
 const VISIT_AT_MOST: usize = 10_000;
 
-const PARAMETERS: [&str; 11] = [
+// The customer comes first: a list that is one customer's takes all others.
+const PARAMETERS: [&str; 12] = [
     "customer_id",
     "product_id",
     "plan",
@@ -29,6 +31,7 @@ const PARAMETERS: [&str; 11] = [
     "sort",
     "limit",
     "cursor",
+    FIELDS,
 ];
 
 /// The filters and the sort, as they stand in a cursor.
@@ -47,18 +50,38 @@ struct Filters {
 
 /// `GET /v1/licenses`
 pub(super) async fn list(State(state): State<QueryState>, tenant: TenantId, uri: Uri) -> Answered {
-    let params = Params::of(&uri, &PARAMETERS)?;
+    listed(&state, tenant, &uri, None).await
+}
+
+/// The list, of all licenses or of one customer's, whose id then is no parameter.
+pub(super) async fn listed(
+    state: &QueryState,
+    tenant: TenantId,
+    uri: &Uri,
+    customer_id: Option<String>,
+) -> Answered {
+    let (of, known) = match &customer_id {
+        None => (format!("licenses/{tenant}"), &PARAMETERS[..]),
+        Some(id) => (format!("customers/{tenant}/{id}"), &PARAMETERS[1..]),
+    };
+    let params = Params::of(uri, known)?;
     let filters = filters(&params)?;
-    let asked = Asked::of(format!("licenses/{tenant}"), filters, &params, state.now())?;
-    let query = query(tenant.into_string(), &asked)?;
+    let fields = Fields::of(&params)?;
+    let asked = Asked::of(of, filters, &params, state.now())?.keeping(fields.in_address());
+    let mut query = query(tenant.into_string(), &asked)?;
+    query.customer_id = customer_id.or(query.customer_id);
     let read = state
         .store
         .ask("licenses", move |lookup| lookup.licenses(&query))
         .await?;
     let items = read.value.items.iter();
-    let items = items.map(|row| shapes::license(row, asked.at)).collect();
+    let items = items.map(|row| {
+        let mut shown = shapes::license(row, asked.at);
+        fields.keep(&mut shown);
+        shown
+    });
     Ok(Answer {
-        json: asked.answer(&uri, items, read.value.next)?,
+        json: asked.answer(uri, items.collect(), read.value.next)?,
         freshness: read.freshness,
     })
 }

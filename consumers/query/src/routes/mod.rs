@@ -1,17 +1,21 @@
 //! The routes: a request becomes a question, its answer becomes JSON.
 
+mod batch;
+mod customers;
 mod health;
 mod license;
 mod licenses;
+mod moment;
 mod parts;
 mod position;
 mod requests;
+mod stats;
 
 use axum::Router;
-use axum::extract::Path;
+use axum::extract::{DefaultBodyLimit, Path};
 use axum::http::Uri;
 use axum::middleware::from_fn_with_state;
-use axum::routing::get;
+use axum::routing::{get, post};
 use licenseflow_core::contract::LicenseKey;
 use licenseflow_core::contract::limits::valid_id;
 use licenseflow_runtime::http::{Problem, TenantId};
@@ -22,22 +26,37 @@ use crate::answer::{Answer, Failure};
 use crate::fresh;
 use crate::params::{NOT_AN_ID, Params};
 use crate::state::QueryState;
+use crate::{compress, cors};
 
 /// What a handler gives.
 type Answered = Result<Answer, Failure>;
 
 /// Everything under `/v1` that the query API answers.
 pub fn router(state: QueryState) -> Router {
-    Router::new()
+    let batch = post(batch::get).layer(DefaultBodyLimit::max(batch::BODY_BYTES_MAX));
+    let routes = Router::new()
         .route("/v1/licenses", get(licenses::list))
+        .route("/v1/licenses:batchGet", batch)
         .route("/v1/licenses/{license_id}", get(license::one))
         .route("/v1/licenses/{license_id}/devices", get(parts::devices))
         .route("/v1/licenses/{license_id}/usage", get(parts::usage))
         .route("/v1/licenses/{license_id}/events", get(parts::events))
+        .route("/v1/customers/{customer_id}", get(customers::one))
+        .route(
+            "/v1/customers/{customer_id}/licenses",
+            get(customers::licenses_held),
+        )
+        .route("/v1/stats", get(stats::stats))
         .route("/v1/requests/{request_id}", get(requests::journey))
         .route("/v1/position", get(position::position))
         .route_layer(from_fn_with_state(state.clone(), fresh::around))
-        .with_state(state)
+        .layer(compress::layer());
+    // Outside all others: a page is to read errors too.
+    let routes = match cors::layer(&state.cors_origins) {
+        Some(layer) => routes.layer(layer),
+        None => routes,
+    };
+    routes.with_state(state)
 }
 
 /// `/healthz` and `/readyz`, apart, since a process may have other roles that bring their own.

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use axum::extract::State;
-use licenseflow_core::DeviceState;
 use licenseflow_core::contract::{EventKind, LicenseKey, Topics};
+use licenseflow_core::{DeviceState, FoldedLicense, Moment};
 use licenseflow_store::lookup::{Page, TimelineQuery, TimelineRow};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::license::INCLUDED_LIMIT;
+use super::moment::{AS_OF, KNOWN_AT, folded, moment};
 use super::{AboutLicense, Answered, Everything, about_license, found};
 use crate::answer::{Answer, Failure};
 use crate::links;
@@ -29,14 +30,45 @@ struct EventFilters {
     to: Option<i64>,
 }
 
-type DevicesAsked = Asked<Everything, String>;
+/// The time that a list of devices is of, as it stands in a cursor.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct DeviceFilters {
+    as_of: Option<i64>,
+    known_at: Option<i64>,
+}
+
+impl DeviceFilters {
+    fn of(moment: Moment) -> Self {
+        Self {
+            as_of: moment.as_of,
+            known_at: moment.known_at,
+        }
+    }
+
+    fn moment(&self) -> Moment {
+        Moment {
+            as_of: self.as_of,
+            known_at: self.known_at,
+        }
+    }
+}
+
+type DevicesAsked = Asked<DeviceFilters, String>;
 type UsageAsked = Asked<Everything, String>;
 type EventsAsked = Asked<EventFilters, (i64, u8, Uuid)>;
 
 /// `GET /v1/licenses/{license_id}/devices`
 pub(super) async fn devices(State(state): State<QueryState>, about: AboutLicense) -> Answered {
-    let (key, params, uri) = about_license(about, &["limit", "cursor"])?;
-    let asked = DevicesAsked::of(name("devices", &key), Everything {}, &params, state.now())?;
+    let (key, params, uri) = about_license(about, &["limit", "cursor", AS_OF, KNOWN_AT])?;
+    let filters = DeviceFilters::of(moment(&params)?);
+    let asked = DevicesAsked::of(name("devices", &key), filters, &params, state.now())?;
+    let moment = asked.asked.moment();
+    if !moment.is_now() {
+        let (license, freshness) = folded(&state, &key, moment).await?;
+        let (items, next) = device_items_then(&key, &license, &asked);
+        let json = asked.answer(&uri, items, next)?;
+        return Ok(Answer { json, freshness });
+    }
     let (of, after, limit) = (key.clone(), asked.after.clone(), asked.limit);
     let read = state.store.ask("devices", move |lookup| {
         lookup.devices(&of, after.as_deref(), limit)
@@ -96,7 +128,26 @@ pub(super) fn included_devices(
     now: i64,
 ) -> Result<Value, Failure> {
     let items = device_items(key, page);
-    included::<Everything, String>("devices", key, items, page.next.clone(), now)
+    let path = path("devices", key);
+    let asked = included::<DeviceFilters, String>("devices", key, now);
+    asked.answer_at(&path, &path, items, page.next.clone())
+}
+
+/// The first page of the devices at another time, inside their license of that time.
+pub(super) fn included_devices_then(
+    key: &LicenseKey,
+    license: &FoldedLicense,
+    moment: Moment,
+    now: i64,
+) -> Result<Value, Failure> {
+    let asked = DevicesAsked {
+        asked: DeviceFilters::of(moment),
+        ..included("devices", key, now)
+    };
+    let (items, next) = device_items_then(key, license, &asked);
+    let path = path("devices", key);
+    let itself = format!("{path}?{}", shapes::in_address(moment));
+    asked.answer_at(&itself, &path, items, next)
 }
 
 /// The first page of the metrics, inside their license.
@@ -106,7 +157,8 @@ pub(super) fn included_usage(
     now: i64,
 ) -> Result<Value, Failure> {
     let (items, next) = usage_items(key, metrics, None, INCLUDED_LIMIT);
-    included::<Everything, String>("usage", key, items, next, now)
+    let path = path("usage", key);
+    included::<Everything, String>("usage", key, now).answer_at(&path, &path, items, next)
 }
 
 /// The first page of the timeline, inside its license.
@@ -117,29 +169,22 @@ pub(super) fn included_events(
     now: i64,
 ) -> Result<Value, Failure> {
     let items = event_items(page, topics);
-    included::<EventFilters, (i64, u8, Uuid)>("events", key, items, page.next, now)
+    let path = path("events", key);
+    let asked = included::<EventFilters, (i64, u8, Uuid)>("events", key, now);
+    asked.answer_at(&path, &path, items, page.next)
 }
 
-fn included<A, K>(
-    list: &str,
-    key: &LicenseKey,
-    items: Vec<Value>,
-    next: Option<K>,
-    now: i64,
-) -> Result<Value, Failure>
+fn included<A, K>(list: &str, key: &LicenseKey, now: i64) -> Asked<A, K>
 where
     A: Clone + Default + PartialEq + Serialize + serde::de::DeserializeOwned,
     K: Serialize + serde::de::DeserializeOwned,
 {
-    let asked = Asked::<A, K> {
-        of: name(list, key),
-        asked: A::default(),
-        at: now,
-        after: None,
-        limit: INCLUDED_LIMIT,
-    };
-    let path = format!("{}/{list}", links::license(&key.license_id));
-    asked.answer_at(&path, &path, items, next)
+    Asked::first(name(list, key), A::default(), now, INCLUDED_LIMIT)
+}
+
+/// The address of a license's list.
+fn path(list: &str, key: &LicenseKey) -> String {
+    format!("{}/{list}", links::license(&key.license_id))
 }
 
 /// The name of a license's list in its cursors.
@@ -154,21 +199,43 @@ fn device_items(key: &LicenseKey, page: &Page<(String, DeviceState), String>) ->
         .collect()
 }
 
+fn device_items_then(
+    key: &LicenseKey,
+    license: &FoldedLicense,
+    asked: &DevicesAsked,
+) -> (Vec<Value>, Option<String>) {
+    let (page, next) = page_of(&license.devices, asked.after.as_deref(), asked.limit);
+    let items = page
+        .into_iter()
+        .map(|(device_id, device)| shapes::device_then(key, device_id, device));
+    (items.collect(), next)
+}
+
 fn usage_items(
     key: &LicenseKey,
     metrics: &BTreeMap<String, i64>,
     after: Option<&str>,
     limit: usize,
 ) -> (Vec<Value>, Option<String>) {
-    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-    let mut rest = metrics.range::<str, _>((from, Bound::Unbounded));
-    let page: Vec<(&String, &i64)> = rest.by_ref().take(limit).collect();
-    let last = page.last().map(|(metric, _)| (*metric).clone());
-    let next = last.filter(|_| rest.next().is_some());
+    let (page, next) = page_of(metrics, after, limit);
     let items = page
-        .iter()
-        .map(|(metric, quantity)| shapes::usage(key, metric, **quantity));
+        .into_iter()
+        .map(|(metric, quantity)| shapes::usage(key, metric, *quantity));
     (items.collect(), next)
+}
+
+/// The page of what is at hand whole that comes after this name, and the last name where it goes on.
+fn page_of<'m, T>(
+    all: &'m BTreeMap<String, T>,
+    after: Option<&str>,
+    limit: usize,
+) -> (Vec<(&'m String, &'m T)>, Option<String>) {
+    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let mut rest = all.range::<str, _>((from, Bound::Unbounded));
+    let page: Vec<_> = rest.by_ref().take(limit).collect();
+    let last = page.last().map(|(name, _)| (*name).clone());
+    let next = last.filter(|_| rest.next().is_some());
+    (page, next)
 }
 
 fn event_items(page: &Page<TimelineRow, (i64, u8, Uuid)>, topics: &Topics) -> Vec<Value> {

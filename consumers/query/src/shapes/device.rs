@@ -6,6 +6,15 @@ use serde_json::{Value, json};
 
 use super::{event_id, time};
 
+/// The device at another time, of which heartbeats say nothing.
+pub(crate) fn device_then(license: &LicenseKey, device_id: &str, state: &DeviceState) -> Value {
+    let mut shown = device(license, device_id, state);
+    if let Value::Object(members) = &mut shown {
+        members.remove("last_seen_at");
+    }
+    shown
+}
+
 pub(crate) fn device(license: &LicenseKey, device_id: &str, state: &DeviceState) -> Value {
     let activation = state.activation.as_ref();
     json!({

@@ -1,35 +1,113 @@
 //! A license: the members of its row, and what depends on the time of asking.
 
+use licenseflow_core::contract::LicenseKey;
+use licenseflow_core::contract::time::format_rfc3339;
 use licenseflow_core::license::LicenseState;
 use licenseflow_core::status::Status;
+use licenseflow_core::{FoldedLicense, Moment};
 use licenseflow_store::lookup::LicenseRow;
 use serde_json::{Value, json};
 
+use super::next::and_next;
 use super::{event_id, time};
 use crate::links::{self, Links};
 
-/// The license at a time in microseconds UTC.
+/// The members of a license beside its links, by name.
+pub(crate) const LICENSE_MEMBERS: [&str; 20] = [
+    "customer_id",
+    "decided_by",
+    "entitlements",
+    "event_count",
+    "events",
+    "expires_at",
+    "first_event_at",
+    "last_event_at",
+    "last_event_id",
+    "license_id",
+    "lifecycle",
+    "metadata",
+    "over_seat",
+    "plan",
+    "product_id",
+    "seats",
+    "seats_used",
+    "status",
+    "tenant_id",
+    "valid_from",
+];
+
+/// One of many licenses at a time in microseconds UTC, with links to what hangs on it.
 pub(crate) fn license(row: &LicenseRow, at: i64) -> Value {
-    let state = &row.state;
+    with_links(&row.key, &row.state, at, part_links(&row.key.license_id))
+}
+
+/// The license itself, with links to what can be done next where events can be sent to.
+pub(crate) fn license_and_next(row: &LicenseRow, at: i64, events_to: Option<&str>) -> Value {
+    let parts = part_links(&row.key.license_id);
+    let links = match events_to {
+        Some(address) => and_next(parts, &row.state, status(&row.state, at), address),
+        None => parts,
+    };
+    with_links(&row.key, &row.state, at, links)
+}
+
+/// The license as it was at another time; links lead to its devices then, and to what it is now.
+pub(crate) fn license_then(
+    key: &LicenseKey,
+    then: &FoldedLicense,
+    moment: Moment,
+    at: i64,
+) -> Value {
+    let now = links::license(&key.license_id);
+    let asked = in_address(moment);
+    let links = Links::itself(format!("{now}?{asked}"))
+        .and("devices", format!("{now}/devices?{asked}"))
+        .and("events", format!("{now}/events"))
+        .and("current", now);
+    with_links(key, &then.state, at, links)
+}
+
+/// The other time as it stands in an address.
+pub(crate) fn in_address(moment: Moment) -> String {
+    let part = |name: &str, at: Option<i64>| at.map(|at| format!("{name}={}", format_rfc3339(at)));
+    let parts = [
+        part("as_of", moment.as_of),
+        part("known_at", moment.known_at),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    parts.join("&")
+}
+
+fn part_links(license_id: &str) -> Links {
+    let itself = links::license(license_id);
+    Links::itself(&itself)
+        .and("devices", format!("{itself}/devices"))
+        .and("usage", format!("{itself}/usage"))
+        .and("events", format!("{itself}/events"))
+}
+
+fn status(state: &LicenseState, at: i64) -> Status {
+    let valid_from = state.issue.as_ref().map(|it| it.value.valid_from);
+    Status::at(state.lifecycle(), valid_from, state.expires_at(), at)
+}
+
+fn with_links(key: &LicenseKey, state: &LicenseState, at: i64, links: Links) -> Value {
     let plan = state.plan.as_ref().map(|it| &it.value);
     let issue = state.issue.as_ref().map(|it| &it.value);
     let seats = plan.map(|it| it.seats);
-    let valid_from = issue.map(|it| it.valid_from);
-    let lifecycle = state.lifecycle();
-    let status = Status::at(lifecycle, valid_from, state.expires_at(), at);
     json!({
-        "tenant_id": row.key.tenant_id,
-        "license_id": row.key.license_id,
+        "tenant_id": key.tenant_id,
+        "license_id": key.license_id,
         "customer_id": state.customer.as_ref().map(|it| &it.value),
         "product_id": issue.map(|it| &it.product_id),
         "plan": plan.map(|it| &it.plan),
         "seats": seats,
         "entitlements": plan.map(|it| it.entitlements.to_map()),
         "metadata": issue.map(|it| it.metadata.to_map()),
-        "valid_from": time(valid_from),
+        "valid_from": time(issue.map(|it| it.valid_from)),
         "expires_at": time(state.expires_at()),
-        "lifecycle": lifecycle.name(),
-        "status": status.name(),
+        "lifecycle": state.lifecycle().name(),
+        "status": status(state, at).name(),
         "seats_used": state.seats_used,
         "over_seat": seats.is_some_and(|seats| state.seats_used > i64::from(seats)),
         "event_count": state.event_count,
@@ -38,7 +116,7 @@ pub(crate) fn license(row: &LicenseRow, at: i64) -> Value {
         "last_event_at": time(state.last.map(|it| it.occurred_at)),
         "last_event_id": event_id(state.last),
         "decided_by": decided_by(state),
-        "_links": links_of(&row.key.license_id),
+        "_links": links.json(),
     })
 }
 
@@ -52,11 +130,27 @@ fn decided_by(state: &LicenseState) -> Value {
     })
 }
 
-fn links_of(license_id: &str) -> Value {
-    let itself = links::license(license_id);
-    Links::itself(&itself)
-        .and("devices", format!("{itself}/devices"))
-        .and("usage", format!("{itself}/usage"))
-        .and("events", format!("{itself}/events"))
-        .json()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_member_is_named_in_the_list_of_them() {
+        let row = LicenseRow {
+            key: LicenseKey {
+                tenant_id: "t".to_owned(),
+                license_id: "L".to_owned(),
+            },
+            state: LicenseState::default(),
+        };
+        let shown = license(&row, 0);
+        let mut names: Vec<&str> = shown
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
+        names.retain(|name| *name != "_links");
+        assert_eq!(names, LICENSE_MEMBERS);
+    }
 }

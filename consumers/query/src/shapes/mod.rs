@@ -1,17 +1,22 @@
 //! Rows and events as JSON, in the contract's shapes.
 
+mod customer;
 mod device;
 mod event;
 mod journey;
 mod license;
+mod next;
+mod stats;
 
 use licenseflow_core::OrderKey;
 use licenseflow_core::contract::time::format_rfc3339;
 
-pub(crate) use device::{device, usage};
+pub(crate) use customer::customer;
+pub(crate) use device::{device, device_then, usage};
 pub(crate) use event::event;
 pub(crate) use journey::step;
-pub(crate) use license::license;
+pub(crate) use license::{LICENSE_MEMBERS, in_address, license, license_and_next, license_then};
+pub(crate) use stats::{per_day, per_minute, tenant_totals};
 
 /// A time of an event.
 fn time(micros: Option<i64>) -> Option<String> {

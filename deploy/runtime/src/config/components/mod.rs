@@ -5,5 +5,6 @@ pub(super) mod intake;
 pub(super) mod judgement;
 pub(super) mod kafka;
 pub(super) mod projector;
+pub(super) mod query;
 pub(super) mod store;
 pub(super) mod telemetry;

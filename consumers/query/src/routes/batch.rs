@@ -1,0 +1,239 @@
+//! Many licenses at once by their ids, in the order asked: for who has a list of ids at hand and would
+//! else ask a thousand times.
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use licenseflow_core::contract::limits::valid_id;
+use licenseflow_runtime::http::{Problem, TenantId};
+use licenseflow_store::lookup::LicenseRow;
+use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
+use serde_json::error::Category;
+use serde_json::{Value, json};
+
+use super::Answered;
+use crate::answer::{Answer, Failure};
+use crate::fields::{FIELDS, Fields};
+use crate::links::{self, Links};
+use crate::params::{NOT_AN_ID, Params};
+use crate::shapes;
+use crate::state::QueryState;
+
+/// As many licenses as are given at once.
+const IDS_MAX: usize = 1000;
+
+/// The most bytes that a body has: a thousand of the longest ids, and room for blanks between them.
+pub(super) const BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// As many wrong places of a body as an answer names.
+const ERRORS_MAX: usize = 100;
+
+/// `POST /v1/licenses:batchGet`
+pub(super) async fn get(
+    State(state): State<QueryState>,
+    tenant: TenantId,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Answered {
+    let params = Params::of(&uri, &[FIELDS])?;
+    let fields = Fields::of(&params)?;
+    check_media_type(&headers)?;
+    let ids = ids(&body.map_err(|rejection| broken(&rejection))?)?;
+    let (tenant_id, asked) = (tenant.into_string(), ids.clone());
+    let read = state.store.ask("licenses_by_id", move |lookup| {
+        lookup.licenses_by_id(&tenant_id, &asked)
+    });
+    let read = read.await?;
+    if read.value.len() < ids.len() {
+        let problem = too_much(read.value.len(), ids.len());
+        return Err(Failure::read(problem, read.freshness));
+    }
+    let now = state.now();
+    let shown = |row: &LicenseRow| {
+        let mut shown = shapes::license(row, now);
+        fields.keep(&mut shown);
+        shown
+    };
+    let items: Vec<Value> = read.value.iter().flatten().map(shown).collect();
+    let missing = ids.iter().zip(&read.value);
+    let missing: Vec<&String> = missing
+        .filter_map(|(license_id, row)| row.is_none().then_some(license_id))
+        .collect();
+    let json = json!({
+        "items": items,
+        "missing": missing,
+        "_links": Links::itself(links::asked(&uri)).json(),
+    });
+    Ok(Answer {
+        json,
+        freshness: read.freshness,
+    })
+}
+
+fn check_media_type(headers: &HeaderMap) -> Result<(), Failure> {
+    let unsupported = |code: &str, detail: &str| {
+        Failure::from(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, code).detail(detail))
+    };
+    if let Some(encoding) = headers.get(CONTENT_ENCODING)
+        && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
+    {
+        let detail = "bodies are taken as they are, without Content-Encoding";
+        return Err(unsupported("unsupported_content_encoding", detail));
+    }
+    let Some(media_type) = headers.get(CONTENT_TYPE) else {
+        let detail = "Content-Type is missing: it is application/json";
+        return Err(unsupported("missing_content_type", detail));
+    };
+    let media_type = media_type.to_str().unwrap_or_default();
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/json") {
+        let detail = "the media type is not taken: it is application/json";
+        return Err(unsupported("unsupported_media_type", detail));
+    }
+    Ok(())
+}
+
+fn broken(rejection: &BytesRejection) -> Problem {
+    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let detail = format!("a body here has at most {BODY_BYTES_MAX} bytes");
+        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large").detail(detail);
+    }
+    // Where the time for the body ran out, the answer is made further out.
+    Problem::bad_request("broken_body", "the body ended before it was complete")
+}
+
+/// The ids of a body `{"ids": […]}`.
+fn ids(body: &[u8]) -> Result<Vec<String>, Failure> {
+    let members = serde_json::from_slice::<Members>(body);
+    let Members(members) = members.map_err(|error| match error.classify() {
+        Category::Data => invalid(vec![(String::new(), EXPECTED.to_owned())]),
+        Category::Io | Category::Syntax | Category::Eof => {
+            Problem::bad_request("bad_json", format!("the body is no JSON: {error}")).into()
+        }
+    })?;
+    let mut asked = None;
+    for (name, value) in members {
+        let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+        if name != "ids" {
+            let error = format!("there is no such member: {EXPECTED}");
+            return Err(invalid(vec![(pointer, error)]));
+        }
+        if asked.replace(value).is_some() {
+            let error = "it stands more than once".to_owned();
+            return Err(invalid(vec![(pointer, error)]));
+        }
+    }
+    let Some(Value::Array(items)) = asked else {
+        return Err(invalid(vec![("/ids".to_owned(), EXPECTED.to_owned())]));
+    };
+    if items.len() > IDS_MAX {
+        let error = format!("at most {IDS_MAX} at once; there are {}", items.len());
+        return Err(invalid(vec![("/ids".to_owned(), error)]));
+    }
+    let (mut ids, mut errors) = (Vec::with_capacity(items.len()), Vec::new());
+    for (place, item) in items.into_iter().enumerate() {
+        match item {
+            Value::String(text) if valid_id(&text) => ids.push(text),
+            _ => errors.push((format!("/ids/{place}"), NOT_AN_ID.to_owned())),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(invalid(errors));
+    }
+    Ok(ids)
+}
+
+const EXPECTED: &str = "expected an object with the member `ids`, a list of license ids";
+
+fn invalid(errors: Vec<(String, String)>) -> Failure {
+    let problem = Problem::unprocessable("invalid_batch", "the body cannot be taken; see errors");
+    let errors = errors.into_iter().take(ERRORS_MAX);
+    let problem = errors.fold(problem, |problem, (pointer, error)| {
+        problem.field(pointer, error)
+    });
+    problem.into()
+}
+
+fn too_much(read: usize, asked: usize) -> Problem {
+    let detail = format!(
+        "the {asked} licenses hold more bytes than an answer may, the first {read} do not; ask for fewer at once"
+    );
+    Problem::unprocessable("batch_too_large", detail)
+}
+
+/// The members of an object as they stand: one that stands twice is not taken for one.
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Members;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(Reader)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_read_as_they_stand_with_those_that_stand_twice() {
+        let read = ids(br#" {"ids": ["b", "a", "b"]} "#).unwrap();
+        assert_eq!(read, ["b", "a", "b"]);
+        assert!(ids(br#"{"ids":[]}"#).unwrap().is_empty());
+    }
+
+    #[test]
+    fn each_wrong_body_is_pointed_at() {
+        let long = format!("{{\"ids\":[{}\"a\"]}}", "\"a\",".repeat(IDS_MAX));
+        let bodies: [(&str, u16, &[&str]); 12] = [
+            ("", 400, &[]),
+            ("{\"ids\":[\"a\"]", 400, &[]),
+            ("{\"ids\":[\"a\"]} x", 400, &[]),
+            ("[\"a\"]", 422, &[""]),
+            ("null", 422, &[""]),
+            ("{}", 422, &["/ids"]),
+            ("{\"ids\":\"a\"}", 422, &["/ids"]),
+            ("{\"ids\":null}", 422, &["/ids"]),
+            (&long, 422, &["/ids"]),
+            ("{\"ids\":[\"a\"],\"ids\":[]}", 422, &["/ids"]),
+            ("{\"ids\":[],\"a/b\":1}", 422, &["/a~1b"]),
+            (
+                "{\"ids\":[\"a\",5,\"-\",\"b\",\"\"]}",
+                422,
+                &["/ids/1", "/ids/2", "/ids/4"],
+            ),
+        ];
+        for (body, status, pointers) in bodies {
+            let failure = ids(body.as_bytes()).unwrap_err();
+            let problem = failure.problem();
+            assert_eq!(problem.status.as_u16(), status, "{body}");
+            let named: Vec<&str> = problem
+                .errors
+                .iter()
+                .map(|it| it.pointer.as_str())
+                .collect();
+            assert_eq!(named, pointers, "{body}");
+        }
+    }
+}
