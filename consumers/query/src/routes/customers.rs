@@ -1,0 +1,59 @@
+//! A customer, and the licenses that it holds.
+
+use axum::extract::{Path, State};
+use axum::http::Uri;
+use licenseflow_core::contract::limits::valid_id;
+use licenseflow_runtime::http::{Problem, TenantId};
+
+use super::{Answered, licenses};
+use crate::answer::{Answer, Failure};
+use crate::params::{NOT_AN_ID, Params};
+use crate::shapes;
+use crate::state::QueryState;
+
+/// `GET /v1/customers/{customer_id}`
+pub(super) async fn one(
+    State(state): State<QueryState>,
+    tenant: TenantId,
+    Path(customer_id): Path<String>,
+    uri: Uri,
+) -> Answered {
+    Params::of(&uri, &[])?;
+    check(&customer_id)?;
+    let (of, asked, at) = (tenant.to_string(), customer_id.clone(), state.now());
+    let read = state
+        .store
+        .ask("customer", move |lookup| lookup.customer(&of, &asked, at));
+    let read = read.await?;
+    let Some(customer) = read.value else {
+        let detail = format!(
+            "customer {customer_id} of tenant {tenant} holds no license; the header X-Tenant-Id picks the \
+             tenant, and the position of a receipt in X-Min-Position waits for what was just sent"
+        );
+        let problem = Problem::not_found("customer_not_found", detail);
+        return Err(Failure::read(problem, read.freshness));
+    };
+    Ok(Answer {
+        json: shapes::customer(tenant.as_str(), &customer),
+        freshness: read.freshness,
+    })
+}
+
+/// `GET /v1/customers/{customer_id}/licenses`
+pub(super) async fn licenses_held(
+    State(state): State<QueryState>,
+    tenant: TenantId,
+    Path(customer_id): Path<String>,
+    uri: Uri,
+) -> Answered {
+    check(&customer_id)?;
+    licenses::listed(&state, tenant, &uri, Some(customer_id)).await
+}
+
+fn check(customer_id: &str) -> Result<(), Failure> {
+    if valid_id(customer_id) {
+        return Ok(());
+    }
+    let detail = format!("customer_id: {NOT_AN_ID}");
+    Err(Problem::bad_request("invalid_customer_id", detail).into())
+}
