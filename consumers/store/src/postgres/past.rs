@@ -250,21 +250,23 @@ async fn read_usage(work: &mut Work<'_>, found: &mut [Found]) -> Result<(), Erro
 /// Everything of a license that must be folded again.
 pub(crate) async fn whole(work: &mut Work<'_>, license: &mut Found) -> Result<WholePast, Error> {
     let (tenant, number) = (&license.key.tenant_id, &license.number);
-    let of_license = "where tenant_id = $1 and license = $2";
-    let devices = format!("select device_id, {DEVICE_COLUMNS} from device {of_license}");
+    let devices = format!(
+        "select device_id, {DEVICE_COLUMNS} from device where tenant_id = $1 and license = $2"
+    );
     let mut all: BTreeMap<String, DeviceState> = BTreeMap::new();
     for row in work.rows(&devices, &[tenant, number]).await? {
         all.insert(row.try_get(0)?, device_state(&row, 1)?);
     }
     license.past.devices = all;
-    let usage = format!("select metric, quantity from usage {of_license}");
-    for row in work.rows(&usage, &[tenant, number]).await? {
+    let usage = "select metric, quantity from usage where tenant_id = $1 and license = $2";
+    for row in work.rows(usage, &[tenant, number]).await? {
         license
             .past
             .usage
             .insert(row.try_get(0)?, needed(row.integer(1)?)?);
     }
-    let timeline = format!("select {TIMELINE_COLUMNS} from timeline {of_license}");
+    let timeline =
+        format!("select {TIMELINE_COLUMNS} from timeline where tenant_id = $1 and license = $2");
     let mut whole = WholePast::default();
     for row in work.rows(&timeline, &[tenant, number]).await? {
         whole.timeline.push(recorded_event(&row, 0, &license.key)?);

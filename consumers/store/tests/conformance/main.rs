@@ -5,7 +5,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod crash;
+mod files;
 mod golden;
 mod model;
+mod owners;
+#[path = "../places/postgres.rs"]
+mod postgres;
 mod schedule;
+mod server;
 mod store;
+mod totals;

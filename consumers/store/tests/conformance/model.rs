@@ -1,14 +1,113 @@
-//! A store in a folder of its own, and the records that are thrown at it.
+//! The stores, each in a place of one test's own, and the records that are thrown at them.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use licenseflow_avro::record::Header;
 use licenseflow_avro::{Coordinates, LicenseEvent};
-use licenseflow_core::Batch;
 use licenseflow_core::batch::Envelope;
+use licenseflow_core::{Batch, Buckets};
+use licenseflow_store::postgres::PostgresOptions;
 use licenseflow_store::sqlite::SqliteOptions;
-use licenseflow_store::{ReadModel, SqliteModel};
+use licenseflow_store::{Error, Outbox, PostgresModel, ReadModel, SqliteModel};
+
+use crate::postgres::{Schema, runtime};
+
+/// Makes each of these a test on every store.
+macro_rules! on_every_store {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[test] fn $name() { super::$name::<crate::model::Folder>(); })*
+        }
+        mod postgres {
+            $(#[test] fn $name() { super::$name::<crate::postgres::Schema>(); })*
+        }
+    };
+}
+pub(crate) use on_every_store;
+
+/// How far ahead a record may say that it happened, unless a test wants another bound.
+const SKEW_MICROS: i64 = 300_000_000;
+
+/// Where a store lies; it goes when it is dropped.
+pub(crate) trait Place {
+    type Model: Model;
+
+    /// So many schedules are run where nobody says how many: a store that is asked over a network
+    /// takes longer for each.
+    const SCHEDULES: u32;
+
+    fn new() -> Self;
+
+    fn open_with(&self, max_future_skew_micros: i64) -> Result<Self::Model, Error>;
+
+    fn open(&self) -> Self::Model {
+        self.open_with(SKEW_MICROS).unwrap()
+    }
+}
+
+/// A store, and its digests.
+pub(crate) trait Model: ReadModel + Outbox {
+    fn kept(&mut self) -> Buckets;
+
+    fn recounted(&mut self) -> Buckets;
+}
+
+impl Model for SqliteModel {
+    fn kept(&mut self) -> Buckets {
+        self.kept_digest().unwrap()
+    }
+
+    fn recounted(&mut self) -> Buckets {
+        self.recount().unwrap()
+    }
+}
+
+impl Model for PostgresModel {
+    fn kept(&mut self) -> Buckets {
+        self.kept_digest().unwrap()
+    }
+
+    fn recounted(&mut self) -> Buckets {
+        self.recount().unwrap()
+    }
+}
+
+impl Place for Folder {
+    type Model = SqliteModel;
+
+    const SCHEDULES: u32 = 1000;
+
+    fn new() -> Self {
+        Folder::new()
+    }
+
+    fn open_with(&self, max_future_skew_micros: i64) -> Result<SqliteModel, Error> {
+        let options = SqliteOptions {
+            cache_mib: 8,
+            max_future_skew_micros,
+        };
+        SqliteModel::open(&self.store(), options)
+    }
+}
+
+impl Place for Schema {
+    type Model = PostgresModel;
+
+    const SCHEDULES: u32 = 100;
+
+    fn new() -> Self {
+        Schema::new()
+    }
+
+    fn open_with(&self, max_future_skew_micros: i64) -> Result<PostgresModel, Error> {
+        let options = PostgresOptions {
+            max_future_skew_micros,
+            ..self.options()
+        };
+        PostgresModel::open(self.url(), &options, runtime())
+    }
+}
 
 /// A folder that goes when it is dropped.
 pub(crate) struct Folder(PathBuf);
@@ -28,17 +127,6 @@ impl Folder {
 
     pub(crate) fn store(&self) -> PathBuf {
         self.0.join("licenseflow.db")
-    }
-
-    pub(crate) fn open(&self) -> SqliteModel {
-        SqliteModel::open(
-            &self.store(),
-            SqliteOptions {
-                cache_mib: 8,
-                ..SqliteOptions::default()
-            },
-        )
-        .unwrap()
     }
 }
 

@@ -9,13 +9,15 @@ use licenseflow_avro::event::{
 };
 use licenseflow_avro::{Coordinates, Lane, LicenseEvent};
 use licenseflow_core::{crash, naive};
-use licenseflow_store::Outbox;
+use licenseflow_store::Outbox as _;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use uuid::Uuid;
 
 use crate::crash::apply_or_die;
-use crate::model::{Accepted, Folder, batch_of};
+use crate::model::{Accepted, Model as _, Place, batch_of, on_every_store};
+
+on_every_store!(rows_are_a_function_of_the_set_of_records);
 
 /// Ids, times and names are few, so that events meet: ties, duplicates, conflicts, voids.
 fn payload() -> impl Strategy<Value = Payload> {
@@ -72,7 +74,7 @@ fn event() -> impl Strategy<Value = LicenseEvent> {
 }
 
 /// Records, some of which repeat an earlier content at other coordinates.
-fn records() -> impl Strategy<Value = Vec<Accepted>> {
+pub(crate) fn records() -> impl Strategy<Value = Vec<Accepted>> {
     let record = (
         event(),
         0..4i64,
@@ -126,9 +128,13 @@ const DEADLY: [&str; 3] = [
     crash::AFTER_COMMIT,
 ];
 
-fn check(records: &[Accepted], steps: &[Step], all_again: bool) -> Result<(), TestCaseError> {
-    let folder = Folder::new();
-    let mut model = folder.open();
+fn check<P: Place>(
+    records: &[Accepted],
+    steps: &[Step],
+    all_again: bool,
+) -> Result<(), TestCaseError> {
+    let place = P::new();
+    let mut model = place.open();
     let mut missing: BTreeSet<usize> = (0..records.len()).collect();
     for step in steps {
         let delivered: Vec<usize> = step
@@ -138,7 +144,7 @@ fn check(records: &[Accepted], steps: &[Step], all_again: bool) -> Result<(), Te
             .collect();
         let batch = batch_of(delivered.iter().map(|index| &records[*index]));
         let dies_at = step.dies_at.map(|point| DEADLY[point]);
-        model = apply_or_die(&folder, model, batch, dies_at);
+        model = apply_or_die(&place, model, batch, dies_at);
         if dies_at.is_none_or(|point| point == crash::AFTER_COMMIT) {
             missing.retain(|index| !delivered.contains(index));
         }
@@ -147,11 +153,11 @@ fn check(records: &[Accepted], steps: &[Step], all_again: bool) -> Result<(), Te
     // lost on the way would be made good by the latter, and what counts twice by the former.
     let rest = (0..records.len()).filter(|index| all_again || missing.contains(index));
     let batch = batch_of(rest.rev().map(|index| &records[index]));
-    model = apply_or_die(&folder, model, batch, None);
+    model = apply_or_die(&place, model, batch, None);
 
     let naive = naive::fold(records.iter().cloned());
-    prop_assert_eq!(model.kept_digest().unwrap().text(), naive.digest());
-    prop_assert_eq!(model.recount().unwrap(), model.kept_digest().unwrap());
+    prop_assert_eq!(model.kept().text(), naive.digest());
+    prop_assert_eq!(model.recounted(), model.kept());
     let conflicts: BTreeSet<Coordinates> =
         naive.conflicts.iter().map(|(_, _, _, at)| *at).collect();
     let letters: BTreeSet<Coordinates> = model
@@ -164,12 +170,11 @@ fn check(records: &[Accepted], steps: &[Step], all_again: bool) -> Result<(), Te
     Ok(())
 }
 
-#[test]
-fn rows_are_a_function_of_the_set_of_records() {
+fn rows_are_a_function_of_the_set_of_records<P: Place>() {
     let cases = std::env::var("SCHEDULES")
         .ok()
         .and_then(|it| it.parse().ok())
-        .unwrap_or(1000);
+        .unwrap_or(P::SCHEDULES);
     let seed = std::env::var("SEED")
         .ok()
         .and_then(|it| it.parse().ok())
@@ -187,7 +192,7 @@ fn rows_are_a_function_of_the_set_of_records() {
     TestRunner::new_with_rng(config, rng)
         .run(
             &(records(), steps(), any::<bool>()),
-            |(records, steps, all_again)| check(&records, &steps, all_again),
+            |(records, steps, all_again)| check::<P>(&records, &steps, all_again),
         )
         .unwrap();
 }

@@ -1,19 +1,24 @@
-//! What a store does with positions, letters, and files that are not its own.
+//! What a store does with positions and letters.
 
-use licenseflow_avro::headers::RequestId;
 use licenseflow_avro::json;
 use licenseflow_avro::reason::Fault;
 use licenseflow_avro::record::Header;
 use licenseflow_avro::{Coordinates, Lane, RawRecord, Reason};
-use licenseflow_core::Batch;
 use licenseflow_core::batch::Envelope;
-use licenseflow_store::lookup::{JourneyOutcome, JourneyQuery, Lookup};
-use licenseflow_store::sqlite::SqliteOptions;
-use licenseflow_store::{
-    Error, LetterContent, Outbox, PartitionEnd, ReadModel, SqliteLookup, SqliteModel,
-};
+use licenseflow_core::{Batch, naive};
+use licenseflow_store::{Error, LETTERS_BYTES, LetterContent, Outbox as _, ReadModel as _};
 
-use crate::model::Folder;
+use crate::model::{Model as _, Place, on_every_store};
+
+on_every_store!(
+    a_position_moves_only_from_where_it_stands,
+    a_fenced_batch_leaves_nothing_behind,
+    letters_wait_until_they_are_marked_even_over_a_restart,
+    a_generation_keeps_what_it_judges_records_by,
+    what_a_fenced_batch_folded_is_not_folded_onto,
+    words_that_a_record_chose_are_stored_whatever_they_are,
+    a_round_of_letters_stops_at_its_bytes,
+);
 
 pub(crate) fn span(from: i64, to: i64) -> Batch {
     let mut batch = Batch::default();
@@ -39,10 +44,9 @@ pub(crate) fn poison(offset: i64) -> RawRecord {
     }
 }
 
-#[test]
-fn a_position_moves_only_from_where_it_stands() {
-    let folder = Folder::new();
-    let mut model = folder.open();
+fn a_position_moves_only_from_where_it_stands<P: Place>() {
+    let place = P::new();
+    let mut model = place.open();
     model.apply(span(0, 5), 1).unwrap();
     model.apply(span(5, 9), 1).unwrap();
     let states = model.positions().unwrap();
@@ -64,10 +68,9 @@ fn a_position_moves_only_from_where_it_stands() {
     assert_eq!(model.positions().unwrap()[0].next_offset, 9);
 }
 
-#[test]
-fn a_fenced_batch_leaves_nothing_behind() {
-    let folder = Folder::new();
-    let mut model = folder.open();
+fn a_fenced_batch_leaves_nothing_behind<P: Place>() {
+    let place = P::new();
+    let mut model = place.open();
     model.apply(span(0, 5), 1).unwrap();
     let mut batch = span(4, 6);
     batch.reject(poison(5), Fault::new(Reason::UnknownFormat, "no"));
@@ -75,10 +78,9 @@ fn a_fenced_batch_leaves_nothing_behind() {
     assert!(model.unsent(0, 10).unwrap().is_empty());
 }
 
-#[test]
-fn letters_wait_until_they_are_marked_even_over_a_restart() {
-    let folder = Folder::new();
-    let mut model = folder.open();
+fn letters_wait_until_they_are_marked_even_over_a_restart<P: Place>() {
+    let place = P::new();
+    let mut model = place.open();
     let mut batch = span(0, 2);
     batch.reject(poison(0), Fault::new(Reason::UnknownFormat, "first"));
     batch.reject(poison(1), Fault::invalid("/data/seats", "second"));
@@ -90,7 +92,7 @@ fn letters_wait_until_they_are_marked_even_over_a_restart() {
     assert_eq!(behind[0].at.offset, 1);
     model.mark_sent(&[letters[0].id], 2).unwrap();
     drop(model);
-    let letters = folder.open().unsent(0, 10).unwrap();
+    let letters = place.open().unsent(0, 10).unwrap();
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].error, "/data/seats: second");
     assert_eq!(letters[0].at.offset, 1);
@@ -102,113 +104,18 @@ fn letters_wait_until_they_are_marked_even_over_a_restart() {
     assert_eq!(letters[0].content, kept);
 }
 
-#[test]
-fn a_partition_is_caught_up_when_it_stands_at_the_end_that_was_seen() {
-    let folder = Folder::new();
-    let mut model = folder.open();
-    let end = |end_offset, seen_at| PartitionEnd {
-        lane: Lane::Interactive,
-        partition: 3,
-        end_offset,
-        seen_at,
-    };
-    model.note_ends(&[end(5, 100)], 100).unwrap();
-    assert_eq!(model.positions().unwrap()[0].next_offset, 0);
-    model.apply(span(0, 5), 1).unwrap();
-    model.note_ends(&[end(5, 200)], 200).unwrap();
-    model.note_ends(&[end(6, 300)], 300).unwrap();
-    let lookup = licenseflow_store::SqliteLookup::open(&folder.store(), 1).unwrap();
-    let freshness = licenseflow_store::Lookup::freshness(&lookup).unwrap();
-    assert_eq!(freshness.partitions[0].caught_up_at, Some(200));
-    assert_eq!(freshness.partitions[0].end_offset, Some(6));
-}
-
-#[test]
-fn the_second_writer_of_a_file_is_told_who_holds_it() {
-    let folder = Folder::new();
-    let _model = folder.open();
-    let error = SqliteModel::open(&folder.store(), SqliteOptions::default()).unwrap_err();
-    assert!(
-        matches!(&error, Error::Held { holder, .. } if holder.contains(&std::process::id().to_string())),
-        "{error}"
-    );
-}
-
-#[test]
-fn a_file_that_is_not_ours_is_refused_and_left_as_it_is() {
-    let folder = Folder::new();
-    std::fs::write(
-        folder.store(),
-        b"some text that is no database, and long enough to have a header",
-    )
-    .unwrap();
-    let error = SqliteModel::open(&folder.store(), SqliteOptions::default()).unwrap_err();
+fn a_generation_keeps_what_it_judges_records_by<P: Place>() {
+    let place = P::new();
+    drop(place.open());
+    let error = place.open_with(1_000_000).err().unwrap();
     assert!(matches!(error, Error::Unusable(_)), "{error}");
-    assert!(
-        std::fs::read(folder.store())
-            .unwrap()
-            .starts_with(b"some text")
-    );
-}
-
-#[test]
-fn a_rejected_record_that_says_its_tenant_is_found_by_its_request_and_by_nobody_else() {
-    let folder = Folder::new();
-    let mut model = folder.open();
-    let event = json::decode(
-        br#"{"event_id":"00000000-0000-7000-8000-000000000001","tenant_id":"t1","license_id":"L","occurred_at":"2026-01-01T00:00:00Z","type":"LicenseRevoked","data":{}}"#,
-    )
-    .unwrap();
-    let mut record = poison(0);
-    record.headers = vec![Header {
-        name: "x-request-id".to_owned(),
-        value: Some(b"r-1".to_vec()),
-    }];
-    let mut batch = span(0, 1);
-    let fault = Fault::new(Reason::KeyMismatch, "another key").of(&event);
-    batch.reject(record, fault);
-    model.apply(batch, 1).unwrap();
-
-    let lookup = SqliteLookup::open(&folder.store(), 1).unwrap();
-    let asked = |tenant: &str| JourneyQuery {
-        tenant_id: tenant.to_owned(),
-        request_id: RequestId::parse("r-1").unwrap(),
-        by_coordinates: None,
-        after: None,
-        limit: 10,
-    };
-    let steps = lookup.journey(&asked("t1")).unwrap().value.items;
-    assert!(
-        matches!(
-            &steps[0].outcome,
-            JourneyOutcome::Rejected {
-                reason: Reason::KeyMismatch,
-                dead_lettered_at: None,
-                ..
-            }
-        ),
-        "{steps:?}"
-    );
-    assert!(lookup.journey(&asked("t2")).unwrap().value.items.is_empty());
-}
-
-#[test]
-fn a_generation_keeps_what_it_judges_records_by() {
-    let folder = Folder::new();
-    drop(folder.open());
-    let options = SqliteOptions {
-        max_future_skew_micros: 1_000_000,
-        ..SqliteOptions::default()
-    };
-    let error = SqliteModel::open(&folder.store(), options).unwrap_err();
     assert!(error.to_string().contains("300 s"), "{error}");
-    folder.open();
+    place.open();
 }
 
-#[test]
-fn what_a_fenced_batch_folded_is_not_folded_onto() {
-    let folder = Folder::new();
-    let mut model = folder.open();
+fn what_a_fenced_batch_folded_is_not_folded_onto<P: Place>() {
+    let place = P::new();
+    let mut model = place.open();
     let said = |event: u8| {
         let text = format!(
             "{{\"event_id\":\"00000000-0000-7000-8000-0000000000{event:02}\",\"license_id\":\"L-1\",\
@@ -226,10 +133,54 @@ fn what_a_fenced_batch_folded_is_not_folded_onto() {
     model.apply(batch(0, 1, 1), 1).unwrap();
     assert!(model.apply(batch(7, 8, 2), 1).is_err());
     model.apply(batch(1, 2, 3), 1).unwrap();
-    let counted: i64 = rusqlite::Connection::open(folder.store())
-        .unwrap()
-        .query_row("select event_count from license", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(counted, 2);
-    assert_eq!(model.recount().unwrap(), model.kept_digest().unwrap());
+    let counted = [(poison(0).at, said(1)), (poison(1).at, said(3))];
+    assert_eq!(model.kept().text(), naive::fold(counted).digest());
+    assert_eq!(model.recounted(), model.kept());
+}
+
+fn words_that_a_record_chose_are_stored_whatever_they_are<P: Place>() {
+    let place = P::new();
+    let mut model = place.open();
+    let mut event = json::decode(
+        br#"{"event_id":"00000000-0000-7000-8000-000000000001","license_id":"L","occurred_at":"2026-01-01T00:00:00Z","type":"LicenseRevoked","data":{}}"#,
+    )
+    .unwrap();
+    // No index takes a key of a megabyte, and no text of PostgreSQL's takes U+0000.
+    event.tenant_id = "t\0".repeat(500_000);
+    event.license_id = "\0".to_owned();
+    let mut batch = span(0, 2);
+    batch.reject(
+        poison(0),
+        Fault::invalid("/tenant_id", "\0 is no id").of(&event),
+    );
+    let mut record = poison(1);
+    record.key = Some(vec![0, 0xff]);
+    record.headers[0].name = "\0".to_owned();
+    batch.reject(record.clone(), Fault::new(Reason::BadAvro, "no"));
+    model.apply(batch, 1).unwrap();
+    let letters = model.unsent(0, 10).unwrap();
+    assert!(letters[0].error.ends_with(" is no id"));
+    let kept = LetterContent::Kept {
+        key: record.key,
+        value: record.value,
+        headers: record.headers,
+    };
+    assert_eq!(letters[1].content, kept);
+}
+
+fn a_round_of_letters_stops_at_its_bytes<P: Place>() {
+    let place = P::new();
+    let mut model = place.open();
+    let mut batch = span(0, 7);
+    for offset in 0..7 {
+        let mut record = poison(offset);
+        record.value = Some(vec![7; 1 << 20]);
+        batch.reject(record, Fault::new(Reason::BadAvro, "no"));
+    }
+    model.apply(batch, 1).unwrap();
+    let letters = model.unsent(0, 100).unwrap();
+    // The one that reaches the bound goes with them.
+    assert_eq!(letters.len(), LETTERS_BYTES >> 20);
+    let rest = model.unsent(letters[letters.len() - 1].id, 100).unwrap();
+    assert_eq!(letters.len() + rest.len(), 7);
 }

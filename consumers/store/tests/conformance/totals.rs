@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::crash::apply_or_die;
-use crate::model::{Accepted, Folder, batch_of};
+use crate::model::{Accepted, Folder, Place as _, batch_of};
 use crate::schedule;
 
 const HOUR: i64 = 3_600_000_000;

@@ -45,6 +45,7 @@ impl Schema {
         Self(format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed)))
     }
 
+    #[allow(dead_code)]
     pub(crate) fn name(&self) -> &str {
         &self.0
     }
@@ -63,15 +64,15 @@ impl Schema {
     pub(crate) fn open(&self) -> PostgresModel {
         PostgresModel::open(self.url(), &self.options(), runtime()).unwrap()
     }
+}
 
-    /// A connection to it, for what no store offers.
-    #[allow(dead_code)]
-    pub(crate) fn client(&self) -> Client {
-        let client = connect(self.url());
-        let path = format!("set search_path to {}", self.0);
-        runtime().block_on(client.batch_execute(&path)).unwrap();
-        client
-    }
+/// A connection to a schema of the shared server, for what no store offers.
+#[allow(dead_code)]
+pub(crate) fn in_schema(name: &str) -> Client {
+    let client = connect(Postgres::shared().url());
+    let path = format!("set search_path to {name}");
+    runtime().block_on(client.batch_execute(&path)).unwrap();
+    client
 }
 
 impl Drop for Schema {
