@@ -6,15 +6,18 @@
 
 mod columns;
 pub mod error;
+mod head;
 mod journey;
 pub mod lookup;
+mod narrow;
+mod page;
 pub mod postgres;
 pub mod read_model;
 pub mod sqlite;
 
 pub use error::{Error, Kind};
 pub use lookup::Lookup;
-pub use postgres::PostgresModel;
+pub use postgres::{PostgresLookup, PostgresModel};
 pub use read_model::{
     Applied, LETTERS_BYTES, Letter, LetterContent, Outbox, PartitionEnd, PartitionState, ReadModel,
 };

@@ -76,6 +76,22 @@ impl Address {
         &self.schema
     }
 
+    /// How the database is reached.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What every connection is set to before anything else: nothing but the schema's own tables is
+    /// meant by a name, and no statement is worth compiling. Ways that are forbidden to the planner count
+    /// as infinitely dear, so that it would compile the smallest of them each time.
+    pub(crate) fn settings(&self) -> String {
+        format!(
+            "set search_path to {}; set client_min_messages to warning; set timezone to 'UTC'; \
+             set jit to off",
+            self.schema
+        )
+    }
+
     /// Connects. The connection's own work is done on the runtime until the client is dropped.
     pub(crate) async fn connect(&self, runtime: &Handle) -> Result<Client, Error> {
         let (client, connection) = self.config.connect(NoTls).await?;
@@ -84,13 +100,7 @@ impl Address {
             // before that.
             let _ = connection.await;
         });
-        // Nothing but the schema's own tables is meant by a name.
-        client
-            .batch_execute(&format!(
-                "set search_path to {}; set client_min_messages to warning; set timezone to 'UTC'",
-                self.schema
-            ))
-            .await?;
+        client.batch_execute(&self.settings()).await?;
         Ok(client)
     }
 }

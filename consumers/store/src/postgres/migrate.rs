@@ -1,7 +1,7 @@
 //! Making and migrating a generation's schema: once, forwards, and never half.
 
 use licenseflow_core::crash;
-use tokio_postgres::{Client, Transaction};
+use tokio_postgres::{Client, GenericClient, Transaction};
 
 use super::connection::{Address, PostgresOptions};
 use crate::Error;
@@ -81,14 +81,16 @@ async fn version(transaction: &Transaction<'_>, schema: &str) -> Result<usize, E
         .get(0);
     match usize::try_from(version) {
         Ok(version) if version <= MIGRATIONS.len() => Ok(version),
-        Ok(_) | Err(_) => Err(unusable(
-            schema,
-            &format!(
-                "it was written by a later release (schema {version}, this one knows {}); run that release",
-                MIGRATIONS.len()
-            ),
-        )),
+        Ok(_) | Err(_) => Err(later_release(schema, version)),
     }
+}
+
+fn later_release(schema: &str, version: i64) -> Error {
+    let known = MIGRATIONS.len();
+    let why = format!(
+        "it was written by a later release (schema {version}, this one knows {known}); run that release"
+    );
+    unusable(schema, &why)
 }
 
 fn unusable(schema: &str, why: &str) -> Error {
@@ -118,11 +120,37 @@ async fn note_version(
     Ok(())
 }
 
-async fn read(transaction: &Transaction<'_>) -> Result<Generation, Error> {
+/// What a generation is that a writer has made, for one who only reads.
+pub(crate) async fn known(client: &Client, schema: &str) -> Result<Generation, Error> {
+    let meta = format!("{schema}.meta");
+    let sql = "select to_regclass($1::text) is not null";
+    let is_there: bool = client.query_one(sql, &[&meta]).await?.try_get(0)?;
+    if !is_there {
+        return Err(Error::Away(
+            "PostgreSQL has no read model yet; start `licenseflow project`".into(),
+        ));
+    }
+    let sql = "select value from meta where name = 'schema_version'";
+    let version: i64 = client.query_one(sql, &[]).await?.try_get(0)?;
+    let known = MIGRATIONS.len() as i64;
+    if version > known {
+        return Err(later_release(schema, version));
+    }
+    if version < known {
+        return Err(Error::Away(
+            "the read model in PostgreSQL is of an earlier release; start `licenseflow project` to \
+             migrate it"
+                .into(),
+        ));
+    }
+    read(client).await
+}
+
+async fn read(client: &impl GenericClient) -> Result<Generation, Error> {
     let sql = "select (select value from meta where name = 'generation'),
            (select value from meta where name = 'hash_seed'),
            (select value from meta where name = 'max_future_skew_micros')";
-    let row = transaction.query_one(sql, &[]).await?;
+    let row = client.query_one(sql, &[]).await?;
     let seed: i64 = row.try_get(1)?;
     Ok(Generation {
         number: row.try_get(0)?,

@@ -8,6 +8,7 @@ mod change;
 mod connection;
 mod error;
 mod license;
+mod lookup;
 mod migrate;
 mod outbox;
 mod past;
@@ -19,4 +20,5 @@ mod session;
 mod writer;
 
 pub use connection::PostgresOptions;
+pub use lookup::PostgresLookup;
 pub use writer::PostgresModel;

@@ -270,11 +270,3 @@ impl Lookup for SqliteLookup {
         self.read(|snapshot| snapshot.journey(query))
     }
 }
-
-/// A page of the first `limit` of these, which hold one more where the list goes on.
-fn page_of<T, K>(mut items: Vec<T>, limit: usize, key_of: impl Fn(&T) -> K) -> Page<T, K> {
-    let goes_on = items.len() > limit;
-    items.truncate(limit);
-    let next = items.last().filter(|_| goes_on).map(key_of);
-    Page { items, next }
-}

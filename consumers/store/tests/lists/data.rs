@@ -1,7 +1,5 @@
 //! A store of random licenses, made by the writer from events; the seed decides all of it.
 
-use std::path::PathBuf;
-
 use licenseflow_avro::event::{
     DeviceActivated, DeviceHeartbeat, LicenseEvent, LicenseIssued, LicenseRevoked,
     LicenseSuspended, Payload,
@@ -9,9 +7,10 @@ use licenseflow_avro::event::{
 use licenseflow_avro::{Coordinates, Lane, LicenseKey};
 use licenseflow_core::Batch;
 use licenseflow_core::batch::Envelope;
-use licenseflow_store::sqlite::SqliteOptions;
-use licenseflow_store::{ReadModel, SqliteModel};
+use licenseflow_store::{Lookup, ReadModel};
 use uuid::Uuid;
+
+use crate::stores::{Kind, Place};
 
 pub(crate) const TENANT: &str = "default";
 
@@ -19,14 +18,14 @@ pub(crate) const TENANT: &str = "default";
 pub(crate) const NOW: i64 = 1_780_000_000_000_000;
 
 pub(crate) struct Store {
-    folder: PathBuf,
+    place: Place,
     /// Every license of [`TENANT`].
     pub(crate) keys: Vec<LicenseKey>,
 }
 
 impl Store {
-    pub(crate) fn random(seed: u64, licenses: usize) -> Self {
-        let (store, mut model) = Self::empty(licenses);
+    pub(crate) fn random(kind: Kind, seed: u64, licenses: usize) -> Self {
+        let (store, mut model) = Self::empty(kind, licenses);
         let mut said = Saying::new(seed);
         // Numbers in the store are given in the order of arrival, which is not that of the ids.
         let mut order: Vec<usize> = (0..licenses).collect();
@@ -45,8 +44,8 @@ impl Store {
     }
 
     /// Twenty licenses with as much text as an event may carry, one of them issued twenty times.
-    pub(crate) fn large() -> Self {
-        let (store, mut model) = Self::empty(20);
+    pub(crate) fn large(kind: Kind) -> Self {
+        let (store, mut model) = Self::empty(kind, 20);
         let mut said = Saying::new(1);
         let text = "\u{1d11e}".repeat(1024);
         for key in &store.keys {
@@ -63,25 +62,15 @@ impl Store {
         store
     }
 
-    fn empty(licenses: usize) -> (Self, SqliteModel) {
-        let name = format!("licenseflow-lists-{}", Uuid::now_v7().simple());
-        let store = Self {
-            folder: std::env::temp_dir().join(name),
-            keys: (0..licenses).map(|number| key(TENANT, number)).collect(),
-        };
-        let model = SqliteModel::open(&store.path(), SqliteOptions::default()).unwrap();
-        (store, model)
+    fn empty(kind: Kind, licenses: usize) -> (Self, Box<dyn ReadModel>) {
+        let place = Place::new(kind);
+        let model = place.model();
+        let keys = (0..licenses).map(|number| key(TENANT, number)).collect();
+        (Self { place, keys }, model)
     }
 
-    pub(crate) fn path(&self) -> PathBuf {
-        self.folder.join("licenseflow.db")
-    }
-}
-
-impl Drop for Store {
-    fn drop(&mut self) {
-        // A folder that cannot be removed spoils no test.
-        let _ = std::fs::remove_dir_all(&self.folder);
+    pub(crate) fn lookup(&self, readers: usize) -> Box<dyn Lookup> {
+        self.place.lookup(readers)
     }
 }
 
@@ -93,10 +82,14 @@ fn key(tenant_id: &str, number: usize) -> LicenseKey {
 }
 
 /// SplitMix64: small, and the same everywhere.
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn of(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,15 +1,14 @@
 //! Rows and events as large as they may be: a page ends at a number of bytes, and loses none.
 
 use licenseflow_store::lookup::{SortBy, TimelineQuery};
-use licenseflow_store::{Lookup, SqliteLookup};
 
 use crate::data::Store;
+use crate::stores::{Kind, on_every_store};
 use crate::{everything, pages};
 
-#[test]
-fn a_page_of_large_licenses_is_short_and_goes_on() {
-    let store = Store::large();
-    let lookup = SqliteLookup::open(&store.path(), 1).unwrap();
+fn a_page_of_large_licenses_is_short_and_goes_on(kind: Kind) {
+    let store = Store::large(kind);
+    let lookup = store.lookup(1);
     for sort in [SortBy::LicenseId, SortBy::ExpiresAt, SortBy::LastEventAt] {
         let mut query = everything(sort, false);
         query.limit = 1000;
@@ -19,7 +18,7 @@ fn a_page_of_large_licenses_is_short_and_goes_on() {
             "{}",
             first.items.len()
         );
-        let (mut rows, _) = pages(&lookup, &query);
+        let (mut rows, _) = pages(&*lookup, &query);
         rows.sort_by(|one, other| one.key.cmp(&other.key));
         let mut keys = store.keys.clone();
         keys.sort();
@@ -27,10 +26,9 @@ fn a_page_of_large_licenses_is_short_and_goes_on() {
     }
 }
 
-#[test]
-fn a_page_of_large_events_is_short_and_goes_on() {
-    let store = Store::large();
-    let lookup = SqliteLookup::open(&store.path(), 1).unwrap();
+fn a_page_of_large_events_is_short_and_goes_on(kind: Kind) {
+    let store = Store::large(kind);
+    let lookup = store.lookup(1);
     let (mut times, mut pages, mut after) = (Vec::new(), 0, None);
     loop {
         let query = TimelineQuery {
@@ -52,3 +50,8 @@ fn a_page_of_large_events_is_short_and_goes_on() {
     assert!(times.is_sorted());
     assert_eq!(pages, 2);
 }
+
+on_every_store!(
+    a_page_of_large_licenses_is_short_and_goes_on,
+    a_page_of_large_events_is_short_and_goes_on,
+);

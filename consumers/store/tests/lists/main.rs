@@ -1,15 +1,22 @@
-//! The list of licenses, page by page, against a filter and a sort that know no index and no page.
+//! The list of licenses, page by page, against a filter and a sort that know no index and no page: on
+//! every store. And all that can be asked, on one store beside the other.
 
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod data;
 mod large;
+#[path = "../places/postgres.rs"]
+mod postgres;
+mod same;
+mod statements;
+mod stores;
 
 use licenseflow_core::status::{Lifecycle, Status};
+use licenseflow_store::Lookup;
 use licenseflow_store::lookup::{LicenseQuery, LicenseRow, SortBy, SortKey};
-use licenseflow_store::{Lookup, SqliteLookup};
 
 use data::{NOW, Store, TENANT};
+use stores::{Kind, on_every_store};
 
 const LICENSES: usize = 400;
 
@@ -138,7 +145,7 @@ fn ids(rows: &[LicenseRow]) -> Vec<&str> {
 }
 
 /// All pages of a list, and how many there were.
-fn pages(lookup: &SqliteLookup, query: &LicenseQuery) -> (Vec<LicenseRow>, usize) {
+fn pages(lookup: &dyn Lookup, query: &LicenseQuery) -> (Vec<LicenseRow>, usize) {
     let (mut rows, mut pages, mut after) = (Vec::new(), 0, None);
     loop {
         let page = LicenseQuery {
@@ -157,7 +164,7 @@ fn pages(lookup: &SqliteLookup, query: &LicenseQuery) -> (Vec<LicenseRow>, usize
     }
 }
 
-fn check(all: &[LicenseRow], lookup: &SqliteLookup, query: &LicenseQuery, what: &str) {
+fn check(all: &[LicenseRow], lookup: &dyn Lookup, query: &LicenseQuery, what: &str) {
     let (found, _) = pages(lookup, query);
     let mut expected: Vec<&LicenseRow> = all.iter().filter(|row| is_asked(row, query)).collect();
     expected.sort_by_key(|row| sort_value(row, query.sort));
@@ -177,18 +184,17 @@ fn check(all: &[LicenseRow], lookup: &SqliteLookup, query: &LicenseQuery, what: 
     assert_eq!(once, wanted, "{what}");
 }
 
-fn all(lookup: &SqliteLookup, store: &Store) -> Vec<LicenseRow> {
+fn all(lookup: &dyn Lookup, store: &Store) -> Vec<LicenseRow> {
     let keys = store.keys.iter();
     keys.map(|key| lookup.license(key).unwrap().value.unwrap())
         .collect()
 }
 
-#[test]
-fn every_filter_in_every_sort_gives_each_row_once() {
+fn every_filter_in_every_sort_gives_each_row_once(kind: Kind) {
     for seed in 1..=3 {
-        let store = Store::random(seed, LICENSES);
-        let lookup = SqliteLookup::open(&store.path(), 2).unwrap();
-        let all = all(&lookup, &store);
+        let store = Store::random(kind, seed, LICENSES);
+        let lookup = store.lookup(2);
+        let all = all(&*lookup, &store);
         assert_eq!(all.len(), LICENSES);
         for sort in SORTS {
             for descending in [false, true] {
@@ -197,7 +203,7 @@ fn every_filter_in_every_sort_gives_each_row_once() {
                     filter(&mut query);
                     check(
                         &all,
-                        &lookup,
+                        &*lookup,
                         &query,
                         &format!("seed {seed}, {sort:?} {descending}, {name}"),
                     );
@@ -207,11 +213,10 @@ fn every_filter_in_every_sort_gives_each_row_once() {
     }
 }
 
-#[test]
-fn a_bound_on_the_rows_looked_at_makes_pages_short_and_loses_none() {
-    let store = Store::random(9, LICENSES);
-    let lookup = SqliteLookup::open(&store.path(), 2).unwrap();
-    let all = all(&lookup, &store);
+fn a_bound_on_the_rows_looked_at_makes_pages_short_and_loses_none(kind: Kind) {
+    let store = Store::random(kind, 9, LICENSES);
+    let lookup = store.lookup(2);
+    let all = all(&*lookup, &store);
     for sort in SORTS {
         for descending in [false, true] {
             for (name, filter) in filters() {
@@ -220,7 +225,7 @@ fn a_bound_on_the_rows_looked_at_makes_pages_short_and_loses_none() {
                 query.visit_at_most = 10;
                 check(
                     &all,
-                    &lookup,
+                    &*lookup,
                     &query,
                     &format!("{sort:?} {descending}, {name}"),
                 );
@@ -230,7 +235,7 @@ fn a_bound_on_the_rows_looked_at_makes_pages_short_and_loses_none() {
     let mut sparse = everything(SortBy::LicenseId, false);
     sparse.product_id = Some("none".to_owned());
     sparse.visit_at_most = 10;
-    let (found, pages) = pages(&lookup, &sparse);
+    let (found, pages) = pages(&*lookup, &sparse);
     assert!(found.is_empty());
     assert!(
         pages >= LICENSES / 10,
@@ -238,11 +243,10 @@ fn a_bound_on_the_rows_looked_at_makes_pages_short_and_loses_none() {
     );
 }
 
-#[test]
-fn those_for_ever_come_last_and_those_without_events_first() {
-    let store = Store::random(4, LICENSES);
-    let lookup = SqliteLookup::open(&store.path(), 1).unwrap();
-    let (by_end, _) = pages(&lookup, &everything(SortBy::ExpiresAt, false));
+fn those_for_ever_come_last_and_those_without_events_first(kind: Kind) {
+    let store = Store::random(kind, 4, LICENSES);
+    let lookup = store.lookup(1);
+    let (by_end, _) = pages(&*lookup, &everything(SortBy::ExpiresAt, false));
     let for_ever = by_end
         .iter()
         .filter(|row| row.state.expires_at().is_none())
@@ -250,7 +254,7 @@ fn those_for_ever_come_last_and_those_without_events_first() {
     assert!(for_ever > 10);
     let tail = &by_end[by_end.len() - for_ever..];
     assert!(tail.iter().all(|row| row.state.expires_at().is_none()));
-    let (by_event, _) = pages(&lookup, &everything(SortBy::LastEventAt, false));
+    let (by_event, _) = pages(&*lookup, &everything(SortBy::LastEventAt, false));
     let without = by_event
         .iter()
         .filter(|row| row.state.last.is_none())
@@ -263,23 +267,21 @@ fn those_for_ever_come_last_and_those_without_events_first() {
     );
 }
 
-#[test]
-fn another_tenants_licenses_never_show() {
-    let store = Store::random(5, 50);
-    let lookup = SqliteLookup::open(&store.path(), 1).unwrap();
+fn another_tenants_licenses_never_show(kind: Kind) {
+    let store = Store::random(kind, 5, 50);
+    let lookup = store.lookup(1);
     let mut query = everything(SortBy::LicenseId, false);
     query.tenant_id = "other".to_owned();
-    let (found, _) = pages(&lookup, &query);
+    let (found, _) = pages(&*lookup, &query);
     assert_eq!(ids(&found), ["L-0"]);
     assert!(found.iter().all(|row| row.key.tenant_id == "other"));
     query.tenant_id = "none".to_owned();
-    assert!(pages(&lookup, &query).0.is_empty());
+    assert!(pages(&*lookup, &query).0.is_empty());
 }
 
-#[test]
-fn the_end_of_another_sorts_page_is_refused() {
-    let store = Store::random(6, 5);
-    let lookup = SqliteLookup::open(&store.path(), 1).unwrap();
+fn the_end_of_another_sorts_page_is_refused(kind: Kind) {
+    let store = Store::random(kind, 6, 5);
+    let lookup = store.lookup(1);
     let mut query = everything(SortBy::LicenseId, false);
     query.after = Some(SortKey::Number(1, 1));
     assert!(lookup.licenses(&query).is_err());
@@ -287,3 +289,11 @@ fn the_end_of_another_sorts_page_is_refused() {
     query.after = Some(SortKey::Text("L-1".to_owned()));
     assert!(lookup.licenses(&query).is_err());
 }
+
+on_every_store!(
+    every_filter_in_every_sort_gives_each_row_once,
+    a_bound_on_the_rows_looked_at_makes_pages_short_and_loses_none,
+    those_for_ever_come_last_and_those_without_events_first,
+    another_tenants_licenses_never_show,
+    the_end_of_another_sorts_page_is_refused,
+);

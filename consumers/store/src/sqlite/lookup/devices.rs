@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use licenseflow_core::DeviceState;
 
-use super::{Snapshot, page_of};
+use super::Snapshot;
 use crate::Error;
 use crate::lookup::Page;
+use crate::page::page_of;
 use crate::sqlite::rows::{DEVICE_COLUMNS, device_state};
 
 impl Snapshot<'_> {

@@ -15,10 +15,11 @@ use licenseflow_core::batch::content_hash;
 use rusqlite::{OptionalExtension, Row, params};
 use uuid::Uuid;
 
-use super::{Snapshot, page_of};
+use super::Snapshot;
 use crate::Error;
 use crate::journey::{StoredEntry, coordinates_hash, decode, request_hash};
 use crate::lookup::{JourneyOutcome, JourneyQuery, JourneyStep, Page, RecordPlace};
+use crate::page::page_of;
 use crate::sqlite::rows::{coordinates, event_hash, lane_number};
 
 /// The first entries in order, each with its batch.

@@ -8,18 +8,14 @@
 //! Either way a page ends at a (sort value, number), so that the next one may go the other way. Only
 //! narrow columns are looked at; the rows that are answered are read by their number.
 
-use licenseflow_core::status::{Lifecycle, Status};
 use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, Row, params_from_iter};
+use rusqlite::{OptionalExtension, params_from_iter};
 
 use super::Snapshot;
 use crate::Error;
 use crate::lookup::{BATCH_BYTES_MAX, LicenseQuery, LicenseRow, Page, SortBy, SortKey};
-use crate::sqlite::rows::lifecycle_number;
-
-/// A page ends when its rows hold about this many bytes: a license may carry half a megabyte of
-/// entitlements and metadata.
-const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+use crate::narrow::{NARROW, matches, sort_key};
+use crate::page::PAGE_BYTES_MAX;
 
 const EXPIRES_OR_NEVER: &str = "ifnull(expires_at, 9223372036854775807)";
 const LAST_EVENT_OR_NONE: &str = "ifnull(last_event_at, -1)";
@@ -193,10 +189,6 @@ fn legs(query: &LicenseQuery) -> Result<Vec<Leg>, Error> {
     Ok(ties.into_iter().chain(beyond).collect())
 }
 
-/// The columns that [`matches`] and [`sort_key`] read.
-const NARROW: &str = "number, license_id, expires_at, last_event_at, customer_id, product_id, plan, \
-     lifecycle, valid_from, seats, seats_used";
-
 fn select(
     tenant: i64,
     customer: Option<&str>,
@@ -244,54 +236,6 @@ fn select(
          order by {order}"
     );
     (sql, values)
-}
-
-/// Where this row stands in the list.
-fn sort_key(row: &Row<'_>, sort: SortBy) -> Result<SortKey, Error> {
-    let number: i64 = row.get(0)?;
-    Ok(match sort {
-        SortBy::LicenseId => SortKey::Text(row.get(1)?),
-        SortBy::ExpiresAt => {
-            SortKey::Number(row.get::<_, Option<i64>>(2)?.unwrap_or(i64::MAX), number)
-        }
-        SortBy::LastEventAt => SortKey::Number(row.get::<_, Option<i64>>(3)?.unwrap_or(-1), number),
-    })
-}
-
-/// Whether every filter holds for this row.
-fn matches(row: &Row<'_>, query: &LicenseQuery) -> Result<bool, Error> {
-    let texts = [
-        (4, &query.customer_id),
-        (5, &query.product_id),
-        (6, &query.plan),
-    ];
-    for (column, asked) in texts {
-        if asked.is_some()
-            && row.get_ref(column)?.as_str_or_null().ok().flatten() != asked.as_deref()
-        {
-            return Ok(false);
-        }
-    }
-    let expires_at: Option<i64> = row.get(2)?;
-    let (before, after) = (query.expires_before, query.expires_after);
-    let in_time = before.is_none_or(|before| expires_at.is_some_and(|at| at < before))
-        && after.is_none_or(|after| expires_at.is_none_or(|at| at >= after));
-    let lifecycle = lifecycle_of(row.get(7)?)?;
-    let in_lifecycle = query.lifecycle.is_none_or(|asked| asked == lifecycle);
-    if !in_time || !in_lifecycle {
-        return Ok(false);
-    }
-    let status = Status::at(lifecycle, row.get(8)?, expires_at, query.at);
-    let (seats, used): (Option<i64>, i64) = (row.get(9)?, row.get(10)?);
-    let over_seat = seats.is_some_and(|seats| used > seats);
-    Ok(query.status.is_none_or(|asked| asked == status)
-        && query.over_seat.is_none_or(|asked| asked == over_seat))
-}
-
-fn lifecycle_of(number: i64) -> Result<Lifecycle, Error> {
-    let mut all = Lifecycle::ALL.into_iter();
-    all.find(|it| lifecycle_number(*it) == number)
-        .ok_or_else(|| Error::broken(format!("lifecycle {number}")))
 }
 
 #[cfg(test)]

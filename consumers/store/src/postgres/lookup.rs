@@ -1,0 +1,355 @@
+//! The read side of the PostgreSQL store.
+//!
+//! Each call takes one connection and reads one snapshot (`repeatable read, read only`), its freshness
+//! among it, so that an answer and the position it is said to stand at can never differ. What can be
+//! asked at once is sent at once: the beginning of the snapshot, its freshness and the first question
+//! travel together. Owns the questions; how rows lie in columns it asks of `columns`, and it writes
+//! nothing.
+
+mod devices;
+mod history;
+mod journey;
+mod licenses;
+mod news;
+mod pool;
+mod select;
+mod timeline;
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use deadpool_postgres::{ClientWrapper, Object};
+use licenseflow_avro::LicenseKey;
+use licenseflow_core::{Buckets, DeviceState, RowDigest};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, RowStream};
+use uuid::Uuid;
+
+use self::news::News;
+use self::pool::Pool;
+use super::connection::Address;
+use super::migrate::Generation;
+use crate::Error;
+use crate::columns::{
+    Columns, LICENSE_COLUMNS, lane_of_number, license_state, needed, wide_number,
+};
+use crate::lookup::{
+    Freshness, History, JourneyQuery, JourneyStep, LicenseParts, LicenseQuery, LicenseRow,
+    LicenseView, Lookup, NO_TOTALS, Page, PartitionFreshness, Read, RecordPlace, SortKey,
+    TimelineQuery, TimelineRow,
+};
+
+/// How long a call may read, before the service that asked gives up itself.
+const READ_MAX: Duration = Duration::from_secs(15);
+
+/// Begins what all reads of one call see.
+const BEGIN: &str = "begin isolation level repeatable read, read only";
+
+/// Reads one PostgreSQL over a bounded number of connections. Its calls block, and must not be made
+/// from a thread of the runtime that it is given.
+pub struct PostgresLookup {
+    address: Address,
+    pool: Pool,
+    runtime: Handle,
+    generation: Generation,
+    /// Nobody listens before somebody asks for it.
+    news: OnceLock<News>,
+}
+
+impl PostgresLookup {
+    /// Opens what a writer has made, for `readers` calls at once; `runtime` moves the bytes.
+    ///
+    /// # Errors
+    /// [`Error::Away`] where nobody answers or no writer was there yet, [`Error::Unusable`] where it is
+    /// not of this release or the address is none.
+    pub fn open(url: &str, schema: &str, readers: usize, runtime: Handle) -> Result<Self, Error> {
+        let address = Address::parse(url, schema)?;
+        let pool = Pool::open(&address, readers.max(1))?;
+        let generation = runtime.block_on(pool.generation())?;
+        Ok(Self {
+            address,
+            pool,
+            runtime,
+            generation,
+            news: OnceLock::new(),
+        })
+    }
+
+    /// How far `occurred_at` may be ahead of a record's timestamp in this generation, in microseconds.
+    #[must_use]
+    pub fn max_future_skew_micros(&self) -> i64 {
+        self.generation.max_future_skew_micros
+    }
+
+    /// Changes soon after a writer, of whichever process, has committed.
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<u64> {
+        let listen = || News::of(self.address.clone(), &self.runtime);
+        self.news.get_or_init(listen).subscribe()
+    }
+
+    fn read<T>(
+        &self,
+        question: impl AsyncFnOnce(&Snapshot<'_>) -> Result<T, Error>,
+    ) -> Result<Read<T>, Error> {
+        self.runtime.block_on(async {
+            let client = self.pool.take().await?;
+            let read = self.read_over(&client, question);
+            let read = tokio::time::timeout(READ_MAX, read).await;
+            let read = read.unwrap_or_else(|_| Err(Error::Away("a read took too long".into())));
+            if read.is_err() {
+                // It may stand in the middle of a snapshot, or of an answer that nobody waits for.
+                drop(Object::take(client));
+            }
+            read
+        })
+    }
+
+    async fn read_over<T>(
+        &self,
+        client: &ClientWrapper,
+        question: impl AsyncFnOnce(&Snapshot<'_>) -> Result<T, Error>,
+    ) -> Result<Read<T>, Error> {
+        let snapshot = Snapshot {
+            client,
+            hash_seed: self.generation.hash_seed,
+        };
+        // Polled in this order, they are sent in this order.
+        let (begun, freshness, value) = tokio::join!(
+            biased;
+            client.batch_execute(BEGIN),
+            snapshot.freshness(),
+            question(&snapshot)
+        );
+        begun?;
+        let (freshness, value) = (freshness?, value?);
+        client.batch_execute("commit").await?;
+        Ok(Read { value, freshness })
+    }
+}
+
+/// One state of the database, as all reads of one call see it.
+struct Snapshot<'c> {
+    client: &'c ClientWrapper,
+    hash_seed: u64,
+}
+
+/// What a statement is given.
+type Values<'v> = &'v [&'v (dyn ToSql + Sync)];
+
+impl Snapshot<'_> {
+    async fn rows(&self, sql: &str, values: Values<'_>) -> Result<Vec<Row>, Error> {
+        let statement = self.client.prepare_cached(sql).await?;
+        Ok(self.client.query(&statement, values).await?)
+    }
+
+    async fn row(&self, sql: &str, values: Values<'_>) -> Result<Option<Row>, Error> {
+        Ok(self.rows(sql, values).await?.into_iter().next())
+    }
+
+    /// As [`Snapshot::rows`], one row at a time: for more of them than may be held.
+    async fn stream(&self, sql: &str, values: Values<'_>) -> Result<RowStream, Error> {
+        let statement = self.client.prepare_cached(sql).await?;
+        let values = values.iter().copied();
+        Ok(self.client.query_raw(&statement, values).await?)
+    }
+
+    async fn freshness(&self) -> Result<Freshness, Error> {
+        let sql = "select meta.value, lane, partition, next_offset, end_offset, caught_up_at_ms, \
+             last_timestamp_ms \
+             from meta left join position on position.generation = meta.value \
+             where meta.name = 'generation' order by lane, partition";
+        let mut freshness = Freshness::default();
+        for row in self.rows(sql, &[]).await? {
+            freshness.generation = needed(row.integer(0)?)?;
+            // A generation without any position has one row without a lane.
+            let Some(lane) = row.integer(1)? else { break };
+            freshness.partitions.push(PartitionFreshness {
+                lane: lane_of_number(lane)?,
+                partition: row.try_get(2)?,
+                next_offset: row.try_get(3)?,
+                end_offset: row.try_get(4)?,
+                caught_up_at: row.try_get(5)?,
+                last_timestamp: row.try_get(6)?,
+            });
+        }
+        Ok(freshness)
+    }
+
+    /// The buckets, each summed from the parts that the appliers keep.
+    async fn digest(&self) -> Result<Buckets, Error> {
+        let mut buckets = Buckets::default();
+        for row in self.rows("select bucket, sum from digest", &[]).await? {
+            let bucket = u8::try_from(needed(row.integer(0)?)?)
+                .map_err(|error| Error::Broken(Box::new(error)))?;
+            let sum = wide_number(needed(row.bytes(1)?)?)?;
+            buckets.add(bucket, RowDigest(sum));
+        }
+        Ok(buckets)
+    }
+
+    async fn license_number(&self, key: &LicenseKey) -> Result<Option<i64>, Error> {
+        let sql = "select number from license where tenant_id = $1 and license_id = $2";
+        let row = self.row(sql, &[&key.tenant_id, &key.license_id]).await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+
+    /// A license, and its number in the store.
+    async fn license(&self, key: &LicenseKey) -> Result<Option<(i64, LicenseRow)>, Error> {
+        let sql = format!(
+            "select number, license_id, {LICENSE_COLUMNS} from license \
+             where tenant_id = $1 and license_id = $2"
+        );
+        let row = self.row(&sql, &[&key.tenant_id, &key.license_id]).await?;
+        row.map(|row| Ok((row.try_get(0)?, license_row(&row, &key.tenant_id)?)))
+            .transpose()
+    }
+
+    async fn view(
+        &self,
+        key: &LicenseKey,
+        parts: &LicenseParts,
+    ) -> Result<Option<LicenseView>, Error> {
+        if parts.customer_at.is_some() {
+            return Err(Error::broken(NO_TOTALS));
+        }
+        let Some((number, license)) = self.license(key).await? else {
+            return Ok(None);
+        };
+        if parts.customer_at.is_some() && license.state.customer.is_some() {
+            return Err(Error::broken(NO_TOTALS));
+        }
+        let devices = async {
+            let Some(limit) = parts.devices else {
+                return Ok::<_, Error>(None);
+            };
+            self.devices(key, number, None, limit).await.map(Some)
+        };
+        let usage = async {
+            if !parts.usage {
+                return Ok(None);
+            }
+            self.usage(key, number).await.map(Some)
+        };
+        let timeline = async {
+            let Some(limit) = parts.timeline else {
+                return Ok(None);
+            };
+            let query = TimelineQuery {
+                limit,
+                ..TimelineQuery::default()
+            };
+            self.timeline(key, number, &query).await.map(Some)
+        };
+        let (devices, usage, timeline) = tokio::try_join!(devices, usage, timeline)?;
+        Ok(Some(LicenseView {
+            license,
+            devices,
+            usage,
+            timeline,
+            customer: None,
+        }))
+    }
+}
+
+/// Reads `license_id` and [`LICENSE_COLUMNS`], beginning at column 1.
+fn license_row(row: &Row, tenant_id: &str) -> Result<LicenseRow, Error> {
+    Ok(LicenseRow {
+        key: LicenseKey {
+            tenant_id: tenant_id.to_owned(),
+            license_id: row.try_get(1)?,
+        },
+        state: license_state(row, 2)?,
+    })
+}
+
+impl Lookup for PostgresLookup {
+    fn position(&self) -> Result<Read<Buckets>, Error> {
+        self.read(async |snapshot| snapshot.digest().await)
+    }
+
+    fn freshness(&self) -> Result<Freshness, Error> {
+        Ok(self.read(async |_| Ok(()))?.freshness)
+    }
+
+    fn license(&self, key: &LicenseKey) -> Result<Read<Option<LicenseRow>>, Error> {
+        self.read(async |snapshot| Ok(snapshot.license(key).await?.map(|(_, license)| license)))
+    }
+
+    fn licenses_by_id(
+        &self,
+        tenant_id: &str,
+        ids: &[String],
+    ) -> Result<Read<Vec<Option<LicenseRow>>>, Error> {
+        self.read(async |snapshot| snapshot.licenses_by_id(tenant_id, ids).await)
+    }
+
+    fn history(&self, key: &LicenseKey, limit: usize) -> Result<Read<Option<History>>, Error> {
+        self.read(async |snapshot| {
+            let Some(number) = snapshot.license_number(key).await? else {
+                return Ok(None);
+            };
+            snapshot.history(key, number, limit).await.map(Some)
+        })
+    }
+
+    fn license_with(
+        &self,
+        key: &LicenseKey,
+        parts: &LicenseParts,
+    ) -> Result<Read<Option<LicenseView>>, Error> {
+        self.read(async |snapshot| snapshot.view(key, parts).await)
+    }
+
+    fn licenses(&self, query: &LicenseQuery) -> Result<Read<Page<LicenseRow, SortKey>>, Error> {
+        self.read(async |snapshot| snapshot.licenses(query).await)
+    }
+
+    fn devices(
+        &self,
+        key: &LicenseKey,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Read<Option<Page<(String, DeviceState), String>>>, Error> {
+        self.read(async |snapshot| {
+            let Some(number) = snapshot.license_number(key).await? else {
+                return Ok(None);
+            };
+            snapshot.devices(key, number, after, limit).await.map(Some)
+        })
+    }
+
+    fn usage(&self, key: &LicenseKey) -> Result<Read<Option<BTreeMap<String, i64>>>, Error> {
+        self.read(async |snapshot| {
+            let Some(number) = snapshot.license_number(key).await? else {
+                return Ok(None);
+            };
+            snapshot.usage(key, number).await.map(Some)
+        })
+    }
+
+    fn timeline(
+        &self,
+        key: &LicenseKey,
+        query: &TimelineQuery,
+    ) -> Result<Read<Option<Page<TimelineRow, (i64, u8, Uuid)>>>, Error> {
+        self.read(async |snapshot| {
+            let Some(number) = snapshot.license_number(key).await? else {
+                return Ok(None);
+            };
+            snapshot.timeline(key, number, query).await.map(Some)
+        })
+    }
+
+    fn journey(&self, query: &JourneyQuery) -> Result<Read<Page<JourneyStep, RecordPlace>>, Error> {
+        self.read(async |snapshot| snapshot.journey(query).await)
+    }
+}
+
+/// As PostgreSQL counts: at most so many rows.
+fn at_most(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,223 @@
+//! A page of a request's journey: what its records became.
+//!
+//! | a record | became |
+//! |---|---|
+//! | has a row among the rejected, by its coordinates | rejected |
+//! | says a heartbeat | a heartbeat |
+//! | has the coordinates of its event in the timeline | the event |
+//! | has the content of one of its event's conflicts | rejected, as the least record with that content |
+//! | none of these | a duplicate |
+//!
+//! Each line is asked once for the whole page, since every question is a way to the server and back.
+
+use std::collections::{BTreeMap, HashMap};
+use std::pin::pin;
+
+use futures::TryStreamExt;
+use licenseflow_avro::{Coordinates, EventKind, Reason};
+use licenseflow_core::batch::content_hash;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::{Snapshot, Values};
+use crate::Error;
+use crate::columns::{Columns, coordinates, event_hash, lane_number, needed};
+use crate::journey::{StoredEntry, coordinates_hash, decode, request_hash};
+use crate::lookup::{JourneyOutcome, JourneyQuery, JourneyStep, Page, RecordPlace};
+use crate::page::page_of;
+
+/// The first entries in order, each with its batch.
+type Entries = BTreeMap<RecordPlace, (i64, StoredEntry)>;
+
+impl Snapshot<'_> {
+    pub(super) async fn journey(
+        &self,
+        asked: &JourneyQuery,
+    ) -> Result<Page<JourneyStep, RecordPlace>, Error> {
+        let mut entries = Entries::new();
+        let by_id = request_hash(&asked.request_id, self.hash_seed);
+        self.gather(by_id, asked, &mut entries).await?;
+        if let Some((lane, partition, offset)) = asked.by_coordinates {
+            let by_coordinates = coordinates_hash(lane, partition, offset, self.hash_seed);
+            self.gather(by_coordinates, asked, &mut entries).await?;
+        }
+        let found: Vec<(i64, StoredEntry)> = entries.into_values().collect();
+        let (applied, rejected, said) = tokio::try_join!(
+            self.applied(&found),
+            self.rejected(&found),
+            self.said(&asked.tenant_id, &found)
+        )?;
+        let steps = found.into_iter().map(|(batch, entry)| {
+            let applied_at = applied.get(&batch).copied();
+            Ok(JourneyStep {
+                at: entry.at,
+                received_at: entry.received_at,
+                batch,
+                applied_at: applied_at.ok_or_else(|| Error::broken(format!("no batch {batch}")))?,
+                outcome: match rejected.get(&place(&entry.at)) {
+                    Some(rejected) => rejected.clone(),
+                    None => said.outcome(&entry)?,
+                },
+                said: entry.said,
+            })
+        });
+        let steps = steps.collect::<Result<Vec<JourneyStep>, Error>>()?;
+        Ok(page_of(steps, asked.limit.max(1), |step: &JourneyStep| {
+            place(&step.at)
+        }))
+    }
+
+    /// Takes from the rows of one hash what belongs to the request, up to one more than a page.
+    async fn gather(
+        &self,
+        hash: i64,
+        asked: &JourneyQuery,
+        entries: &mut Entries,
+    ) -> Result<(), Error> {
+        let sql =
+            "select batch, request_id, entries from journey where tenant_id = $1 and hash = $2";
+        let rows = self.stream(sql, &[&asked.tenant_id, &hash]).await?;
+        let mut rows = pin!(rows);
+        while let Some(row) = rows.try_next().await? {
+            let batch: i64 = row.try_get(0)?;
+            let request_id = row.text(1)?;
+            let of_request = |at: &Coordinates| match request_id {
+                Some(request_id) => request_id == asked.request_id.as_str(),
+                None => Some(place(at)) == asked.by_coordinates,
+            };
+            for entry in decode(needed(row.bytes(2)?)?)? {
+                let place = place(&entry.at);
+                if of_request(&entry.at) && asked.after.is_none_or(|after| place > after) {
+                    entries.insert(place, (batch, entry));
+                }
+                if entries.len() > asked.limit.max(1) + 1 {
+                    entries.pop_last();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// When each batch was applied.
+    async fn applied(&self, found: &[(i64, StoredEntry)]) -> Result<HashMap<i64, i64>, Error> {
+        let batches: Vec<i64> = found.iter().map(|(batch, _)| *batch).collect();
+        let sql = "select number, applied_at_ms from batch where number = any($1)";
+        let rows = self.rows(sql, &[&batches]).await?;
+        let times = rows
+            .iter()
+            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+        times.collect()
+    }
+
+    /// The records that were rejected, by their coordinates.
+    async fn rejected(
+        &self,
+        found: &[(i64, StoredEntry)],
+    ) -> Result<HashMap<RecordPlace, JourneyOutcome>, Error> {
+        let records = || found.iter().map(|(_, entry)| entry.at);
+        let lanes: Vec<i16> = records().map(|at| lane_number(at.lane) as i16).collect();
+        let partitions: Vec<i32> = records().map(|at| at.partition).collect();
+        let offsets: Vec<i64> = records().map(|at| at.offset).collect();
+        let sql = "select reason, error, sent_at_ms, timestamp_ms, lane, partition, log_offset \
+             from unnest($1::smallint[], $2::integer[], $3::bigint[]) as asked (lane, partition, log_offset) \
+             join rejected using (lane, partition, log_offset) order by rejected.id desc";
+        let mut rejected = HashMap::new();
+        for row in self.rows(sql, &[&lanes, &partitions, &offsets]).await? {
+            // The first row of a record speaks for it, so it is put in last.
+            rejected.insert(place(&coordinates(&row, 3)?), rejection(&row)?);
+        }
+        Ok(rejected)
+    }
+
+    /// What the store knows of the events that these records say.
+    async fn said(&self, tenant_id: &str, found: &[(i64, StoredEntry)]) -> Result<Said, Error> {
+        let said = || found.iter().filter_map(|(_, entry)| entry.said.as_ref());
+        let ids: Vec<&str> = said().map(|(license_id, ..)| license_id.as_str()).collect();
+        let sql =
+            "select license_id, number from license where tenant_id = $1 and license_id = any($2)";
+        let mut numbers = HashMap::new();
+        for row in self.rows(sql, &[&tenant_id, &ids]).await? {
+            numbers.insert(row.try_get::<_, String>(0)?, row.try_get::<_, i64>(1)?);
+        }
+        let asked = said().filter_map(|(license_id, event_id, _)| {
+            let number = numbers.get(license_id)?;
+            Some((*number, event_hash(*event_id, self.hash_seed), *event_id))
+        });
+        let asked: Vec<(i64, i64, Uuid)> = asked.collect();
+        let licenses: Vec<i64> = asked.iter().map(|(number, ..)| *number).collect();
+        let hashes: Vec<i64> = asked.iter().map(|(_, hash, _)| *hash).collect();
+        let events: Vec<Uuid> = asked.iter().map(|(.., event_id)| *event_id).collect();
+        let timeline = "select license, event_id, timestamp_ms, lane, partition, log_offset \
+             from unnest($2::bigint[], $3::bigint[], $4::uuid[]) as asked (license, hash, event_id) \
+             join timeline using (license, hash, event_id) where tenant_id = $1";
+        let conflicts = "select reason, error, sent_at_ms, license, event_id, body \
+             from unnest($2::bigint[], $3::uuid[]) as asked (license, event_id) \
+             join rejected using (license, event_id) where tenant_id = $1";
+        let by_hash: Values<'_> = &[&tenant_id, &licenses, &hashes, &events];
+        let by_id: Values<'_> = &[&tenant_id, &licenses, &events];
+        let (of_timeline, of_rejected) =
+            tokio::try_join!(self.rows(timeline, by_hash), self.rows(conflicts, by_id))?;
+        let mut said = Said {
+            numbers,
+            ..Said::default()
+        };
+        for row in &of_timeline {
+            let event = (row.try_get(0)?, row.try_get(1)?);
+            said.events.insert(event, place(&coordinates(row, 2)?));
+        }
+        for row in &of_rejected {
+            let content = content_hash(needed(row.bytes(5)?)?);
+            let conflict = (row.try_get(3)?, row.try_get(4)?, content);
+            said.conflicts.insert(conflict, rejection(row)?);
+        }
+        Ok(said)
+    }
+}
+
+/// What the store knows of the events that a page's records say.
+#[derive(Default)]
+struct Said {
+    /// The licenses' numbers by their ids.
+    numbers: HashMap<String, i64>,
+    /// Where the event of a license's number and an event id lies.
+    events: HashMap<(i64, Uuid), RecordPlace>,
+    /// The open conflicts of a license's number, an event id and a content: the letter of each speaks
+    /// for every record of that content.
+    conflicts: HashMap<(i64, Uuid, u64), JourneyOutcome>,
+}
+
+impl Said {
+    /// What became of a record that has no row of its own among the rejected.
+    fn outcome(&self, entry: &StoredEntry) -> Result<JourneyOutcome, Error> {
+        let (license_id, event_id, kind) = entry
+            .said
+            .as_ref()
+            .ok_or_else(|| Error::broken("a record that says nothing and was not rejected"))?;
+        if *kind == EventKind::DeviceHeartbeat {
+            return Ok(JourneyOutcome::Heartbeat);
+        }
+        let Some(number) = self.numbers.get(license_id) else {
+            return Ok(JourneyOutcome::Duplicate);
+        };
+        if self.events.get(&(*number, *event_id)) == Some(&place(&entry.at)) {
+            return Ok(JourneyOutcome::Applied);
+        }
+        let conflict = self.conflicts.get(&(*number, *event_id, entry.content));
+        Ok(conflict.cloned().unwrap_or(JourneyOutcome::Duplicate))
+    }
+}
+
+/// What a row says of the record's end, from its first three columns.
+fn rejection(row: &Row) -> Result<JourneyOutcome, Error> {
+    let reason = needed(row.text(0)?)?;
+    Ok(JourneyOutcome::Rejected {
+        reason: Reason::from_name(reason)
+            .ok_or_else(|| Error::broken(format!("a rejected row with reason {reason}")))?,
+        error: row.try_get(1)?,
+        dead_lettered_at: row.try_get(2)?,
+    })
+}
+
+fn place(at: &Coordinates) -> RecordPlace {
+    (at.lane, at.partition, at.offset)
+}

@@ -1,0 +1,184 @@
+//! The list of licenses: pages by key, over an index or over one customer's few rows.
+//!
+//! | asked | rows looked at | sorted by |
+//! |---|---|---|
+//! | a customer with no more licenses than a page may look at | that customer's | PostgreSQL |
+//! | anything else | the sort's own index, from where the last page ended | the index |
+//!
+//! Either way a page ends at a (sort value, number), so that the next one may go the other way. Only
+//! narrow columns are looked at, a piece of the list at a time: the first piece is as long as the page,
+//! and where filters leave too few, the next are longer. The rows that are answered are read by their
+//! numbers.
+
+use std::collections::HashMap;
+
+use tokio_postgres::Row;
+
+use super::select::{Select, Start};
+use super::{Snapshot, at_most, license_row};
+use crate::Error;
+use crate::columns::LICENSE_COLUMNS;
+use crate::lookup::{BATCH_BYTES_MAX, LicenseQuery, LicenseRow, Page, SortKey};
+use crate::narrow::{matches, number, sort_key};
+use crate::page::PAGE_BYTES_MAX;
+
+/// How many licenses are read whole at once: each may hold half a megabyte.
+const AT_ONCE: usize = 64;
+
+/// How much longer each piece of the list is than the one before it.
+const PIECE_GROWTH: usize = 4;
+
+impl Snapshot<'_> {
+    pub(super) async fn licenses(
+        &self,
+        query: &LicenseQuery,
+    ) -> Result<Page<LicenseRow, SortKey>, Error> {
+        let found = self.walk(query).await?;
+        let (mut items, mut bytes) = (Vec::with_capacity(found.matches.len()), 0);
+        for chunk in found.matches.chunks(AT_ONCE) {
+            let numbers: Vec<i64> = chunk.iter().map(|(_, number)| *number).collect();
+            let mut rows = self.by_number(&query.tenant_id, &numbers).await?;
+            for (key, number) in chunk {
+                let row = rows
+                    .remove(number)
+                    .ok_or_else(|| Error::broken(format!("no license of number {number}")))?;
+                bytes += row.bytes();
+                items.push(row);
+                if bytes > PAGE_BYTES_MAX {
+                    let next = Some(key.clone());
+                    return Ok(Page { items, next });
+                }
+            }
+        }
+        Ok(Page {
+            items,
+            next: found.next,
+        })
+    }
+
+    /// A license for each id, until they hold as much as an answer may.
+    pub(super) async fn licenses_by_id(
+        &self,
+        tenant_id: &str,
+        ids: &[String],
+    ) -> Result<Vec<Option<LicenseRow>>, Error> {
+        let sql = format!(
+            "select number, license_id, {LICENSE_COLUMNS} from license \
+             where tenant_id = $1 and license_id = any($2)"
+        );
+        let (mut found, mut bytes) = (Vec::with_capacity(ids.len()), 0);
+        for chunk in ids.chunks(AT_ONCE) {
+            let rows = self.rows(&sql, &[&tenant_id, &chunk]).await?;
+            let mut by_id = HashMap::with_capacity(rows.len());
+            for row in &rows {
+                let row = license_row(row, tenant_id)?;
+                by_id.insert(row.key.license_id.clone(), row);
+            }
+            for license_id in chunk {
+                // Not taken out: an id may be asked for twice.
+                let row = by_id.get(license_id).cloned();
+                bytes += row.as_ref().map_or(0, LicenseRow::bytes);
+                if bytes > BATCH_BYTES_MAX {
+                    return Ok(found);
+                }
+                found.push(row);
+            }
+        }
+        Ok(found)
+    }
+
+    async fn by_number(
+        &self,
+        tenant_id: &str,
+        numbers: &[i64],
+    ) -> Result<HashMap<i64, LicenseRow>, Error> {
+        let sql = format!(
+            "select number, license_id, {LICENSE_COLUMNS} from license \
+             where tenant_id = $1 and number = any($2)"
+        );
+        let rows = self.rows(&sql, &[&tenant_id, &numbers]).await?;
+        rows.iter()
+            .map(|row| Ok((row.try_get(0)?, license_row(row, tenant_id)?)))
+            .collect()
+    }
+
+    /// Looks at rows in the order of the list until the page is full, the rows are at their end, or
+    /// as many were looked at as may be.
+    async fn walk(&self, query: &LicenseQuery) -> Result<Found, Error> {
+        let mut walk = Walk {
+            query,
+            found: Found::default(),
+            visited: 0,
+        };
+        let customer = self.small_customer(query).await?;
+        let mut start = Start::of(query)?;
+        let mut piece = query.limit.max(1).saturating_add(1);
+        loop {
+            let wanted = piece.min(query.visit_at_most.max(1) - walk.visited);
+            let select = Select::new(query, customer, &start, at_most(wanted));
+            let rows = self.rows(&select.sql, &select.values()).await?;
+            for row in &rows {
+                if walk.look_at(row)? {
+                    return Ok(walk.found);
+                }
+            }
+            match rows.last() {
+                Some(last) if rows.len() == wanted => {
+                    start = Start::after(sort_key(last, query.sort)?);
+                }
+                Some(_) | None => return Ok(walk.found),
+            }
+            piece = piece.saturating_mul(PIECE_GROWTH);
+        }
+    }
+
+    /// The customer that is asked for, if all its licenses may be looked at in one page.
+    async fn small_customer<'q>(&self, query: &'q LicenseQuery) -> Result<Option<&'q str>, Error> {
+        let Some(customer_id) = query.customer_id.as_deref() else {
+            return Ok(None);
+        };
+        let most = at_most(query.visit_at_most).min(i64::MAX - 1);
+        let sql = "select count(*) from (select 1 from license \
+             where tenant_id = $1 and customer_id = $2 limit $3) as few";
+        let row = self
+            .row(sql, &[&query.tenant_id, &customer_id, &(most + 1)])
+            .await?;
+        let licenses: i64 = row.map_or(Ok(0), |row| row.try_get(0))?;
+        Ok(Some(customer_id).filter(|_| licenses <= most))
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    matches: Vec<(SortKey, i64)>,
+    next: Option<SortKey>,
+}
+
+/// A list on the way to its page's end.
+struct Walk<'q> {
+    query: &'q LicenseQuery,
+    found: Found,
+    visited: usize,
+}
+
+impl Walk<'_> {
+    /// Looks at the next row; whether the page has ended.
+    fn look_at(&mut self, row: &Row) -> Result<bool, Error> {
+        let query = self.query;
+        let matching = matches(row, query)?;
+        if matching && self.found.matches.len() >= query.limit.max(1) {
+            self.found.next = self.found.matches.last().map(|(key, _)| key.clone());
+            return Ok(true);
+        }
+        if matching {
+            let key = sort_key(row, query.sort)?;
+            self.found.matches.push((key, number(row)?));
+        }
+        self.visited += 1;
+        if self.visited >= query.visit_at_most.max(1) {
+            self.found.next = Some(sort_key(row, query.sort)?);
+            return Ok(true);
+        }
+        Ok(false)
+    }
+}
