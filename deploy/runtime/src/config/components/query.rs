@@ -39,7 +39,9 @@ impl FromStr for CorsOrigin {
             .strip_prefix("https://")
             .or_else(|| text.strip_prefix("http://"));
         let is_host = |host: &str| {
-            let taken = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-:[]_".contains(&byte);
+            let taken = |byte: u8| {
+                byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-:[]_".contains(&byte)
+            };
             !host.is_empty() && host.bytes().all(taken)
         };
         if text == "*" || host.is_some_and(is_host) {
