@@ -272,6 +272,9 @@ fn day_sums(row: &Row<'_>, first: usize) -> Result<DaySums, Error> {
 }
 
 #[cfg(test)]
+mod large;
+
+#[cfg(test)]
 mod tests {
     use rusqlite::Connection;
 
