@@ -46,13 +46,10 @@ pub(crate) async fn write(
 }
 
 /// Each row that hangs on a license, with the license's tenant and number.
-fn each<'a, T: 'a>(
+fn each<'a, T: IntoIterator + 'a>(
     licenses: &'a [Written],
     rows: impl Fn(&'a LicenseChange) -> T,
-) -> impl Iterator<Item = (&'a str, i64, T::Item)>
-where
-    T: IntoIterator,
-{
+) -> impl Iterator<Item = (&'a str, i64, T::Item)> {
     licenses.iter().flat_map(move |license| {
         rows(&license.change)
             .into_iter()

@@ -2,7 +2,13 @@
 //!
 //! The model that stores are held against is `licenseflow_core::naive`, which shares no code with
 //! the fold that they run.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    missing_docs
+)]
 
 mod crash;
 mod files;
