@@ -14,8 +14,8 @@ help: ## show this
 setup: ## install what is missing: Debian packages, Kafka's jars, clients for tests
 	@deploy/local/setup
 
-run: setup ## run the platform on a real Kafka, with a first history of events
-	@deploy/local/run
+run: setup ## run the platform on a real Kafka, with a first history of events; STORE=postgres for PostgreSQL
+	@deploy/local/run $(if $(STORE),--store '$(STORE)')
 
 test: setup ## run all tests, against a Kafka of their own
 	@# `cargo test` alone makes no binary of a package that has no test of its own.

@@ -17,6 +17,7 @@ mod project;
 mod query;
 mod schemas;
 mod service;
+mod store;
 mod topics;
 mod up;
 mod verify;

@@ -12,11 +12,14 @@ use licenseflow_avro::Topics;
 use licenseflow_avro::registry_client::RegistryClient;
 use licenseflow_kafka::{KafkaLetters, KafkaSource, SourceSettings};
 use licenseflow_projector::{Handle, Parts, Projector, Settings, Shares, Status, wall_clock};
-use licenseflow_runtime::config::{Effective, HttpArgs, JudgementArgs, ProjectorArgs, StoreArgs};
+use licenseflow_runtime::config::{
+    Effective, HttpArgs, JudgementArgs, ProjectorArgs, StoreArgs, StorePlace,
+};
 use licenseflow_runtime::http::Health;
 use licenseflow_runtime::log::KafkaSettings;
-use licenseflow_store::SqliteModel;
+use licenseflow_store::postgres::PostgresOptions;
 use licenseflow_store::sqlite::SqliteOptions;
+use licenseflow_store::{Outbox, PostgresModel, ReadModel, SqliteModel};
 use std::path::Path;
 use std::time::Instant;
 
@@ -60,7 +63,7 @@ pub(crate) async fn run(arguments: ProjectArgs, effective: &Effective) -> anyhow
         judgement,
         schemas,
     };
-    let handle = work.start(&service)?;
+    let handle = work.start(&service).await?;
     let health = health(Brokers::watch(&mut service, admin), handle.watcher());
     run_projector(&mut service, handle);
     service.serve(&http, health.router())?;
@@ -78,16 +81,43 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    /// Starts the projector over the one store, which it holds against any other.
-    pub(crate) fn start(self, service: &Service) -> anyhow::Result<Handle> {
+    /// Starts the projector over the one store: a file is held against any other projector, and in
+    /// PostgreSQL the positions fence it.
+    pub(crate) async fn start(self, service: &Service) -> anyhow::Result<Handle> {
         let shares = Shares::of(self.projector.memory_ceiling_mib);
-        let path = self.store.sqlite_path();
-        let options = SqliteOptions {
-            cache_mib: shares.store_cache_bytes >> 20,
-            max_future_skew_micros: i64::try_from(self.judgement.max_future_skew.as_micros())
-                .unwrap_or(i64::MAX),
-        };
-        let model = SqliteModel::open(&path, options)?;
+        let max_future_skew_micros =
+            i64::try_from(self.judgement.max_future_skew.as_micros()).unwrap_or(i64::MAX);
+        match self.store.place() {
+            StorePlace::Sqlite(path) => {
+                let options = SqliteOptions {
+                    cache_mib: shares.store_cache_bytes >> 20,
+                    max_future_skew_micros,
+                };
+                let model = SqliteModel::open(&path, options)?;
+                self.start_over(model, Some(instance(&path)?), &shares, service)
+            }
+            StorePlace::Postgres(url) => {
+                let options = PostgresOptions {
+                    max_future_skew_micros,
+                    ..PostgresOptions::default()
+                };
+                let runtime = tokio::runtime::Handle::current();
+                let open = move || PostgresModel::open(url.expose(), &options, runtime);
+                let model = tokio::task::spawn_blocking(open).await;
+                let model = model.context("the store did not open")??;
+                // Several projectors share the work, on one host too, so none has a name of its own.
+                self.start_over(model, None, &shares, service)
+            }
+        }
+    }
+
+    fn start_over(
+        self,
+        model: impl ReadModel + Outbox + 'static,
+        group_instance: Option<String>,
+        shares: &Shares,
+        service: &Service,
+    ) -> anyhow::Result<Handle> {
         let settings = Settings {
             batch_records_max: self.projector.batch_records_max as usize,
             batch_bytes_max: shares.batch_bytes,
@@ -97,7 +127,7 @@ impl Work {
         let source = SourceSettings {
             kafka: self.kafka.clone(),
             topics: self.topics.clone(),
-            group_instance: Some(instance(&path)?),
+            group_instance,
             queued_kbytes_max: shares.queued_kbytes,
             fetch_bytes_max: shares.fetch_bytes,
             ends_interval: settings.ends_interval,

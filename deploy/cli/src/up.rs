@@ -11,12 +11,13 @@ use crate::project::{self, Work};
 use crate::query;
 use crate::schemas::Taken;
 use crate::service::Service;
+use crate::store::Reading;
 use clap::Args;
 use licenseflow_producers::accept;
 use licenseflow_projector::{Handle, Status};
 use licenseflow_query::{Check, Readiness};
 use licenseflow_runtime::config::{
-    Effective, HttpArgs, IntakeArgs, JudgementArgs, ProjectorArgs, StoreArgs,
+    Effective, HttpArgs, IntakeArgs, JudgementArgs, ProjectorArgs, QueryApiArgs, StoreArgs,
 };
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -35,6 +36,8 @@ pub(crate) struct UpArgs {
     projector: ProjectorArgs,
     #[command(flatten)]
     judgement: JudgementArgs,
+    #[command(flatten)]
+    api: QueryApiArgs,
 }
 
 pub(crate) async fn run(arguments: UpArgs, effective: &Effective) -> anyhow::Result<Exit> {
@@ -45,6 +48,7 @@ pub(crate) async fn run(arguments: UpArgs, effective: &Effective) -> anyhow::Res
         store,
         projector,
         judgement,
+        api,
     } = arguments;
     let mut opening = Opening::begin("up", &log, effective)?;
     let door = opening.service.open_door(&http)?;
@@ -57,7 +61,7 @@ pub(crate) async fn run(arguments: UpArgs, effective: &Effective) -> anyhow::Res
     let publisher = ingest::publisher(&log, &schemas, &topics).await?;
     let settings = ingest::intake_settings(&intake, &judgement, &http);
 
-    let path = store.sqlite_path();
+    let place = store.place();
     let work = Work {
         kafka: log.settings(project::CLIENT)?,
         topics: topics.clone(),
@@ -66,7 +70,7 @@ pub(crate) async fn run(arguments: UpArgs, effective: &Effective) -> anyhow::Res
         judgement,
         schemas,
     };
-    let handle = work.start(&service)?;
+    let handle = work.start(&service).await?;
     let applied = applied(&mut service, &handle);
     let brokers = Brokers::watch(&mut service, admin);
     let partitions = brokers.partition_count(&topics);
@@ -76,7 +80,9 @@ pub(crate) async fn run(arguments: UpArgs, effective: &Effective) -> anyhow::Res
     });
     project::run_projector(&mut service, handle);
 
-    let state = query::state(&path, topics, readiness, partitions, Some(applied))?;
+    let reading = Reading::open(place, query::READERS).await?;
+    let state = query::state(reading, topics, readiness, partitions, Some(applied));
+    let state = query::told(state, &api, Some("/v1/events"));
     let routes = accept::router(publisher.clone(), settings)
         .merge(licenseflow_query::router(state.clone()))
         .merge(licenseflow_query::health_router(state));

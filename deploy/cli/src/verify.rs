@@ -6,6 +6,7 @@ use crate::log::LogArgs;
 use crate::output::OutputArgs;
 use crate::progress::Shown;
 use crate::schemas::CommandSchemas;
+use crate::store::Reading;
 use anyhow::Context;
 use clap::Args;
 use licenseflow_avro::Topics;
@@ -14,7 +15,6 @@ use licenseflow_kafka::LaneRecords;
 use licenseflow_projector::verify::{Report, Stored, verify};
 use licenseflow_runtime::config::StoreArgs;
 use licenseflow_runtime::log::KafkaSettings;
-use licenseflow_store::{Lookup, SqliteLookup};
 use serde_json::json;
 use std::time::Duration;
 
@@ -35,8 +35,10 @@ pub(crate) async fn run(arguments: VerifyArgs) -> anyhow::Result<Exit> {
     let VerifyArgs { output, log, store } = arguments;
     let topics = log.topics();
     let settings = log.settings("licenseflow-verify")?;
-    let lookup = SqliteLookup::open(&store.sqlite_path(), 1)?;
-    let read = lookup.position()?;
+    let reading = Reading::open(store.place(), 1).await?;
+    let skew = reading.max_future_skew_micros;
+    let read = tokio::task::spawn_blocking(move || reading.lookup.position());
+    let read = read.await.context("the position was not read")??;
     let generation = read.freshness.generation;
     let stored = Stored {
         position: read.freshness.position(),
@@ -45,7 +47,6 @@ pub(crate) async fn run(arguments: VerifyArgs) -> anyhow::Result<Exit> {
 
     let schemas = CommandSchemas::open(&log)?;
     let blocking = schemas.client.blocking(tokio::runtime::Handle::current());
-    let skew = lookup.max_future_skew_micros()?;
     let folded =
         tokio::task::spawn_blocking(move || fold(&settings, &topics, &blocking, skew, &stored));
     let report = folded.await.context("the fold did not end")??;

@@ -3,7 +3,7 @@
 
 use super::effective::Effective;
 use super::file::{self, FileError, FileValue};
-use super::names::{self, LIBRDKAFKA, LIBRDKAFKA_BELOW};
+use super::names::{self, LIBRDKAFKA, LIBRDKAFKA_BELOW, STORE};
 use super::secret;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
@@ -149,14 +149,14 @@ fn explain(mut error: clap::Error, file: &BTreeMap<String, FileValue>) -> Error 
                 flag
             }
         });
-    let may_be_secret = flag == Some(LIBRDKAFKA);
+    let may_be_secret = flag == Some(LIBRDKAFKA) || flag == Some(STORE);
     let from_file = flag.and_then(|flag| file.get(flag)).filter(|value| {
         let wrong = text(ContextKind::InvalidValue);
         wrong.is_some_and(|wrong| value.values.iter().any(|value| value == wrong))
     });
     let place = from_file.map(|value| value.place.clone());
     if may_be_secret {
-        // A password whose key was left out must not be told to whoever reads the log.
+        // A password whose key or scheme was left out must not be told to whoever reads the log.
         let hidden = ContextValue::String(secret::HIDDEN.to_owned());
         error.insert(ContextKind::InvalidValue, hidden);
     }
@@ -310,6 +310,36 @@ mod tests {
             let in_file = said.contains(".toml:1: ");
             assert_eq!(in_file, !text.is_empty(), "{said}");
         }
+    }
+
+    #[test]
+    fn a_password_in_the_stores_address_is_shown_nowhere() {
+        let url = "postgres://me:geheim@host:5433/db?application_name=a&password=geheim";
+        let in_file = format!("store = \"{url}\"\n");
+        for (text, flags) in [("", &["--store", url][..]), (&in_file, &[])] {
+            let loaded = loaded(text, flags).unwrap();
+            let shown = format!(
+                "{}{}{:?}",
+                loaded.effective,
+                loaded.effective.to_json(),
+                loaded.command.store
+            );
+            assert!(!shown.contains("geheim"), "{shown}");
+            assert!(
+                shown.contains("postgres://***@host:5433/db?application_name=a&password=***"),
+                "{shown}"
+            );
+        }
+        let wrong = "postgre://me:geheim@host/db";
+        let in_file = format!("store = \"{wrong}\"\n");
+        for (text, flags) in [("", &["--store", wrong][..]), (&in_file, &[])] {
+            let said = loaded(text, flags).unwrap_err().to_string();
+            assert!(!said.contains("geheim"), "{said}");
+            assert!(said.contains("--store"), "{said}");
+        }
+        let help = loaded(&in_file, &["--help"]).unwrap_err().to_string();
+        assert!(help.contains("--store"), "{help}");
+        assert!(!help.contains("geheim"), "{help}");
     }
 
     #[test]

@@ -20,7 +20,10 @@ pub(super) const CONFIG_FLAG: &str = "config";
 /// The one setting that is merged, key by key, over all places where it is said.
 pub(super) const LIBRDKAFKA: &str = "librdkafka";
 
-/// Takes up what is said of it below the command line; its name is read where that is wrong.
+/// The setting whose value may be an address with a password.
+pub(super) const STORE: &str = "store";
+
+/// Takes up what is said of [`LIBRDKAFKA`] below the command line; its name is read where that is wrong.
 pub(super) const LIBRDKAFKA_BELOW: &str = "librdkafka-of-environment-or-file";
 
 /// Every setting of a command and those below it: its flag, and its first name

@@ -16,16 +16,41 @@ const SECRET_PARTS: [&str; 7] = [
 
 /// The value of a setting as it may be shown.
 pub(super) fn masked(value: &str) -> String {
-    if let Some((key, _)) = value.split_once('=') {
-        let key_in_lower_case = key.to_ascii_lowercase();
-        if SECRET_PARTS
-            .iter()
-            .any(|part| key_in_lower_case.contains(part))
-        {
-            return format!("{key}={HIDDEN}");
-        }
+    if value.starts_with("postgres") && value.contains("://") {
+        return database(value);
     }
-    without_user(value)
+    pair(value).unwrap_or_else(|| without_user(value))
+}
+
+/// `key=value` without the value, where the key says that it is a secret.
+fn pair(value: &str) -> Option<String> {
+    let (key, _) = value.split_once('=')?;
+    let key_in_lower_case = key.to_ascii_lowercase();
+    let is_secret = SECRET_PARTS
+        .iter()
+        .any(|part| key_in_lower_case.contains(part));
+    is_secret.then(|| format!("{key}={HIDDEN}"))
+}
+
+/// A database's address without user and password, wherever in it they stand. A password that
+/// nobody encoded may hold any of `/`, `?` and `@`, so that the last `@` counts.
+fn database(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let (user, place) = match rest.rsplit_once('@') {
+        Some((_, place)) => (format!("{HIDDEN}@"), place),
+        None => (String::new(), rest),
+    };
+    let shown = match place.split_once('?') {
+        Some((place, parameters)) => {
+            let parameters = parameters.split('&');
+            let parameters: Vec<String> = parameters
+                .map(|it| pair(it).unwrap_or_else(|| it.to_owned()))
+                .collect();
+            format!("{place}?{}", parameters.join("&"))
+        }
+        None => place.to_owned(),
+    };
+    format!("{scheme}://{user}{shown}")
 }
 
 /// An address without the user and password before its host.
@@ -59,6 +84,17 @@ mod tests {
             ("http://me:pass@host:8081/a", "http://***@host:8081/a"),
             ("http://host/a@b", "http://host/a@b"),
             ("127.0.0.1:8080", "127.0.0.1:8080"),
+            (
+                "postgres://me:a/b?c@d@host:5433/db",
+                "postgres://***@host:5433/db",
+            ),
+            ("postgresql://host/db", "postgresql://host/db"),
+            (
+                "postgres://host/db?user=me&password=x&sslmode=require",
+                "postgres://host/db?user=me&password=***&sslmode=require",
+            ),
+            ("postgres://host/db?password=x@y", "postgres://***@y"),
+            ("/var/lib/licenseflow.db", "/var/lib/licenseflow.db"),
         ];
         for (value, shown) in cases {
             assert_eq!(masked(value), shown);

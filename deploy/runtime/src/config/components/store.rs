@@ -1,5 +1,6 @@
 //! Where the read model rests.
 
+use std::fmt;
 use std::path::PathBuf;
 
 /// The store and the folder for everything that is kept on this machine.
@@ -10,30 +11,72 @@ pub struct StoreArgs {
     #[arg(long, env = "LICENSEFLOW_DATA_DIR", default_value = default_data_dir(), value_name = "FOLDER")]
     pub data_dir: PathBuf,
 
-    /// The store as sqlite://PATH; without it, licenseflow.db in the data folder
-    #[arg(long, env = "LICENSEFLOW_STORE", value_name = "URL", value_parser = store_url)]
-    pub store: Option<String>,
+    /// The store: a file as PATH or sqlite://PATH, or postgres://USER:PASSWORD@HOST/DATABASE; without
+    /// it, licenseflow.db in the data folder
+    #[arg(
+        long,
+        env = "LICENSEFLOW_STORE",
+        value_name = "URL",
+        value_parser = store_place,
+        hide_env_values = true,
+        hide_default_value = true
+    )]
+    pub store: Option<StorePlace>,
 }
 
 impl StoreArgs {
-    /// The file of the embedded store.
-    pub fn sqlite_path(&self) -> PathBuf {
-        match &self.store {
-            Some(url) => PathBuf::from(url.trim_start_matches(SCHEME)),
-            None => self.data_dir.join("licenseflow.db"),
-        }
+    /// The store that was named, else the file in the data folder.
+    pub fn place(&self) -> StorePlace {
+        let usual = || StorePlace::Sqlite(self.data_dir.join("licenseflow.db"));
+        self.store.clone().unwrap_or_else(usual)
     }
 }
 
-const SCHEME: &str = "sqlite://";
+/// Which store, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StorePlace {
+    /// The embedded store in this file.
+    Sqlite(PathBuf),
+    /// The PostgreSQL at this address.
+    Postgres(PostgresUrl),
+}
 
-fn store_url(text: &str) -> Result<String, String> {
-    match text.strip_prefix(SCHEME) {
-        Some(path) if !path.is_empty() => Ok(text.to_owned()),
-        Some(_) | None => {
-            Err("expected sqlite://PATH, such as sqlite:///var/lib/licenseflow.db".to_owned())
-        }
+/// An address of a PostgreSQL database. It may hold a password, so it is shown to nobody.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PostgresUrl(String);
+
+impl PostgresUrl {
+    /// The address with all that is in it, for the one who connects.
+    pub fn expose(&self) -> &str {
+        &self.0
     }
+}
+
+impl fmt::Debug for PostgresUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("PostgresUrl(***)")
+    }
+}
+
+/// The schemes that libpq takes too.
+const POSTGRES: [&str; 2] = ["postgres://", "postgresql://"];
+
+const SQLITE: &str = "sqlite://";
+
+/// What is refused is not repeated: an address may hold a password, also a wrong one.
+fn store_place(text: &str) -> Result<StorePlace, String> {
+    if POSTGRES.iter().any(|scheme| text.starts_with(scheme)) {
+        return Ok(StorePlace::Postgres(PostgresUrl(text.to_owned())));
+    }
+    let path = text.strip_prefix(SQLITE).unwrap_or(text);
+    if path.is_empty() || path.contains("://") {
+        return Err(
+            "expected a path, sqlite://PATH, such as sqlite:///var/lib/licenseflow.db, or \
+             postgres://USER:PASSWORD@HOST:PORT/DATABASE"
+                .to_owned(),
+        );
+    }
+    Ok(StorePlace::Sqlite(PathBuf::from(path)))
 }
 
 /// The desktop convention for data of a user, else a folder where one stands.
@@ -53,25 +96,51 @@ fn default_data_dir() -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_url_names_an_absolute_or_a_relative_file() {
-        let at = |store: Option<&str>| {
-            let store = store.map(str::to_owned);
-            StoreArgs {
-                data_dir: "/data".into(),
-                store,
-            }
-            .sqlite_path()
-        };
-        assert_eq!(at(None), PathBuf::from("/data/licenseflow.db"));
-        assert_eq!(at(Some("sqlite:///a/b.db")), PathBuf::from("/a/b.db"));
-        assert_eq!(at(Some("sqlite://b.db")), PathBuf::from("b.db"));
+    fn place(store: Option<&str>) -> StorePlace {
+        let store = store.map(|text| store_place(text).unwrap());
+        StoreArgs {
+            data_dir: "/data".into(),
+            store,
+        }
+        .place()
     }
 
     #[test]
-    fn other_stores_are_refused() {
-        for url in ["", "b.db", "postgres://a", "sqlite://"] {
-            assert!(store_url(url).is_err(), "{url}");
+    fn a_file_is_named_by_its_path_or_its_url() {
+        let file = |path: &str| StorePlace::Sqlite(PathBuf::from(path));
+        assert_eq!(place(None), file("/data/licenseflow.db"));
+        assert_eq!(place(Some("sqlite:///a/b.db")), file("/a/b.db"));
+        assert_eq!(place(Some("sqlite://b.db")), file("b.db"));
+        assert_eq!(place(Some("/a/b.db")), file("/a/b.db"));
+        assert_eq!(place(Some("b.db")), file("b.db"));
+    }
+
+    #[test]
+    fn an_address_of_postgresql_is_kept_and_never_shown() {
+        for url in [
+            "postgres://me:geheim@host/db",
+            "postgresql://me:geheim@host/db",
+        ] {
+            let place = place(Some(url));
+            assert!(!format!("{place:?}").contains("geheim"));
+            let StorePlace::Postgres(kept) = place else {
+                panic!("{url} is no file");
+            };
+            assert_eq!(kept.expose(), url);
+        }
+    }
+
+    #[test]
+    fn other_stores_are_refused_and_not_repeated() {
+        for url in [
+            "",
+            "mysql://me:geheim@a",
+            "sqlite://",
+            "sqlite://sqlite://a",
+        ] {
+            let said = store_place(url).unwrap_err();
+            assert!(said.contains("postgres://"), "{said}");
+            assert!(!said.contains("geheim"), "{said}");
         }
     }
 }
