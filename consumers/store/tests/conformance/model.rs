@@ -9,7 +9,9 @@ use licenseflow_core::batch::Envelope;
 use licenseflow_core::{Batch, Buckets};
 use licenseflow_store::postgres::PostgresOptions;
 use licenseflow_store::sqlite::SqliteOptions;
-use licenseflow_store::{Error, Outbox, PostgresModel, ReadModel, SqliteModel};
+use licenseflow_store::{
+    Error, Lookup, Outbox, PostgresLookup, PostgresModel, ReadModel, SqliteLookup, SqliteModel,
+};
 
 use crate::postgres::{Schema, runtime};
 
@@ -44,6 +46,8 @@ pub(crate) trait Place {
     fn open(&self) -> Self::Model {
         self.open_with(SKEW_MICROS).unwrap()
     }
+
+    fn lookup(&self) -> Box<dyn Lookup>;
 }
 
 /// A store, and its digests.
@@ -89,6 +93,10 @@ impl Place for Folder {
         };
         SqliteModel::open(&self.store(), options)
     }
+
+    fn lookup(&self) -> Box<dyn Lookup> {
+        Box::new(SqliteLookup::open(&self.store(), 1).unwrap())
+    }
 }
 
 impl Place for Schema {
@@ -106,6 +114,11 @@ impl Place for Schema {
             ..self.options()
         };
         PostgresModel::open(self.url(), &options, runtime())
+    }
+
+    fn lookup(&self) -> Box<dyn Lookup> {
+        let lookup = PostgresLookup::open(self.url(), self.name(), 1, runtime());
+        Box::new(lookup.unwrap())
     }
 }
 

@@ -1,12 +1,16 @@
 //! What a store does with positions and letters.
 
+use licenseflow_avro::headers::RequestId;
 use licenseflow_avro::json;
 use licenseflow_avro::reason::Fault;
 use licenseflow_avro::record::Header;
 use licenseflow_avro::{Coordinates, Lane, RawRecord, Reason};
 use licenseflow_core::batch::Envelope;
 use licenseflow_core::{Batch, naive};
-use licenseflow_store::{Error, LETTERS_BYTES, LetterContent, Outbox as _, ReadModel as _};
+use licenseflow_store::lookup::{JourneyOutcome, JourneyQuery};
+use licenseflow_store::{
+    Error, LETTERS_BYTES, LetterContent, Outbox as _, PartitionEnd, ReadModel as _,
+};
 
 use crate::model::{Model as _, Place, on_every_store};
 
@@ -18,6 +22,8 @@ on_every_store!(
     what_a_fenced_batch_folded_is_not_folded_onto,
     words_that_a_record_chose_are_stored_whatever_they_are,
     a_round_of_letters_stops_at_its_bytes,
+    a_partition_is_caught_up_when_it_stands_at_the_end_that_was_seen,
+    a_rejected_record_that_says_its_tenant_is_found_by_its_request_and_by_nobody_else,
 );
 
 pub(crate) fn span(from: i64, to: i64) -> Batch {
@@ -183,4 +189,64 @@ fn a_round_of_letters_stops_at_its_bytes<P: Place>() {
     assert_eq!(letters.len(), LETTERS_BYTES >> 20);
     let rest = model.unsent(letters[letters.len() - 1].id, 100).unwrap();
     assert_eq!(letters.len() + rest.len(), 7);
+}
+
+fn a_partition_is_caught_up_when_it_stands_at_the_end_that_was_seen<P: Place>() {
+    let place = P::new();
+    let mut model = place.open();
+    let end = |end_offset, seen_at| PartitionEnd {
+        lane: Lane::Interactive,
+        partition: 3,
+        end_offset,
+        seen_at,
+    };
+    model.note_ends(&[end(5, 100)], 100).unwrap();
+    assert_eq!(model.positions().unwrap()[0].next_offset, 0);
+    model.apply(span(0, 5), 1).unwrap();
+    model.note_ends(&[end(5, 200)], 200).unwrap();
+    model.note_ends(&[end(6, 300)], 300).unwrap();
+    let lookup = place.lookup();
+    let freshness = lookup.freshness().unwrap();
+    assert_eq!(freshness.partitions[0].caught_up_at, Some(200));
+    assert_eq!(freshness.partitions[0].end_offset, Some(6));
+}
+
+fn a_rejected_record_that_says_its_tenant_is_found_by_its_request_and_by_nobody_else<P: Place>() {
+    let place = P::new();
+    let mut model = place.open();
+    let event = json::decode(
+        br#"{"event_id":"00000000-0000-7000-8000-000000000001","tenant_id":"t1","license_id":"L","occurred_at":"2026-01-01T00:00:00Z","type":"LicenseRevoked","data":{}}"#,
+    )
+    .unwrap();
+    let mut record = poison(0);
+    record.headers = vec![Header {
+        name: "x-request-id".to_owned(),
+        value: Some(b"r-1".to_vec()),
+    }];
+    let mut batch = span(0, 1);
+    let fault = Fault::new(Reason::KeyMismatch, "another key").of(&event);
+    batch.reject(record, fault);
+    model.apply(batch, 1).unwrap();
+
+    let lookup = place.lookup();
+    let asked = |tenant: &str| JourneyQuery {
+        tenant_id: tenant.to_owned(),
+        request_id: RequestId::parse("r-1").unwrap(),
+        by_coordinates: None,
+        after: None,
+        limit: 10,
+    };
+    let steps = lookup.journey(&asked("t1")).unwrap().value.items;
+    assert!(
+        matches!(
+            &steps[0].outcome,
+            JourneyOutcome::Rejected {
+                reason: Reason::KeyMismatch,
+                dead_lettered_at: None,
+                ..
+            }
+        ),
+        "{steps:?}"
+    );
+    assert!(lookup.journey(&asked("t2")).unwrap().value.items.is_empty());
 }
