@@ -42,7 +42,7 @@ pub(super) async fn stats(State(state): State<QueryState>, tenant: TenantId, uri
             json,
             freshness: read.freshness,
         }),
-        Err(problem) => Err(Failure::read(problem, read.freshness)),
+        Err(problem) => Err(Failure::read(*problem, read.freshness)),
     }
 }
 
@@ -50,7 +50,7 @@ pub(super) async fn stats(State(state): State<QueryState>, tenant: TenantId, uri
 fn together<const PARTS: usize>(
     parts: [(&str, Result<Value, Error>); PARTS],
     json: &mut Value,
-) -> Result<(), Problem> {
+) -> Result<(), Box<Problem>> {
     let (mut degraded, mut problem) = (Vec::new(), None);
     for (name, part) in parts {
         json[name] = part.unwrap_or_else(|error| {
@@ -60,7 +60,7 @@ fn together<const PARTS: usize>(
         });
     }
     match problem {
-        Some(problem) if degraded.len() == PARTS => Err(problem),
+        Some(problem) if degraded.len() == PARTS => Err(Box::new(problem)),
         Some(_) | None => {
             json["degraded"] = degraded.into();
             Ok(())
