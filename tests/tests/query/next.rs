@@ -44,8 +44,7 @@ fn fill(model: &mut Model) {
 
 #[tokio::test]
 async fn each_state_has_its_own_next_steps() {
-    let (served, mut model) =
-        Served::told(fill, |state| state.sending_events_to("/v1/events")).await;
+    let (served, _model) = Served::told(fill, |state| state.sending_events_to("/v1/events")).await;
     let expected: [(&str, &str, &[&[&str]]); 8] = [
         ("beats", "unknown", &[&["issue"]]),
         (
@@ -111,7 +110,14 @@ async fn each_state_has_its_own_next_steps() {
             .collect();
         assert_eq!(links, names, "{license}");
     }
-    // What is done changes what can be done.
+}
+
+#[tokio::test]
+async fn what_is_done_changes_what_can_be_done() {
+    let (served, mut model) =
+        Served::told(fill, |state| state.sending_events_to("/v1/events")).await;
+    let links = served.get("/v1/licenses/suspended").await.ok()["_links"].clone();
+    assert!(links.get("suspend").is_none() && links.get("reinstate").is_some());
     let reinstated = Payload::LicenseReinstated(LicenseReinstated {
         reason: String::new(),
     });
