@@ -15,6 +15,7 @@ mod broker_dies;
 mod evolution;
 mod foreign_registry;
 mod kills;
+mod on_postgres;
 mod processes;
 mod secured;
 mod send_and_tail;

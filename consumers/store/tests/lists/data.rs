@@ -69,6 +69,14 @@ impl Store {
         (Self { place, keys }, model)
     }
 
+    /// The name of its schema, where it is on PostgreSQL.
+    pub(crate) fn schema(&self) -> Option<&str> {
+        match &self.place {
+            Place::Folder(_) => None,
+            Place::Schema(schema) => Some(schema.name()),
+        }
+    }
+
     pub(crate) fn lookup(&self, readers: usize) -> Box<dyn Lookup> {
         self.place.lookup(readers)
     }

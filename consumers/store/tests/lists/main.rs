@@ -5,6 +5,7 @@
 
 mod data;
 mod large;
+mod news;
 #[path = "../places/postgres.rs"]
 mod postgres;
 mod same;

@@ -133,8 +133,9 @@ impl Snapshot<'_> {
     async fn said(&self, tenant_id: &str, found: &[(i64, StoredEntry)]) -> Result<Said, Error> {
         let said = || found.iter().filter_map(|(_, entry)| entry.said.as_ref());
         let ids: Vec<&str> = said().map(|(license_id, ..)| license_id.as_str()).collect();
-        let sql =
-            "select license_id, number from license where tenant_id = $1 and license_id = any($2)";
+        let sql = "select found.* from unnest($2::text[]) as asked (id), lateral \
+             (select license_id, number from license \
+             where tenant_id = $1 and license_id = asked.id limit 1) as found";
         let mut numbers = HashMap::new();
         for row in self.rows(sql, &[&tenant_id, &ids]).await? {
             numbers.insert(row.try_get::<_, String>(0)?, row.try_get::<_, i64>(1)?);

@@ -63,8 +63,9 @@ impl Snapshot<'_> {
         ids: &[String],
     ) -> Result<Vec<Option<LicenseRow>>, Error> {
         let sql = format!(
-            "select number, license_id, {LICENSE_COLUMNS} from license \
-             where tenant_id = $1 and license_id = any($2)"
+            "select found.* from unnest($2::text[]) as asked (id), lateral \
+             (select number, license_id, {LICENSE_COLUMNS} from license \
+             where tenant_id = $1 and license_id = asked.id limit 1) as found"
         );
         let (mut found, mut bytes) = (Vec::with_capacity(ids.len()), 0);
         for chunk in ids.chunks(AT_ONCE) {
@@ -87,14 +88,17 @@ impl Snapshot<'_> {
         Ok(found)
     }
 
+    /// Each row is found by itself: asked for `any` of many, a planner that has not looked at the table yet
+    /// may think it cheaper to read all of a tenant's.
     async fn by_number(
         &self,
         tenant_id: &str,
         numbers: &[i64],
     ) -> Result<HashMap<i64, LicenseRow>, Error> {
         let sql = format!(
-            "select number, license_id, {LICENSE_COLUMNS} from license \
-             where tenant_id = $1 and number = any($2)"
+            "select found.* from unnest($2::bigint[]) as asked (id), lateral \
+             (select number, license_id, {LICENSE_COLUMNS} from license \
+             where tenant_id = $1 and number = asked.id limit 1) as found"
         );
         let rows = self.rows(&sql, &[&tenant_id, &numbers]).await?;
         rows.iter()
