@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use licenseflow_avro::record::Header;
 use licenseflow_avro::{Coordinates, LicenseEvent};
@@ -30,6 +31,9 @@ pub(crate) use on_every_store;
 
 /// How far ahead a record may say that it happened, unless a test wants another bound.
 const SKEW_MICROS: i64 = 300_000_000;
+
+/// How long a file may seem to be held that nobody writes.
+const HOLD_MAX: Duration = Duration::from_secs(10);
 
 /// Where a store lies; it goes when it is dropped.
 pub(crate) trait Place {
@@ -91,7 +95,15 @@ impl Place for Folder {
             cache_mib: 8,
             max_future_skew_micros,
         };
-        SqliteModel::open(&self.store(), options)
+        // A process that another test starts at this moment has this one's files, and so the hold of a
+        // model that just died, until it becomes the program that was meant.
+        let begun = Instant::now();
+        loop {
+            match SqliteModel::open(&self.store(), options) {
+                Err(Error::Held { .. }) if begun.elapsed() < HOLD_MAX => std::thread::yield_now(),
+                opened => return opened,
+            }
+        }
     }
 
     fn lookup(&self) -> Box<dyn Lookup> {
