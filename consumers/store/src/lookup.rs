@@ -287,7 +287,9 @@ pub enum JourneyOutcome {
 }
 
 /// What a store that keeps no totals says.
-pub(crate) const NO_TOTALS: &str = "this store keeps no totals";
+pub(crate) const NO_TOTALS: Error = Error::NotKept(
+    "a store in PostgreSQL keeps no totals of customers and tenants yet; one in SQLite does",
+);
 
 /// Reads of one store. Calls block; each reads one snapshot, and sees what was committed before.
 pub trait Lookup: Send + Sync {
@@ -347,14 +349,14 @@ pub trait Lookup: Send + Sync {
     /// A customer at a time in microseconds UTC; none: it holds no license.
     ///
     /// # Errors
-    /// As above; a store that keeps no totals is [`Error::Broken`].
+    /// As above; a store that keeps no totals says [`Error::NotKept`].
     fn customer(
         &self,
         _tenant_id: &str,
         _customer_id: &str,
         _at: i64,
     ) -> Result<Read<Option<CustomerTotals>>, Error> {
-        Err(Error::broken(NO_TOTALS))
+        Err(NO_TOTALS)
     }
 
     /// A tenant as a whole at a time in microseconds UTC, each part by itself, all of one snapshot.
@@ -362,7 +364,7 @@ pub trait Lookup: Send + Sync {
     /// # Errors
     /// As above.
     fn stats(&self, _tenant_id: &str, _at: i64) -> Result<Read<Stats>, Error> {
-        Err(Error::broken(NO_TOTALS))
+        Err(NO_TOTALS)
     }
 
     /// A page of a license's devices by `device_id`, after that of the last page; none: there is no
