@@ -54,6 +54,14 @@ fn folded(platform: &Platform, fill: impl FnOnce()) -> (Value, Value) {
     (report, list)
 }
 
+/// Where the partitions stand that hold anything. An empty one is in the position once its end was
+/// seen, and not before.
+fn read_in(report: &Value) -> Vec<&str> {
+    let position = report["position"].as_str().unwrap();
+    let partitions = position.split(',');
+    partitions.filter(|it| !it.ends_with(":0")).collect()
+}
+
 #[test]
 fn one_log_gives_one_read_model_on_both_stores() {
     let postgres = Postgres::own().unwrap();
@@ -91,9 +99,10 @@ fn one_log_gives_one_read_model_on_both_stores() {
 
     let on_sqlite = Platform::new(bootstrap, &prefix).unwrap();
     let (other, other_list) = folded(&on_sqlite, || {});
-    for member in ["digest", "expected", "position", "records", "accepted"] {
+    for member in ["digest", "expected", "records", "accepted"] {
         assert_eq!(one[member], other[member], "{member}");
     }
+    assert_eq!(read_in(&one), read_in(&other));
     assert!(!its_list["items"].as_array().unwrap().is_empty());
     let ids = |list: &Value| -> Vec<Value> {
         let items = list["items"].as_array().unwrap();
