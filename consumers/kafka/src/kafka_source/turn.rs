@@ -68,7 +68,14 @@ impl KafkaSource {
         let Some(answer) = self.probe.answer() else {
             return Ok(());
         };
-        if self.range.is_answered(answer.is_whole) {
+        // librdkafka does not always tell: what stands still before the log's start is gone all the same.
+        let is_gone = self.owned.iter().any(|(of, owned)| {
+            let span = answer.spans.get(of).filter(|_| !owned.is_halted);
+            owned.next.is_some()
+                && owned.stood == owned.next
+                && span.is_some_and(|span| owned.next < Some(span.start))
+        });
+        if self.range.is_answered(answer.is_whole) || is_gone {
             self.halt_out_of_range(&answer)?;
         }
         for passed in answer.passed {
