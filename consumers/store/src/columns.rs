@@ -58,6 +58,11 @@ pub(crate) const DEVICE_COLUMNS: &str = "active, active_by, fingerprint, platfor
 pub(crate) const CONFLICT: &str = "another content stands under this event_id, in the record with the least \
      (timestamp, topic, partition, offset); send a correction under an event_id of its own";
 
+/// A new secret that clients' ids are hashed with.
+pub(crate) fn new_hash_seed() -> u64 {
+    Uuid::now_v7().as_u128() as u64 ^ u64::from(std::process::id()) << 40
+}
+
 /// Where an event id lies in the timeline's index.
 pub(crate) fn event_hash(event_id: Uuid, seed: u64) -> i64 {
     xxh3_64_with_seed(event_id.as_bytes(), seed).cast_signed()
@@ -228,6 +233,21 @@ pub(crate) fn lifecycle_number(lifecycle: Lifecycle) -> i64 {
         Lifecycle::Suspended => 2,
         Lifecycle::Revoked => 3,
     }
+}
+
+/// The lifecycle of a number in the store.
+pub(crate) fn lifecycle_of_number(number: i64) -> Result<Lifecycle, Error> {
+    let mut all = Lifecycle::ALL.into_iter();
+    all.find(|it| lifecycle_number(*it) == number)
+        .ok_or_else(|| Error::broken(format!("lifecycle {number}")))
+}
+
+/// Reads tenant and license id, beginning at column `first`.
+pub(crate) fn license_key(row: &impl Columns, first: usize) -> Result<LicenseKey, Error> {
+    Ok(LicenseKey {
+        tenant_id: needed(row.text(first)?)?.to_owned(),
+        license_id: needed(row.text(first + 1)?)?.to_owned(),
+    })
 }
 
 /// Reads timestamp, lane, partition and offset, beginning at column `first`.

@@ -4,6 +4,7 @@
 //! Every store passes one conformance suite, and gives bit for bit the same digest. This crate
 //! knows SQL; it knows no Kafka and no HTTP, and what an event means it asks of the core.
 
+mod batch;
 mod columns;
 pub mod error;
 mod head;
@@ -13,7 +14,10 @@ mod narrow;
 mod page;
 pub mod postgres;
 pub mod read_model;
+mod request;
 pub mod sqlite;
+mod standing;
+mod timeline;
 
 pub use error::{Error, Kind};
 pub use lookup::Lookup;

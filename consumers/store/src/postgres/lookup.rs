@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use deadpool_postgres::{ClientWrapper, Object};
 use licenseflow_avro::LicenseKey;
-use licenseflow_core::{Buckets, DeviceState, RowDigest};
+use licenseflow_core::{Buckets, DeviceState};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_postgres::types::ToSql;
@@ -33,14 +33,12 @@ use self::pool::Pool;
 use super::connection::Address;
 use super::migrate::Generation;
 use crate::Error;
-use crate::columns::{
-    Columns, LICENSE_COLUMNS, lane_of_number, license_state, needed, wide_number,
-};
+use crate::columns::{Columns, LICENSE_COLUMNS, license_state, needed};
 use crate::lookup::{
     Freshness, History, JourneyQuery, JourneyStep, LicenseParts, LicenseQuery, LicenseRow,
-    LicenseView, Lookup, NO_TOTALS, Page, PartitionFreshness, Read, RecordPlace, SortKey,
-    TimelineQuery, TimelineRow,
+    LicenseView, Lookup, NO_TOTALS, Page, Read, RecordPlace, SortKey, TimelineQuery, TimelineRow,
 };
+use crate::standing::{bucket_sum, partition_freshness};
 
 /// How long a call may read, before the service that asked gives up itself.
 const READ_MAX: Duration = Duration::from_secs(15);
@@ -166,15 +164,10 @@ impl Snapshot<'_> {
         for row in self.rows(sql, &[]).await? {
             freshness.generation = needed(row.integer(0)?)?;
             // A generation without any position has one row without a lane.
-            let Some(lane) = row.integer(1)? else { break };
-            freshness.partitions.push(PartitionFreshness {
-                lane: lane_of_number(lane)?,
-                partition: row.try_get(2)?,
-                next_offset: row.try_get(3)?,
-                end_offset: row.try_get(4)?,
-                caught_up_at: row.try_get(5)?,
-                last_timestamp: row.try_get(6)?,
-            });
+            if row.integer(1)?.is_none() {
+                break;
+            }
+            freshness.partitions.push(partition_freshness(&row, 1)?);
         }
         Ok(freshness)
     }
@@ -183,10 +176,8 @@ impl Snapshot<'_> {
     async fn digest(&self) -> Result<Buckets, Error> {
         let mut buckets = Buckets::default();
         for row in self.rows("select bucket, sum from digest", &[]).await? {
-            let bucket = u8::try_from(needed(row.integer(0)?)?)
-                .map_err(|error| Error::Broken(Box::new(error)))?;
-            let sum = wide_number(needed(row.bytes(1)?)?)?;
-            buckets.add(bucket, RowDigest(sum));
+            let (bucket, part) = bucket_sum(&row)?;
+            buckets.add(bucket, part);
         }
         Ok(buckets)
     }

@@ -5,6 +5,7 @@ use tokio_postgres::{Client, GenericClient, Transaction};
 
 use super::connection::{Address, PostgresOptions};
 use crate::Error;
+use crate::columns::new_hash_seed;
 
 /// Each brings the schema from the version of its place to the next; none is ever changed once it was
 /// released.
@@ -105,11 +106,16 @@ async fn note_version(
     options: &PostgresOptions,
 ) -> Result<(), Error> {
     if before == 0 {
-        let seed = uuid::Uuid::now_v7().as_u128() as u64 ^ u64::from(std::process::id()) << 40;
         let sql = "insert into meta (name, value)
              values ('hash_seed', $1), ('generation', 1), ('max_future_skew_micros', $2)";
         transaction
-            .execute(sql, &[&seed.cast_signed(), &options.max_future_skew_micros])
+            .execute(
+                sql,
+                &[
+                    &new_hash_seed().cast_signed(),
+                    &options.max_future_skew_micros,
+                ],
+            )
             .await?;
     }
     let sql = "insert into meta (name, value) values ('schema_version', $1)

@@ -8,8 +8,8 @@ use licenseflow_core::{RowDigest, Span};
 use super::rejected::lane_column;
 use super::session::Work;
 use crate::Error;
-use crate::columns::{Columns, lane_of_number, needed, partition_of_number, wide_number};
 use crate::read_model::{PartitionEnd, PartitionState};
+use crate::standing::{bucket_sum, partition_state};
 
 /// Every partition that the generation knows.
 pub(crate) async fn states(
@@ -19,15 +19,7 @@ pub(crate) async fn states(
     let sql = "select lane, partition, next_offset, last_timestamp_ms from position
          where generation = $1 order by lane, partition";
     let rows = work.rows(sql, &[&generation]).await?;
-    let states = rows.iter().map(|row| {
-        Ok(PartitionState {
-            lane: lane_of_number(needed(row.integer(0)?)?)?,
-            partition: partition_of_number(needed(row.integer(1)?)?)?,
-            next_offset: needed(row.integer(2)?)?,
-            last_timestamp: row.integer(3)?,
-        })
-    });
-    states.collect()
+    rows.iter().map(partition_state).collect()
 }
 
 /// The position that states come to.
@@ -178,8 +170,7 @@ pub(crate) async fn add_to_digest(
     let rows = work.rows(sql, &[&applier, &buckets, &zero]).await?;
     let (mut places, mut sums) = (Vec::new(), Vec::new());
     for row in &rows {
-        let bucket = bucket_of_number(needed(row.integer(0)?)?)?;
-        let before = RowDigest(wide_number(needed(row.bytes(1)?)?)?);
+        let (bucket, before) = bucket_sum(row)?;
         let change = changes.get(&bucket).copied().unwrap_or_default();
         places.push(i32::from(bucket));
         sums.push(before.plus(change).0.to_be_bytes().to_vec());
@@ -189,9 +180,4 @@ pub(crate) async fn add_to_digest(
          where applier = $1 and digest.bucket = it.bucket";
     work.execute(sql, &[&applier, &places, &sums]).await?;
     Ok(())
-}
-
-/// A bucket of the digest, of its number in the store.
-pub(crate) fn bucket_of_number(number: i64) -> Result<u8, Error> {
-    u8::try_from(number).map_err(|error| Error::Broken(Box::new(error)))
 }

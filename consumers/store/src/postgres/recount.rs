@@ -3,27 +3,24 @@
 //! The digest that is kept changes with what the fold wrote; it does not notice a row that was changed
 //! by hand. The recount reads and hashes every row.
 
-use licenseflow_avro::LicenseKey;
+use licenseflow_core::Buckets;
 use licenseflow_core::device::usage_digest;
 use licenseflow_core::digest::bucket_of;
-use licenseflow_core::{Buckets, RowDigest};
-use tokio_postgres::Row;
 
-use super::position::bucket_of_number;
 use super::session::Work;
 use crate::Error;
 use crate::columns::{
-    Columns, DEVICE_COLUMNS, LICENSE_COLUMN_COUNT, LICENSE_COLUMNS, device_state, license_state,
-    needed, wide_number,
+    Columns, DEVICE_COLUMNS, LICENSE_COLUMN_COUNT, LICENSE_COLUMNS, device_state, license_key,
+    license_state, needed,
 };
+use crate::standing::bucket_sum;
 
 /// The digest as it is kept: the sum of the appliers' parts.
 pub(crate) async fn kept(work: &mut Work<'_>) -> Result<Buckets, Error> {
     let mut buckets = Buckets::default();
     for row in work.rows("select bucket, sum from digest", &[]).await? {
-        let bucket = bucket_of_number(needed(row.integer(0)?)?)?;
-        let part = wide_number(needed(row.bytes(1)?)?)?;
-        buckets.add(bucket, RowDigest(part));
+        let (bucket, part) = bucket_sum(&row)?;
+        buckets.add(bucket, part);
     }
     Ok(buckets)
 }
@@ -64,11 +61,4 @@ pub(crate) async fn recount(work: &mut Work<'_>) -> Result<Buckets, Error> {
     })
     .await?;
     Ok(buckets)
-}
-
-fn license_key(row: &Row, first: usize) -> Result<LicenseKey, Error> {
-    Ok(LicenseKey {
-        tenant_id: row.try_get(first)?,
-        license_id: row.try_get(first + 1)?,
-    })
 }

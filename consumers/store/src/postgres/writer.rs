@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use licenseflow_avro::{LicenseKey, limits};
 use licenseflow_core::fold::{Settled, fold};
-use licenseflow_core::{Batch, Buckets, LicenseBatch, PackedBatch, RowDigest, Span, crash};
+use licenseflow_core::{Batch, Buckets, PackedBatch, RowDigest, Span, crash};
 use tokio::runtime::Handle;
 
 use super::change::{self, Written};
@@ -18,6 +18,7 @@ use super::rejected::{self, RejectedRow};
 use super::session::{Session, Work};
 use super::{outbox, position, recount};
 use crate::Error;
+use crate::batch::{sorted, unpack};
 use crate::journey;
 use crate::read_model::{Applied, Letter, Outbox, PartitionEnd, PartitionState, ReadModel};
 
@@ -226,8 +227,12 @@ impl Writer {
         now: i64,
     ) -> Result<Vec<Written>, Error> {
         let seed = self.generation.hash_seed;
-        let unpacked: Result<Vec<_>, Error> = licenses.into_iter().map(unpack).collect();
-        let found = past::read(work, unpacked?, seed).await?;
+        let unpacked = licenses.into_iter().map(|(key, packed)| {
+            let batch = unpack(&key, packed)?;
+            Ok((key, batch))
+        });
+        let unpacked = unpacked.collect::<Result<Vec<_>, Error>>()?;
+        let found = past::read(work, unpacked, seed).await?;
         let mut written = Vec::with_capacity(found.len());
         for license in found {
             written.push(folded(work, license).await?);
@@ -235,15 +240,6 @@ impl Writer {
         change::write(work, &written, seed, now).await?;
         Ok(written)
     }
-}
-
-fn unpack(
-    (key, packed): (Arc<LicenseKey>, PackedBatch),
-) -> Result<(Arc<LicenseKey>, LicenseBatch), Error> {
-    let batch = packed
-        .unpack(&key)
-        .map_err(|fault| Error::broken(format!("an event of {}: {fault}", key.license_id)))?;
-    Ok((key, batch))
 }
 
 async fn folded(work: &mut Work<'_>, mut license: Found) -> Result<Written, Error> {
@@ -266,11 +262,9 @@ async fn folded(work: &mut Work<'_>, mut license: Found) -> Result<Written, Erro
 fn in_parts(
     licenses: impl IntoIterator<Item = (Arc<LicenseKey>, PackedBatch)>,
 ) -> Vec<Vec<(Arc<LicenseKey>, PackedBatch)>> {
-    let mut sorted: Vec<(Arc<LicenseKey>, PackedBatch)> = licenses.into_iter().collect();
-    sorted.sort_unstable_by(|one, other| one.0.cmp(&other.0));
     let mut parts = Vec::new();
     let (mut part, mut events) = (Vec::new(), 0);
-    for license in sorted {
+    for license in sorted(licenses) {
         events += license.1.events();
         part.push(license);
         if part.len() >= LICENSES_AT_ONCE || events >= EVENTS_AT_ONCE {

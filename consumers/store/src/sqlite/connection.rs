@@ -7,6 +7,7 @@ use licenseflow_core::crash;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use crate::Error;
+use crate::columns::new_hash_seed;
 
 /// `PRAGMA application_id` of our files: "LICF".
 const APPLICATION_ID: i32 = 0x4c49_4346;
@@ -163,11 +164,13 @@ fn migrate(connection: &mut Connection, options: SqliteOptions) -> Result<(), Er
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(include_str!("schema.sql"))?;
     crash::point(crash::IN_MIGRATION);
-    let seed = uuid::Uuid::now_v7().as_u128() as u64 ^ u64::from(std::process::id()) << 40;
     transaction.execute(
         "insert into meta (name, value)
          values ('hash_seed', ?1), ('generation', 1), ('max_future_skew_micros', ?2)",
-        [seed.cast_signed(), options.max_future_skew_micros],
+        [
+            new_hash_seed().cast_signed(),
+            options.max_future_skew_micros,
+        ],
     )?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;

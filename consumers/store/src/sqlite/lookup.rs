@@ -16,19 +16,21 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use licenseflow_avro::LicenseKey;
-use licenseflow_core::{Buckets, DeviceState, RowDigest};
+use licenseflow_core::{Buckets, DeviceState};
 use rusqlite::{OptionalExtension, Transaction, params};
 use uuid::Uuid;
 
 use self::pool::Pool;
 use super::connection;
-use super::rows::{LICENSE_COLUMNS, lane_of_number, license_state};
+use super::recount;
+use super::rows::{LICENSE_COLUMNS, license_state};
 use crate::Error;
 use crate::lookup::{
     CustomerTotals, Freshness, History, JourneyQuery, JourneyStep, LicenseParts, LicenseQuery,
-    LicenseRow, LicenseView, Lookup, Page, PartitionFreshness, Read, RecordPlace, SortKey, Stats,
-    TimelineQuery, TimelineRow,
+    LicenseRow, LicenseView, Lookup, Page, Read, RecordPlace, SortKey, Stats, TimelineQuery,
+    TimelineRow,
 };
+use crate::standing::partition_freshness;
 
 /// Reads one SQLite file over a few read-only connections.
 pub struct SqliteLookup {
@@ -90,27 +92,9 @@ impl Snapshot<'_> {
             partitions: Vec::new(),
         };
         while let Some(row) = rows.next()? {
-            freshness.partitions.push(PartitionFreshness {
-                lane: lane_of_number(row.get(0)?)?,
-                partition: row.get(1)?,
-                next_offset: row.get(2)?,
-                end_offset: row.get(3)?,
-                caught_up_at: row.get(4)?,
-                last_timestamp: row.get(5)?,
-            });
+            freshness.partitions.push(partition_freshness(row, 0)?);
         }
         Ok(freshness)
-    }
-
-    fn digest(&self) -> Result<Buckets, Error> {
-        let mut statement = self.rows.prepare_cached("select bucket, sum from digest")?;
-        let mut rows = statement.query([])?;
-        let mut buckets = Buckets::default();
-        while let Some(row) = rows.next()? {
-            let sum = u128::from_be_bytes(row.get(1)?);
-            buckets.add(row.get(0)?, RowDigest(sum));
-        }
-        Ok(buckets)
     }
 
     fn tenant(&self, tenant_id: &str) -> Result<Option<i64>, Error> {
@@ -189,7 +173,7 @@ impl Snapshot<'_> {
 
 impl Lookup for SqliteLookup {
     fn position(&self) -> Result<Read<Buckets>, Error> {
-        self.read(|snapshot| snapshot.digest())
+        self.read(|snapshot| recount::kept(&snapshot.rows))
     }
 
     fn freshness(&self) -> Result<Freshness, Error> {

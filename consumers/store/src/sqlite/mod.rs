@@ -9,6 +9,7 @@ mod outbox;
 mod past;
 mod recount;
 mod rows;
+mod tenants;
 mod totals;
 mod writer;
 

@@ -16,6 +16,7 @@ use super::rows::{
     DEVICE_COLUMNS, LICENSE_COLUMNS, TIMELINE_COLUMNS, device_state, event_hash, license_state,
     recorded_event,
 };
+use super::tenants::Tenants;
 use crate::Error;
 
 /// A license's past, and its numbers in the store.
@@ -45,8 +46,7 @@ impl Found {
 /// The statements that read, prepared once for a batch.
 pub(crate) struct Reader<'c> {
     seed: u64,
-    tenants: BTreeMap<String, i64>,
-    tenant: CachedStatement<'c>,
+    tenants: Tenants<'c>,
     license: CachedStatement<'c>,
     event: CachedStatement<'c>,
     conflicts: CachedStatement<'c>,
@@ -66,8 +66,7 @@ impl<'c> Reader<'c> {
         let prepare = |sql: &str| connection.prepare_cached(sql);
         Ok(Self {
             seed,
-            tenants: BTreeMap::new(),
-            tenant: prepare("select number from tenant where tenant_id = ?1")?,
+            tenants: Tenants::new(connection)?,
             license: prepare(&format!(
                 "select number, {LICENSE_COLUMNS} from license where tenant = ?1 and license_id = ?2"
             ))?,
@@ -113,7 +112,7 @@ impl<'c> Reader<'c> {
 
     /// The license's row.
     fn stored(&mut self, key: &LicenseKey) -> Result<Found, Error> {
-        let tenant = self.tenant_number(&key.tenant_id)?;
+        let tenant = self.tenants.number(&key.tenant_id)?;
         let mut found = Found {
             number: None,
             tenant,
@@ -128,20 +127,6 @@ impl<'c> Reader<'c> {
             found.past.state = Some(license_state(row, 1)?);
         }
         Ok(found)
-    }
-
-    fn tenant_number(&mut self, tenant_id: &str) -> Result<Option<i64>, Error> {
-        if let Some(number) = self.tenants.get(tenant_id) {
-            return Ok(Some(*number));
-        }
-        let number = self
-            .tenant
-            .query_row([tenant_id], |row| row.get(0))
-            .optional()?;
-        if let Some(number) = number {
-            self.tenants.insert(tenant_id.to_owned(), number);
-        }
-        Ok(number)
     }
 
     fn known_events(

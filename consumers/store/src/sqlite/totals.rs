@@ -6,28 +6,23 @@ use std::collections::BTreeMap;
 
 use licenseflow_avro::{EventKind, LicenseKey};
 use licenseflow_core::event_counts::{Counted, EventCounts, EventsChange, TenantEvents, kept_from};
-use licenseflow_core::status::Lifecycle;
 use licenseflow_core::totals::{Count, DayTurns, Dimension, Group, GroupTotals, TotalsChange};
 use licenseflow_core::{Batch, LicenseChange, LicenseState};
-use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::recount::each_row;
 use super::rows::{
     LICENSE_COLUMN_COUNT, LICENSE_COLUMNS, TIMELINE_COLUMNS, license_state, lifecycle_number,
     recorded_event, voids,
 };
+use super::tenants::Tenants;
 use crate::Error;
+use crate::columns::lifecycle_of_number;
 
 /// The type of event of a number in the store: its place in the schema's union.
 pub(super) fn kind_of(number: u8) -> Result<EventKind, Error> {
     let kind = EventKind::ALL.get(usize::from(number)).copied();
     kind.ok_or_else(|| Error::broken(format!("event type {number}")))
-}
-
-/// The lifecycle of a number in the store.
-pub(super) fn lifecycle_of(number: u8) -> Result<Lifecycle, Error> {
-    let lifecycle = Lifecycle::ALL.get(usize::from(number)).copied();
-    lifecycle.ok_or_else(|| Error::broken(format!("lifecycle {number}")))
 }
 
 /// What a batch changes about totals and numbers of events.
@@ -55,7 +50,7 @@ impl Difference {
         let kept_from = note_newest(connection, newest_ms)?.map_or(0, kept_from);
         write_groups(connection, &mut tenants, self.totals)?;
         for (tenant_id, events) in self.events.into_tenants(kept_from) {
-            let tenant = tenants.number(&tenant_id)?;
+            let tenant = number_of(&mut tenants, &tenant_id)?;
             write_events(connection, tenant, &events, kept_from)?;
         }
         Ok(())
@@ -87,29 +82,10 @@ pub(super) fn newest_record_ms(connection: &Connection) -> Result<Option<i64>, E
     Ok(statement.query_row([NEWEST], |row| row.get(0)).optional()?)
 }
 
-/// The numbers of tenants, each looked up once.
-struct Tenants<'c> {
-    statement: CachedStatement<'c>,
-    numbers: BTreeMap<String, i64>,
-}
-
-impl<'c> Tenants<'c> {
-    fn new(connection: &'c Connection) -> Result<Self, Error> {
-        Ok(Self {
-            statement: connection
-                .prepare_cached("select number from tenant where tenant_id = ?1")?,
-            numbers: BTreeMap::new(),
-        })
-    }
-
-    fn number(&mut self, tenant_id: &str) -> Result<i64, Error> {
-        if let Some(number) = self.numbers.get(tenant_id) {
-            return Ok(*number);
-        }
-        let number = self.statement.query_row([tenant_id], |row| row.get(0))?;
-        self.numbers.insert(tenant_id.to_owned(), number);
-        Ok(number)
-    }
+/// A license of the tenant was written, so it has a number.
+fn number_of(tenants: &mut Tenants<'_>, tenant_id: &str) -> Result<i64, Error> {
+    let number = tenants.number(tenant_id)?;
+    number.ok_or_else(|| Error::broken(format!("no tenant {tenant_id}")))
 }
 
 fn write_groups(
@@ -139,7 +115,7 @@ fn write_groups(
            and starts = 0 and ends = 0",
     )?;
     for (group, totals) in change.into_groups() {
-        let tenant = tenants.number(&group.tenant_id)?;
+        let tenant = number_of(tenants, &group.tenant_id)?;
         let dimension = group.dimension as i64;
         for (lifecycle, count) in totals.counts() {
             let lifecycle = lifecycle_number(lifecycle);
@@ -236,20 +212,20 @@ pub(super) fn kept(connection: &mut Connection) -> Result<KeptTotals, Error> {
     let mut kept = KeptTotals::default();
     let totals = "select tenant_id, dimension, name, lifecycle, licenses, seats, seats_used
                   from total join tenant on number = tenant";
-    each_row(&transaction, totals, |row| {
+    each_row(&transaction, totals, [], |row| {
         let count = Count {
             licenses: row.get(4)?,
             seats: row.get(5)?,
             seats_used: row.get(6)?,
         };
-        let lifecycle = lifecycle_of(row.get(3)?)?;
+        let lifecycle = lifecycle_of_number(row.get(3)?)?;
         let totals = kept.groups.entry(group(row)?).or_default();
         totals.set_count(lifecycle, count);
         Ok(())
     })?;
     let days = "select tenant_id, dimension, name, day, starts, ends
                 from total_day join tenant on number = tenant";
-    each_row(&transaction, days, |row| {
+    each_row(&transaction, days, [], |row| {
         let turns = DayTurns {
             starts: row.get(4)?,
             ends: row.get(5)?,
@@ -259,7 +235,7 @@ pub(super) fn kept(connection: &mut Connection) -> Result<KeptTotals, Error> {
         Ok(())
     })?;
     let kept_from = newest_record_ms(&transaction)?.map_or(0, kept_from);
-    each_row(&transaction, MINUTES.read, |row| {
+    each_row(&transaction, MINUTES.read, [], |row| {
         let minute: i64 = row.get(1)?;
         if minute >= kept_from {
             let of_tenant = kept.events.entry(row.get(0)?).or_default();
@@ -268,7 +244,7 @@ pub(super) fn kept(connection: &mut Connection) -> Result<KeptTotals, Error> {
         }
         Ok(())
     })?;
-    each_row(&transaction, DAYS.read, |row| {
+    each_row(&transaction, DAYS.read, [], |row| {
         let of_tenant = kept.events.entry(row.get(0)?).or_default();
         let kind = kind_of(row.get(2)?)?;
         of_tenant.days.insert((row.get(1)?, kind), row.get(3)?);
@@ -296,7 +272,7 @@ pub(super) fn recount(connection: &mut Connection) -> Result<KeptTotals, Error> 
         "select {LICENSE_COLUMNS}, tenant.tenant_id
          from license join tenant on tenant.number = license.tenant"
     );
-    each_row(&transaction, &licenses, |row| {
+    each_row(&transaction, &licenses, [], |row| {
         let tenant_id: String = row.get(LICENSE_COLUMN_COUNT)?;
         totals.license(&tenant_id, None, Some(&license_state(row, 0)?));
         Ok(())
@@ -306,7 +282,7 @@ pub(super) fn recount(connection: &mut Connection) -> Result<KeptTotals, Error> 
          from timeline join license on license.number = timeline.license
          join tenant on tenant.number = license.tenant"
     );
-    each_row(&transaction, &timeline, |row| {
+    each_row(&transaction, &timeline, [], |row| {
         let key = LicenseKey {
             tenant_id: row.get(7)?,
             license_id: row.get(8)?,

@@ -13,12 +13,14 @@ use super::change::Writer;
 use super::connection::{self, SqliteOptions};
 use super::hold::Hold;
 use super::past::Reader;
-use super::recount::recount;
+use super::recount;
 use super::rows::{lane_number, lane_of_number};
 use super::totals::{self, Difference, KeptTotals};
+use crate::batch::{sorted, unpack};
 use crate::error::Error;
 use crate::journey;
 use crate::read_model::{Applied, PartitionEnd, PartitionState, ReadModel};
+use crate::standing::partition_state;
 
 /// One generation in one SQLite file, as its only writer has it.
 #[derive(Debug)]
@@ -52,7 +54,7 @@ impl SqliteModel {
     /// # Errors
     /// [`Error::Away`] and [`Error::Broken`].
     pub fn recount(&mut self) -> Result<Buckets, Error> {
-        recount(&mut self.connection)
+        recount::recount(&mut self.connection)
     }
 
     /// Totals and numbers of events as the rows give them; it takes as long as reading them all.
@@ -76,15 +78,7 @@ impl SqliteModel {
     /// # Errors
     /// [`Error::Away`] and [`Error::Broken`].
     pub fn kept_digest(&self) -> Result<Buckets, Error> {
-        let mut statement = self
-            .connection
-            .prepare_cached("select bucket, sum from digest")?;
-        let mut rows = statement.query([])?;
-        let mut buckets = Buckets::default();
-        while let Some(row) = rows.next()? {
-            buckets.add(row.get(0)?, RowDigest(u128::from_be_bytes(row.get(1)?)));
-        }
-        Ok(buckets)
+        recount::kept(&self.connection)
     }
 }
 
@@ -97,12 +91,7 @@ impl ReadModel for SqliteModel {
         let mut rows = statement.query([self.generation])?;
         let mut states = Vec::new();
         while let Some(row) = rows.next()? {
-            states.push(PartitionState {
-                lane: lane_of_number(row.get(0)?)?,
-                partition: row.get(1)?,
-                next_offset: row.get(2)?,
-                last_timestamp: row.get(3)?,
-            });
+            states.push(partition_state(row)?);
         }
         Ok(states)
     }
@@ -188,13 +177,9 @@ fn write_licenses(
 ) -> Result<Difference, Error> {
     let mut difference = Difference::default();
     let mut reader = Reader::new(transaction, writer.seed())?;
-    let mut licenses: Vec<(Arc<LicenseKey>, PackedBatch)> = licenses.into_iter().collect();
-    licenses.sort_unstable_by(|one, other| one.0.cmp(&other.0));
     let mut digest = vec![RowDigest::default(); 256];
-    for (key, packed) in licenses {
-        let batch = packed
-            .unpack(&key)
-            .map_err(|fault| Error::broken(format!("an event of {}: {fault}", key.license_id)))?;
+    for (key, packed) in sorted(licenses) {
+        let batch = unpack(&key, packed)?;
         let mut found = reader.past(&key, &batch, cache.take(&key))?;
         let settled = Settled::of(key, batch, &found.past);
         let whole = match found.number {

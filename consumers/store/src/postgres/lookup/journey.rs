@@ -10,38 +10,38 @@
 //!
 //! Each line is asked once for the whole page, since every question is a way to the server and back.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::pin::pin;
 
 use futures::TryStreamExt;
-use licenseflow_avro::{Coordinates, EventKind, Reason};
+use licenseflow_avro::EventKind;
 use licenseflow_core::batch::content_hash;
-use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{Snapshot, Values};
 use crate::Error;
 use crate::columns::{Columns, coordinates, event_hash, lane_number, needed};
-use crate::journey::{StoredEntry, coordinates_hash, decode, request_hash};
+use crate::journey::StoredEntry;
 use crate::lookup::{JourneyOutcome, JourneyQuery, JourneyStep, Page, RecordPlace};
 use crate::page::page_of;
-
-/// The first entries in order, each with its batch.
-type Entries = BTreeMap<RecordPlace, (i64, StoredEntry)>;
+use crate::request::{Gathered, place, rejection};
 
 impl Snapshot<'_> {
     pub(super) async fn journey(
         &self,
         asked: &JourneyQuery,
     ) -> Result<Page<JourneyStep, RecordPlace>, Error> {
-        let mut entries = Entries::new();
-        let by_id = request_hash(&asked.request_id, self.hash_seed);
-        self.gather(by_id, asked, &mut entries).await?;
-        if let Some((lane, partition, offset)) = asked.by_coordinates {
-            let by_coordinates = coordinates_hash(lane, partition, offset, self.hash_seed);
-            self.gather(by_coordinates, asked, &mut entries).await?;
+        let mut gathered = Gathered::new(asked);
+        for hash in Gathered::hashes(asked, self.hash_seed) {
+            let sql =
+                "select batch, request_id, entries from journey where tenant_id = $1 and hash = $2";
+            let rows = self.stream(sql, &[&asked.tenant_id, &hash]).await?;
+            let mut rows = pin!(rows);
+            while let Some(row) = rows.try_next().await? {
+                gathered.take(&row)?;
+            }
         }
-        let found: Vec<(i64, StoredEntry)> = entries.into_values().collect();
+        let found = gathered.into_entries();
         let (applied, rejected, said) = tokio::try_join!(
             self.applied(&found),
             self.rejected(&found),
@@ -65,37 +65,6 @@ impl Snapshot<'_> {
         Ok(page_of(steps, asked.limit.max(1), |step: &JourneyStep| {
             place(&step.at)
         }))
-    }
-
-    /// Takes from the rows of one hash what belongs to the request, up to one more than a page.
-    async fn gather(
-        &self,
-        hash: i64,
-        asked: &JourneyQuery,
-        entries: &mut Entries,
-    ) -> Result<(), Error> {
-        let sql =
-            "select batch, request_id, entries from journey where tenant_id = $1 and hash = $2";
-        let rows = self.stream(sql, &[&asked.tenant_id, &hash]).await?;
-        let mut rows = pin!(rows);
-        while let Some(row) = rows.try_next().await? {
-            let batch: i64 = row.try_get(0)?;
-            let request_id = row.text(1)?;
-            let of_request = |at: &Coordinates| match request_id {
-                Some(request_id) => request_id == asked.request_id.as_str(),
-                None => Some(place(at)) == asked.by_coordinates,
-            };
-            for entry in decode(needed(row.bytes(2)?)?)? {
-                let place = place(&entry.at);
-                if of_request(&entry.at) && asked.after.is_none_or(|after| place > after) {
-                    entries.insert(place, (batch, entry));
-                }
-                if entries.len() > asked.limit.max(1) + 1 {
-                    entries.pop_last();
-                }
-            }
-        }
-        Ok(())
     }
 
     /// When each batch was applied.
@@ -206,19 +175,4 @@ impl Said {
         let conflict = self.conflicts.get(&(*number, *event_id, entry.content));
         Ok(conflict.cloned().unwrap_or(JourneyOutcome::Duplicate))
     }
-}
-
-/// What a row says of the record's end, from its first three columns.
-fn rejection(row: &Row) -> Result<JourneyOutcome, Error> {
-    let reason = needed(row.text(0)?)?;
-    Ok(JourneyOutcome::Rejected {
-        reason: Reason::from_name(reason)
-            .ok_or_else(|| Error::broken(format!("a rejected row with reason {reason}")))?,
-        error: row.try_get(1)?,
-        dead_lettered_at: row.try_get(2)?,
-    })
-}
-
-fn place(at: &Coordinates) -> RecordPlace {
-    (at.lane, at.partition, at.offset)
 }

@@ -12,14 +12,12 @@
 
 use std::collections::HashMap;
 
-use tokio_postgres::Row;
-
 use super::select::{Select, Start};
 use super::{Snapshot, at_most, license_row};
 use crate::Error;
 use crate::columns::LICENSE_COLUMNS;
 use crate::lookup::{BATCH_BYTES_MAX, LicenseQuery, LicenseRow, Page, SortKey};
-use crate::narrow::{matches, number, sort_key};
+use crate::narrow::{Found, Walk, sort_key};
 use crate::page::PAGE_BYTES_MAX;
 
 /// How many licenses are read whole at once: each may hold half a megabyte.
@@ -109,16 +107,12 @@ impl Snapshot<'_> {
     /// Looks at rows in the order of the list until the page is full, the rows are at their end, or
     /// as many were looked at as may be.
     async fn walk(&self, query: &LicenseQuery) -> Result<Found, Error> {
-        let mut walk = Walk {
-            query,
-            found: Found::default(),
-            visited: 0,
-        };
+        let mut walk = Walk::new(query);
         let customer = self.small_customer(query).await?;
         let mut start = Start::of(query)?;
         let mut piece = query.limit.max(1).saturating_add(1);
         loop {
-            let wanted = piece.min(query.visit_at_most.max(1) - walk.visited);
+            let wanted = piece.min(walk.left());
             let select = Select::new(query, customer, &start, at_most(wanted));
             let rows = self.rows(&select.sql, &select.values()).await?;
             for row in &rows {
@@ -149,40 +143,5 @@ impl Snapshot<'_> {
             .await?;
         let licenses: i64 = row.map_or(Ok(0), |row| row.try_get(0))?;
         Ok(Some(customer_id).filter(|_| licenses <= most))
-    }
-}
-
-#[derive(Default)]
-struct Found {
-    matches: Vec<(SortKey, i64)>,
-    next: Option<SortKey>,
-}
-
-/// A list on the way to its page's end.
-struct Walk<'q> {
-    query: &'q LicenseQuery,
-    found: Found,
-    visited: usize,
-}
-
-impl Walk<'_> {
-    /// Looks at the next row; whether the page has ended.
-    fn look_at(&mut self, row: &Row) -> Result<bool, Error> {
-        let query = self.query;
-        let matching = matches(row, query)?;
-        if matching && self.found.matches.len() >= query.limit.max(1) {
-            self.found.next = self.found.matches.last().map(|(key, _)| key.clone());
-            return Ok(true);
-        }
-        if matching {
-            let key = sort_key(row, query.sort)?;
-            self.found.matches.push((key, number(row)?));
-        }
-        self.visited += 1;
-        if self.visited >= query.visit_at_most.max(1) {
-            self.found.next = Some(sort_key(row, query.sort)?);
-            return Ok(true);
-        }
-        Ok(false)
     }
 }

@@ -7,7 +7,7 @@ use tokio_postgres::types::ToSql;
 
 use crate::Error;
 use crate::lookup::{LicenseQuery, SortBy, SortKey};
-use crate::narrow::NARROW;
+use crate::narrow::{NARROW, other_sort, range};
 
 const EXPIRES_OR_NEVER: &str = "coalesce(expires_at, 9223372036854775807)";
 const LAST_EVENT_OR_NONE: &str = "coalesce(last_event_at, -1)";
@@ -58,22 +58,6 @@ impl Start {
     }
 }
 
-fn other_sort() -> Error {
-    Error::broken("a page's end of another sort")
-}
-
-/// The values that are asked for, both ends among them.
-fn range(query: &LicenseQuery) -> (i64, i64) {
-    if query.sort != SortBy::ExpiresAt {
-        return (i64::MIN, i64::MAX);
-    }
-    let low = query.expires_after.unwrap_or(i64::MIN);
-    let high = query
-        .expires_before
-        .map_or(i64::MAX, |before| before.saturating_sub(1));
-    (low, high)
-}
-
 /// Just before the first row of the range, as the list goes. No license has these numbers.
 fn near_end(query: &LicenseQuery) -> (i64, i64) {
     let (low, high) = range(query);
@@ -118,7 +102,7 @@ impl Select {
                 format!("{value} {beyond} $3")
             }
             Start::Number(from, number) => {
-                let (low, high) = self::range(query);
+                let (low, high) = range(query);
                 let far_end = if query.descending { low } else { high };
                 values.extend([*from, *number, far_end].map(|it| Box::new(it) as _));
                 format!("({value}, number) {beyond} ($3, $4) and {value} {within} $5")

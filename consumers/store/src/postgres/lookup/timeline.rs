@@ -8,10 +8,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::pin::pin;
 
 use futures::TryStreamExt;
-use licenseflow_avro::{EventKind, LicenseKey};
+use licenseflow_avro::LicenseKey;
 use licenseflow_core::event_set::RecordedEvent;
-use licenseflow_core::order::{OrderKey, rank};
-use tokio_postgres::Row;
+use licenseflow_core::order::OrderKey;
 use uuid::Uuid;
 
 use super::Snapshot;
@@ -21,12 +20,10 @@ use crate::head::Head;
 use crate::lookup::{Page, TimelineQuery, TimelineRow};
 use crate::page::PAGE_BYTES_MAX;
 use crate::postgres::rows::TIMELINE_COLUMNS;
+use crate::timeline::{FirstInOrder, TimelineKey, end, timeline_row};
 
 /// How many events are read whole at once: each may carry half a megabyte.
 const AT_ONCE: usize = 64;
-
-/// `occurred_at`, rank, event id.
-type TimelineKey = (i64, u8, Uuid);
 
 /// Where an event lies: its hash and number, in the license that is asked for.
 type Place = (i64, i64);
@@ -39,11 +36,8 @@ impl Snapshot<'_> {
         query: &TimelineQuery,
     ) -> Result<Page<TimelineRow, TimelineKey>, Error> {
         let limit = query.limit.max(1);
-        let mut found = self.first_in_order(key, license, query, limit).await?;
-        let goes_on = found.len() > limit;
-        if goes_on {
-            found.pop_last();
-        }
+        let first = self.first_in_order(key, license, query, limit).await?;
+        let (found, goes_on) = first.into_page();
         let voided = self.voided(key, license).await?;
         let found: Vec<(OrderKey, Place)> = found.into_iter().collect();
         let (mut items, mut bytes) = (Vec::with_capacity(found.len()), 0);
@@ -53,12 +47,7 @@ impl Snapshot<'_> {
                 let (length, recorded) = events
                     .remove(seq)
                     .ok_or_else(|| Error::broken(format!("no event of number {seq}")))?;
-                let voidable = recorded.event.payload.kind() != EventKind::EventVoided;
-                let voided_by = voided.get(&recorded.event.event_id).filter(|_| voidable);
-                items.push(TimelineRow {
-                    voided_by: voided_by.map(|by| by.event_id),
-                    recorded,
-                });
+                items.push(timeline_row(recorded, &voided));
                 bytes += length;
                 if bytes > PAGE_BYTES_MAX {
                     let more = goes_on || items.len() < found.len();
@@ -72,19 +61,13 @@ impl Snapshot<'_> {
         Ok(Page { items, next })
     }
 
-    /// The first events in order that are asked for, and one more where there is one.
-    async fn first_in_order(
+    async fn first_in_order<'q>(
         &self,
         key: &LicenseKey,
         license: i64,
-        query: &TimelineQuery,
+        query: &'q TimelineQuery,
         limit: usize,
-    ) -> Result<BTreeMap<OrderKey, Place>, Error> {
-        let after = query.after.map(|(occurred_at, rank, event_id)| OrderKey {
-            occurred_at,
-            rank,
-            event_id,
-        });
+    ) -> Result<FirstInOrder<'q, Place>, Error> {
         let sql = format!(
             "select event_id, substring(body from 1 for {}), hash, seq from timeline \
              where tenant_id = $1 and license = $2",
@@ -92,21 +75,11 @@ impl Snapshot<'_> {
         );
         let rows = self.stream(&sql, &[&key.tenant_id, &license]).await?;
         let mut rows = pin!(rows);
-        let mut found = BTreeMap::new();
+        let mut first = FirstInOrder::new(query, limit);
         while let Some(row) = rows.try_next().await? {
-            let (order, kind) = order_of(&row)?;
-            let asked = after.is_none_or(|after| order > after)
-                && query.kind.is_none_or(|asked| asked == kind)
-                && query.from.is_none_or(|from| order.occurred_at >= from)
-                && query.to.is_none_or(|to| order.occurred_at < to);
-            if asked {
-                found.insert(order, (row.try_get(2)?, row.try_get(3)?));
-                if found.len() > limit + 1 {
-                    found.pop_last();
-                }
-            }
+            first.look_at(&row, 0, (row.try_get(2)?, row.try_get(3)?))?;
         }
-        Ok(found)
+        Ok(first)
     }
 
     /// Events by their numbers, each with the length of its body.
@@ -142,21 +115,4 @@ impl Snapshot<'_> {
         let blob = row.as_ref().map(|row| row.bytes(0)).transpose()?;
         voids(blob.flatten().unwrap_or_default())
     }
-}
-
-/// The order key and the type of a row of event id and head.
-fn order_of(row: &Row) -> Result<(OrderKey, EventKind), Error> {
-    let event_id: Uuid = row.try_get(0)?;
-    let head = Head::of(needed(row.bytes(1)?)?)
-        .ok_or_else(|| Error::broken(format!("event {event_id} cut short")))?;
-    let order = OrderKey {
-        occurred_at: head.occurred_at,
-        rank: rank(head.kind),
-        event_id,
-    };
-    Ok((order, head.kind))
-}
-
-fn end(order: &OrderKey) -> TimelineKey {
-    (order.occurred_at, order.rank, order.event_id)
 }

@@ -8,69 +8,41 @@
 //! | has the content of one of its event's conflicts | rejected, as the least record with that content |
 //! | none of these | a duplicate |
 
-use std::collections::BTreeMap;
-
-use licenseflow_avro::{Coordinates, EventKind, LicenseKey, Reason};
+use licenseflow_avro::{Coordinates, EventKind, LicenseKey};
 use licenseflow_core::batch::content_hash;
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, params};
 use uuid::Uuid;
 
 use super::Snapshot;
 use crate::Error;
-use crate::journey::{StoredEntry, coordinates_hash, decode, request_hash};
+use crate::journey::StoredEntry;
 use crate::lookup::{JourneyOutcome, JourneyQuery, JourneyStep, Page, RecordPlace};
 use crate::page::page_of;
+use crate::request::{Gathered, place, rejection};
 use crate::sqlite::rows::{coordinates, event_hash, lane_number};
-
-/// The first entries in order, each with its batch.
-type Entries = BTreeMap<RecordPlace, (i64, StoredEntry)>;
 
 impl Snapshot<'_> {
     pub(super) fn journey(
         &self,
         asked: &JourneyQuery,
     ) -> Result<Page<JourneyStep, RecordPlace>, Error> {
-        let mut entries = Entries::new();
-        let by_id = request_hash(&asked.request_id, self.hash_seed);
-        self.gather(by_id, asked, &mut entries)?;
-        if let Some((lane, partition, offset)) = asked.by_coordinates {
-            let by_coordinates = coordinates_hash(lane, partition, offset, self.hash_seed);
-            self.gather(by_coordinates, asked, &mut entries)?;
+        let mut gathered = Gathered::new(asked);
+        let mut statement = self.rows.prepare_cached(
+            "select batch, request_id, entries from journey where hash = ? and tenant_id = ?",
+        )?;
+        for hash in Gathered::hashes(asked, self.hash_seed) {
+            let mut rows = statement.query(params![hash, asked.tenant_id])?;
+            while let Some(row) = rows.next()? {
+                gathered.take(row)?;
+            }
         }
+        let entries = gathered.into_entries().into_iter();
         let steps: Result<Vec<JourneyStep>, Error> = entries
-            .into_values()
             .map(|(batch, entry)| self.step(&asked.tenant_id, batch, entry))
             .collect();
         Ok(page_of(steps?, asked.limit.max(1), |step: &JourneyStep| {
             place(&step.at)
         }))
-    }
-
-    /// Takes from the rows of one hash what belongs to the request, up to one more than a page.
-    fn gather(&self, hash: i64, asked: &JourneyQuery, entries: &mut Entries) -> Result<(), Error> {
-        let mut statement = self.rows.prepare_cached(
-            "select batch, request_id, entries from journey where hash = ? and tenant_id = ?",
-        )?;
-        let mut rows = statement.query(params![hash, asked.tenant_id])?;
-        while let Some(row) = rows.next()? {
-            let batch: i64 = row.get(0)?;
-            let request_id: Option<String> = row.get(1)?;
-            let of_request = |at: &Coordinates| match &request_id {
-                Some(request_id) => request_id == asked.request_id.as_str(),
-                None => Some(place(at)) == asked.by_coordinates,
-            };
-            let blob: Vec<u8> = row.get(2)?;
-            for entry in decode(&blob)? {
-                let place = place(&entry.at);
-                if of_request(&entry.at) && asked.after.is_none_or(|after| place > after) {
-                    entries.insert(place, (batch, entry));
-                }
-                if entries.len() > asked.limit.max(1) + 1 {
-                    entries.pop_last();
-                }
-            }
-        }
-        Ok(())
     }
 
     fn step(&self, tenant_id: &str, batch: i64, entry: StoredEntry) -> Result<JourneyStep, Error> {
@@ -153,19 +125,4 @@ impl Snapshot<'_> {
         });
         found.optional()?.transpose()
     }
-}
-
-/// What a row says of the record's end, from its first three columns.
-fn rejection(row: &Row<'_>) -> Result<JourneyOutcome, Error> {
-    let reason: String = row.get(0)?;
-    Ok(JourneyOutcome::Rejected {
-        reason: Reason::from_name(&reason)
-            .ok_or_else(|| Error::broken(format!("a rejected row with reason {reason}")))?,
-        error: row.get(1)?,
-        dead_lettered_at: row.get(2)?,
-    })
-}
-
-fn place(at: &Coordinates) -> RecordPlace {
-    (at.lane, at.partition, at.offset)
 }

@@ -14,7 +14,7 @@ use rusqlite::{OptionalExtension, params_from_iter};
 use super::Snapshot;
 use crate::Error;
 use crate::lookup::{BATCH_BYTES_MAX, LicenseQuery, LicenseRow, Page, SortBy, SortKey};
-use crate::narrow::{NARROW, matches, sort_key};
+use crate::narrow::{Found, NARROW, Walk, other_sort, range};
 use crate::page::PAGE_BYTES_MAX;
 
 const EXPIRES_OR_NEVER: &str = "ifnull(expires_at, 9223372036854775807)";
@@ -81,31 +81,18 @@ impl Snapshot<'_> {
     /// as many were looked at as may be.
     fn walk(&self, tenant: i64, query: &LicenseQuery) -> Result<Found, Error> {
         let customer = self.small_customer(tenant, query)?;
-        let mut found = Found::default();
-        let mut visited = 0;
+        let mut walk = Walk::new(query);
         for leg in legs(query)? {
             let (sql, values) = select(tenant, customer, query, leg);
             let mut statement = self.rows.prepare_cached(&sql)?;
             let mut rows = statement.query(params_from_iter(values))?;
             while let Some(row) = rows.next()? {
-                let matching = matches(row, query)?;
-                if matching && found.matches.len() >= query.limit.max(1) {
-                    found.next = found.matches.last().map(|(key, _)| key.clone());
-                    return Ok(found);
-                }
-                if matching {
-                    found
-                        .matches
-                        .push((sort_key(row, query.sort)?, row.get(0)?));
-                }
-                visited += 1;
-                if visited >= query.visit_at_most.max(1) {
-                    found.next = Some(sort_key(row, query.sort)?);
-                    return Ok(found);
+                if walk.look_at(row)? {
+                    return Ok(walk.found);
                 }
             }
         }
-        Ok(found)
+        Ok(walk.found)
     }
 
     /// The customer that is asked for, if all its licenses may be looked at in one page.
@@ -128,12 +115,6 @@ impl Snapshot<'_> {
     }
 }
 
-#[derive(Default)]
-struct Found {
-    matches: Vec<(SortKey, i64)>,
-    next: Option<SortKey>,
-}
-
 /// A range of one sort's index. What comes after (value, number) is two of them, since a range over
 /// both at once cannot be sought in an index on an expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,7 +130,6 @@ enum Leg {
 }
 
 fn legs(query: &LicenseQuery) -> Result<Vec<Leg>, Error> {
-    let other_sort = || Error::broken("a page's end of another sort");
     let number = match (query.sort, &query.after) {
         (SortBy::LicenseId, None) => return Ok(vec![Leg::Texts]),
         (SortBy::LicenseId, Some(SortKey::Text(after))) => {
@@ -164,13 +144,7 @@ fn legs(query: &LicenseQuery) -> Result<Vec<Leg>, Error> {
             Some((*value, *number))
         }
     };
-    let (mut low, mut high) = (i64::MIN, i64::MAX);
-    if query.sort == SortBy::ExpiresAt {
-        low = query.expires_after.unwrap_or(low);
-        high = query
-            .expires_before
-            .map_or(high, |before| before.saturating_sub(1));
-    }
+    let (low, high) = range(query);
     let Some((value, number)) = number else {
         return Ok(vec![Leg::Range(low, high)]);
     };

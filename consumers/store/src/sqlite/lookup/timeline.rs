@@ -6,20 +6,17 @@
 
 use std::collections::BTreeMap;
 
-use licenseflow_avro::{EventKind, LicenseKey};
-use licenseflow_core::order::{OrderKey, rank};
+use licenseflow_avro::LicenseKey;
+use licenseflow_core::order::OrderKey;
 use rusqlite::OptionalExtension;
 use uuid::Uuid;
 
 use super::Snapshot;
 use crate::Error;
-use crate::head::Head;
 use crate::lookup::{Page, TimelineQuery, TimelineRow};
 use crate::page::PAGE_BYTES_MAX;
 use crate::sqlite::rows::{TIMELINE_COLUMNS, recorded_event, voids};
-
-/// `occurred_at`, rank, event id.
-type TimelineKey = (i64, u8, Uuid);
+use crate::timeline::{FirstInOrder, TimelineKey, end, timeline_row};
 
 impl Snapshot<'_> {
     pub(super) fn timeline(
@@ -29,11 +26,7 @@ impl Snapshot<'_> {
         query: &TimelineQuery,
     ) -> Result<Page<TimelineRow, TimelineKey>, Error> {
         let limit = query.limit.max(1);
-        let mut found = self.first_in_order(license, query, limit)?;
-        let mut goes_on = found.len() > limit;
-        if goes_on {
-            found.pop_last();
-        }
+        let (found, mut goes_on) = self.first_in_order(license, query, limit)?.into_page();
         let voided = self.voided(license)?;
         let sql = format!("select {TIMELINE_COLUMNS} from timeline where seq = ?");
         let mut statement = self.rows.prepare_cached(&sql)?;
@@ -46,13 +39,8 @@ impl Snapshot<'_> {
                 .ok_or_else(|| Error::broken(format!("no event of number {seq}")))?;
             bytes += row.get_ref(6)?.as_blob().map_or(0, <[u8]>::len);
             let recorded = recorded_event(row, 0, key)?;
-            let voidable = recorded.event.payload.kind() != EventKind::EventVoided;
-            let voided_by = voided.get(&recorded.event.event_id).filter(|_| voidable);
-            items.push(TimelineRow {
-                voided_by: voided_by.map(|by| by.event_id),
-                recorded,
-            });
-            last = Some((order.occurred_at, order.rank, order.event_id));
+            items.push(timeline_row(recorded, &voided));
+            last = Some(end(&order));
             if bytes > PAGE_BYTES_MAX {
                 goes_on = goes_on || items.len() < wanted;
                 break;
@@ -62,48 +50,21 @@ impl Snapshot<'_> {
         Ok(Page { items, next })
     }
 
-    /// The first events in order that are asked for, and one more where there is one.
-    fn first_in_order(
+    fn first_in_order<'q>(
         &self,
         license: i64,
-        query: &TimelineQuery,
+        query: &'q TimelineQuery,
         limit: usize,
-    ) -> Result<BTreeMap<OrderKey, i64>, Error> {
-        let after = query.after.map(|(occurred_at, rank, event_id)| OrderKey {
-            occurred_at,
-            rank,
-            event_id,
-        });
+    ) -> Result<FirstInOrder<'q, i64>, Error> {
         let mut statement = self
             .rows
             .prepare_cached("select seq, event_id, body from timeline where license = ?")?;
         let mut rows = statement.query([license])?;
-        let mut found = BTreeMap::new();
+        let mut first = FirstInOrder::new(query, limit);
         while let Some(row) = rows.next()? {
-            let event_id = Uuid::from_bytes(row.get(1)?);
-            let head = row
-                .get_ref(2)?
-                .as_blob()
-                .ok()
-                .and_then(Head::of)
-                .ok_or_else(|| Error::broken(format!("event {event_id} cut short")))?;
-            let order = OrderKey {
-                occurred_at: head.occurred_at,
-                rank: rank(head.kind),
-                event_id,
-            };
-            let asked = after.is_none_or(|after| order > after)
-                && query.kind.is_none_or(|kind| kind == head.kind)
-                && query.from.is_none_or(|from| head.occurred_at >= from)
-                && query.to.is_none_or(|to| head.occurred_at < to);
-            if asked {
-                found.insert(order, row.get(0)?);
-                if found.len() > limit + 1 {
-                    found.pop_last();
-                }
-            }
+            first.look_at(row, 1, row.get(0)?)?;
         }
-        Ok(found)
+        Ok(first)
     }
 
     fn voided(&self, license: i64) -> Result<BTreeMap<Uuid, OrderKey>, Error> {

@@ -8,8 +8,10 @@ use rusqlite::{Params, Row, params};
 
 use super::Snapshot;
 use crate::Error;
+use crate::columns::lifecycle_of_number;
 use crate::lookup::{CustomerTotals, DAYS_MAX, GROUPS_MAX, Groups, Stats, TenantTotals};
-use crate::sqlite::totals::{kind_of, lifecycle_of, newest_record_ms};
+use crate::sqlite::recount::each_row;
+use crate::sqlite::totals::{kind_of, newest_record_ms};
 
 /// Ended by the end of today, starting after today, turning today; a day is `?4`.
 const DAY_SUMS: &str = "ifnull(sum(iif(day <= ?4, ends, 0)), 0), \
@@ -156,7 +158,7 @@ impl Snapshot<'_> {
         let sql = "select lifecycle, licenses, seats, seats_used from total \
                    where tenant = ?1 and dimension = ?2 and name = ?3";
         self.each(sql, params![tenant, dimension, name], |row| {
-            counts.push((lifecycle_of(row.get(0)?)?, count(row, 1)?));
+            counts.push((lifecycle_of_number(row.get(0)?)?, count(row, 1)?));
             Ok(())
         })?;
         if counts.is_empty() {
@@ -195,7 +197,7 @@ impl Snapshot<'_> {
                    where tenant = ?1 and dimension = ?2 and name <= ?3";
         self.each(sql, params![tenant, dimension, last], |row| {
             let counts = counts.entry(row.get(0)?).or_default();
-            counts.push((lifecycle_of(row.get(1)?)?, count(row, 2)?));
+            counts.push((lifecycle_of_number(row.get(1)?)?, count(row, 2)?));
             Ok(())
         })?;
         let mut sums: BTreeMap<String, DaySums> = BTreeMap::new();
@@ -244,14 +246,9 @@ impl Snapshot<'_> {
         &self,
         sql: &str,
         values: impl Params,
-        mut visit: impl FnMut(&Row<'_>) -> Result<(), Error>,
+        visit: impl FnMut(&Row<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut statement = self.rows.prepare_cached(sql)?;
-        let mut rows = statement.query(values)?;
-        while let Some(row) = rows.next()? {
-            visit(row)?;
-        }
-        Ok(())
+        each_row(&self.rows, sql, values, visit)
     }
 }
 
