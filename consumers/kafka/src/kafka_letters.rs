@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use licenseflow_avro::record::{Header, headers_size};
+use licenseflow_avro::record::headers_size;
 use licenseflow_avro::{Coordinates, RawRecord, Topics};
-use licenseflow_runtime::log::{Admin, KafkaSettings, Reader, Record, Step, TopicPartition};
+use licenseflow_runtime::log::{Admin, KafkaSettings, Reader, Step, TopicPartition};
 
 use crate::Result;
 use crate::letter::{DeadLetter, Delivery, LetterRecord, Letters, Originals};
 use crate::letter_producer::{LetterProducer, Outgoing};
+use crate::message::raw_record_at;
 
 /// The bound of each question to the brokers.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -155,7 +156,7 @@ impl Letters for KafkaLetters {
                 Step::Record(record) => {
                     let place = (record.topic.clone(), record.partition, record.offset);
                     if let Some(at) = asked.get(&place) {
-                        let record = raw(*at, record);
+                        let record = raw_record_at(*at, record);
                         bytes += bytes_of(&record);
                         originals.found.insert(*at, record);
                     }
@@ -197,21 +198,6 @@ impl Letters for KafkaLetters {
 fn bytes_of(record: &RawRecord) -> usize {
     let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
     length(&record.key) + length(&record.value) + headers_size(&record.headers)
-}
-
-fn raw(at: Coordinates, record: Record) -> RawRecord {
-    let headers = record.headers.into_iter();
-    RawRecord {
-        at,
-        key: record.key,
-        value: record.value,
-        headers: headers
-            .map(|header| Header {
-                name: header.name,
-                value: header.value,
-            })
-            .collect(),
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use licenseflow_avro::{Lane, Offset};
+use licenseflow_runtime::log::Watermarks;
 use rdkafka::Message;
 use rdkafka::message::BorrowedMessage;
 
@@ -22,6 +23,14 @@ pub(crate) struct Owned {
     /// Where it stood when the ends were last asked for.
     pub(crate) stood: Option<Offset>,
     pub(crate) is_halted: bool,
+}
+
+impl Owned {
+    /// Whether it stands still before the log's start: what it would read next is gone.
+    pub(crate) fn is_gone(&self, span: Watermarks) -> bool {
+        let stands_still = self.next.is_some() && self.stood == self.next;
+        !self.is_halted && stands_still && self.next < Some(span.start)
+    }
 }
 
 /// What the brokers are to be asked about. A halted partition is not read, whatever its end: it is left
@@ -54,4 +63,32 @@ pub(crate) fn due(
     }
     *next = message.offset() + 1;
     Some(Polled::Record(raw_record(lane, message)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_stands_still_before_the_logs_start_is_gone() {
+        let span = Watermarks { start: 5, end: 9 };
+        let still = |next| Owned {
+            next: Some(next),
+            stood: Some(next),
+            ..Owned::default()
+        };
+        assert!(still(4).is_gone(span));
+        assert!(!still(5).is_gone(span));
+        // A new leader may not know the end yet.
+        assert!(!still(10).is_gone(span));
+        let moved = Owned {
+            stood: Some(3),
+            ..still(4)
+        };
+        let halted = Owned {
+            is_halted: true,
+            ..still(4)
+        };
+        assert!(!moved.is_gone(span) && !halted.is_gone(span) && !Owned::default().is_gone(span));
+    }
 }

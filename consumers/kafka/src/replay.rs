@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use licenseflow_avro::record::Header;
 use licenseflow_avro::{Coordinates, Lane, Position, RawRecord, Topics};
 use licenseflow_runtime::log::{KafkaSettings, Reader, Record, Step, TopicPartition};
 
 use crate::Result;
+use crate::message::raw_record_at;
 
 /// The records below a position, each once.
 pub struct LaneRecords {
@@ -43,23 +43,13 @@ impl LaneRecords {
 
     fn raw(&self, record: Record) -> Option<RawRecord> {
         let lane: Lane = self.topics.lane_of(&record.topic)?;
-        let headers = record.headers.into_iter();
-        Some(RawRecord {
-            at: Coordinates {
-                timestamp: record.timestamp_ms.unwrap_or(-1),
-                lane,
-                partition: record.partition,
-                offset: record.offset,
-            },
-            key: record.key,
-            value: record.value,
-            headers: headers
-                .map(|header| Header {
-                    name: header.name,
-                    value: header.value,
-                })
-                .collect(),
-        })
+        let at = Coordinates {
+            timestamp: record.timestamp_ms.unwrap_or(-1),
+            lane,
+            partition: record.partition,
+            offset: record.offset,
+        };
+        Some(raw_record_at(at, record))
     }
 }
 

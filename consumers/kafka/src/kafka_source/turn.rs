@@ -69,11 +69,9 @@ impl KafkaSource {
             return Ok(());
         };
         // librdkafka does not always tell: what stands still before the log's start is gone all the same.
-        let is_gone = self.owned.iter().any(|(of, owned)| {
-            let span = answer.spans.get(of).filter(|_| !owned.is_halted);
-            owned.next.is_some()
-                && owned.stood == owned.next
-                && span.is_some_and(|span| owned.next < Some(span.start))
+        let is_gone = answer.spans.iter().any(|(of, span)| {
+            let owned = self.owned.get(of);
+            owned.is_some_and(|owned| owned.is_gone(*span))
         });
         if self.range.is_answered(answer.is_whole) || is_gone {
             self.halt_out_of_range(&answer)?;
