@@ -98,11 +98,9 @@ impl EventsChange {
         if counted.is_empty() {
             return;
         }
-        if !self.tenants.contains_key(tenant_id) {
-            self.tenants.insert(tenant_id.to_owned(), HashMap::new());
-        }
-        let Some(minutes) = self.tenants.get_mut(tenant_id) else {
-            return;
+        let minutes = match self.tenants.get_mut(tenant_id) {
+            Some(known) => known,
+            None => self.tenants.entry(tenant_id.to_owned()).or_default(),
         };
         for it in counted {
             *minutes
