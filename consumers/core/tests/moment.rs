@@ -67,36 +67,41 @@ fn event_id() -> impl Strategy<Value = Uuid> {
     (1..12u128).prop_map(Uuid::from_u128)
 }
 
+fn recorded(at: Coordinates, event_id: Uuid, occurred_at: i64, payload: Payload) -> RecordedEvent {
+    RecordedEvent {
+        at,
+        request_id: None,
+        event: LicenseEvent {
+            event_id,
+            license_id: key().license_id,
+            tenant_id: key().tenant_id,
+            occurred_at,
+            source: String::new(),
+            actor: None,
+            payload,
+        },
+    }
+}
+
 /// Records at a few times of the brokers' clock, in milliseconds.
 fn records() -> impl Strategy<Value = Vec<RecordedEvent>> {
     let record = (event_id(), 0..6i64, payload(), 0..5i64, any::<bool>());
     proptest::collection::vec(record, 0..40).prop_map(|drawn| {
         let offsets = 0..;
         let records = drawn.into_iter().zip(offsets);
-        let recorded = records.map(
+        let each = records.map(
             |((event_id, occurred_at, payload, timestamp, bulk), offset)| {
                 let lane = if bulk { Lane::Bulk } else { Lane::Interactive };
-                RecordedEvent {
-                    at: Coordinates {
-                        timestamp,
-                        lane,
-                        partition: 0,
-                        offset,
-                    },
-                    request_id: None,
-                    event: LicenseEvent {
-                        event_id,
-                        license_id: key().license_id,
-                        tenant_id: key().tenant_id,
-                        occurred_at,
-                        source: String::new(),
-                        actor: None,
-                        payload,
-                    },
-                }
+                let at = Coordinates {
+                    timestamp,
+                    lane,
+                    partition: 0,
+                    offset,
+                };
+                recorded(at, event_id, occurred_at, payload)
             },
         );
-        recorded.collect()
+        each.collect()
     })
 }
 
@@ -184,23 +189,14 @@ proptest! {
 
 #[test]
 fn a_void_that_came_later_voids_nothing_before_it() {
-    let said = |number: u128, occurred_at, timestamp, payload| RecordedEvent {
-        at: Coordinates {
+    let said = |number: u128, occurred_at, timestamp, payload| {
+        let at = Coordinates {
             timestamp,
             lane: Lane::Interactive,
             partition: 0,
             offset: i64::try_from(number).unwrap(),
-        },
-        request_id: None,
-        event: LicenseEvent {
-            event_id: Uuid::from_u128(number),
-            license_id: key().license_id,
-            tenant_id: key().tenant_id,
-            occurred_at,
-            source: String::new(),
-            actor: None,
-            payload,
-        },
+        };
+        recorded(at, Uuid::from_u128(number), occurred_at, payload)
     };
     let suspended = Payload::LicenseSuspended(LicenseSuspended {
         reason: String::new(),

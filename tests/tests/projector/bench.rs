@@ -82,6 +82,18 @@ impl Bench {
     }
 }
 
+/// The next process over what an earlier one left: its store through `door`, and its letters.
+pub(crate) fn started_again(world: &World, door: &Door, letters: &MemoryLetters) -> Handle {
+    let parts = Parts {
+        source: world.source(Chance::new(6), Wildness::default()),
+        schemas: OneSchema::new(),
+        model: door.clone(),
+        letters: letters.clone(),
+        clock: wall_clock(),
+    };
+    Projector::start(large_settings(), parts, &CancellationToken::new()).unwrap()
+}
+
 /// What can be set before the loop starts.
 pub(crate) struct Doors {
     pub(crate) door: Door,

@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use licenseflow_avro::{Coordinates, Lane, Reason, json};
-use licenseflow_projector::{Parts, Projector, Settings, wall_clock};
+use licenseflow_projector::Settings;
 use licenseflow_store::{Outbox, ReadModel};
 use licenseflow_tests::harness::wait_until;
-use tokio_util::sync::CancellationToken;
 
-use crate::bench::{Bench, large_settings, poison};
+use crate::bench::{Bench, large_settings, poison, started_again};
 use crate::chance::Chance;
 use crate::events::{self, LOG_TIME_MS, OneSchema};
-use crate::memory_log::{Log, Wildness};
+use crate::memory_log::Log;
 use crate::schedules::DEADLINE;
 
 const MIB: usize = 1 << 20;
@@ -143,14 +142,7 @@ fn letters_that_wait_for_the_brokers_when_the_process_dies_are_sent_by_the_next(
     bench.handle.stop();
     let _ = bench.handle.join();
     *letters.is_away.lock().unwrap() = false;
-    let parts = Parts {
-        source: world.source(Chance::new(6), Wildness::default()),
-        schemas: OneSchema::new(),
-        model: door.clone(),
-        letters: letters.clone(),
-        clock: wall_clock(),
-    };
-    let handle = Projector::start(large_settings(), parts, &CancellationToken::new()).unwrap();
+    let handle = started_again(&world, &door, &letters);
     let sent = Arc::clone(&letters.sent);
     wait_until("all letters are there", DEADLINE, || {
         let sent = sent.lock().unwrap();

@@ -6,14 +6,13 @@ use std::time::{Duration, Instant};
 
 use licenseflow_avro::codec::encode;
 use licenseflow_avro::{Lane, Reason, json};
-use licenseflow_projector::{Error, Parts, Projector, Settings, wall_clock};
+use licenseflow_projector::{Error, Settings};
 use licenseflow_tests::harness::wait_until;
-use tokio_util::sync::CancellationToken;
 
-use crate::bench::{Bench, large_settings, poison};
+use crate::bench::{Bench, large_settings, poison, started_again};
 use crate::chance::Chance;
 use crate::events::{self, OneSchema, SCHEMA_ID};
-use crate::memory_log::{Log, Wildness};
+use crate::memory_log::Log;
 use crate::schedules::DEADLINE;
 
 #[test]
@@ -176,14 +175,7 @@ fn it_ends_within_the_grace_while_letters_wait_and_goes_on_where_it_stood() {
     bench.handle.join().unwrap();
     assert!(before.elapsed() < Duration::from_secs(10));
     *letters.is_away.lock().unwrap() = false;
-    let parts = Parts {
-        source: world.source(Chance::new(6), Wildness::default()),
-        schemas: OneSchema::new(),
-        model: door.clone(),
-        letters: letters.clone(),
-        clock: wall_clock(),
-    };
-    let handle = Projector::start(large_settings(), parts, &CancellationToken::new()).unwrap();
+    let handle = started_again(&world, &door, &letters);
     wait_until("the letters are sent", DEADLINE, || {
         letters.sent.lock().unwrap().len() == 30
     })
