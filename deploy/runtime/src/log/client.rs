@@ -38,12 +38,22 @@ impl ClientLog {
 
     /// Logs one global error of librdkafka; for contexts that have callbacks of their own.
     pub fn trouble(error: &KafkaError, reason: &str) {
-        // That a partition has an end is asked for, and no trouble.
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
-            return;
+        if is_news(error) {
+            tracing::warn!(target: "librdkafka", %error, "{reason}");
+        } else {
+            tracing::debug!(target: "librdkafka", %error, "{reason}");
         }
-        tracing::warn!(target: "librdkafka", %error, "{reason}");
     }
+}
+
+/// Whether a global error says what is not known yet. That a partition has an end is asked for; and that
+/// all brokers are down comes with each try to reach one, many times a second, while the line of the
+/// connection that failed has said so, and why.
+fn is_news(error: &KafkaError) -> bool {
+    !matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::PartitionEOF | RDKafkaErrorCode::AllBrokersDown)
+    )
 }
 
 /// The context of a client that says why it was turned away: librdkafka's answer to whoever asks a
@@ -104,6 +114,15 @@ impl ConsumerContext for ClientLog {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_comes_many_times_a_second_and_says_nothing_new_is_no_warning() {
+        let is_news = |code| is_news(&KafkaError::Global(code));
+        assert!(!is_news(RDKafkaErrorCode::AllBrokersDown));
+        assert!(!is_news(RDKafkaErrorCode::PartitionEOF));
+        assert!(is_news(RDKafkaErrorCode::BrokerTransportFailure));
+        assert!(is_news(RDKafkaErrorCode::Authentication));
+    }
 
     #[test]
     fn a_password_or_a_certificate_is_told_from_a_broker_that_is_away() {
