@@ -5,7 +5,7 @@ use crate::exit::Exit;
 use crate::log::LogArgs;
 use crate::output::OutputArgs;
 use crate::progress::Shown;
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Args;
 use licenseflow_avro::headers::RequestId;
 use licenseflow_producers::publish::PublishError;
@@ -48,6 +48,8 @@ pub(crate) struct SendArgs {
 
 pub(super) async fn run(arguments: SendArgs) -> anyhow::Result<Exit> {
     let stop = shutdown::on_signals()?;
+    // A wrong name is told before any broker is asked.
+    let length = length(arguments.file.as_deref())?;
     let source = source(arguments.file.as_deref());
     let options = SendOptions {
         lane: arguments.lane.into(),
@@ -59,7 +61,7 @@ pub(super) async fn run(arguments: SendArgs) -> anyhow::Result<Exit> {
         ..SendOptions::default()
     };
     let context = request(arguments.request_id.as_ref())?;
-    let mut bar = Bar(Shown::new(length(arguments.file.as_deref()), "bytes"));
+    let mut bar = Bar(Shown::new(length, "bytes"));
     let done = publishing(&arguments.log, async |publisher| {
         Ok(send::send(&publisher, source, &options, &context, &mut bar, &stop).await?)
     })
@@ -83,9 +85,14 @@ fn source(file: Option<&Path>) -> Source {
     }
 }
 
-fn length(file: Option<&Path>) -> Option<u64> {
-    let metadata = std::fs::metadata(file?).ok()?;
-    metadata.is_file().then_some(metadata.len())
+/// The length of a file that has one; it is not opened, since a pipe could be read but once.
+fn length(file: Option<&Path>) -> anyhow::Result<Option<u64>> {
+    let Some(path) = file.filter(|path| *path != Path::new("-")) else {
+        return Ok(None);
+    };
+    let metadata = std::fs::metadata(path);
+    let metadata = metadata.with_context(|| format!("{} cannot be read", path.display()))?;
+    Ok(metadata.is_file().then_some(metadata.len()))
 }
 
 fn show(done: &Done, request_id: &RequestId, output: OutputArgs) -> anyhow::Result<()> {
