@@ -6,6 +6,7 @@
 
 mod cloudevents;
 mod draft;
+pub mod schema;
 mod tree;
 mod write;
 

@@ -8,6 +8,7 @@ pub mod harden;
 pub mod health;
 pub mod lifeline;
 pub mod limits;
+pub mod openapi;
 pub mod problem;
 pub mod request_id;
 pub mod serve;
