@@ -15,6 +15,7 @@ mod page;
 pub mod postgres;
 pub mod read_model;
 mod request;
+mod said;
 pub mod sqlite;
 mod standing;
 mod timeline;

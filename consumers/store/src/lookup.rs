@@ -13,8 +13,10 @@ use uuid::Uuid;
 
 use crate::Error;
 
+mod said;
 mod totals;
 
+pub use said::{SaidEvent, SaidQuery, Span};
 pub use totals::{CustomerTotals, DAYS_MAX, GROUPS_MAX, Groups, Stats, TenantTotals};
 
 /// An answer, and where the model stood in the snapshot that it was read from.
@@ -396,6 +398,12 @@ pub trait Lookup: Send + Sync {
         key: &LicenseKey,
         query: &TimelineQuery,
     ) -> Result<Read<Option<Page<TimelineRow, (i64, u8, Uuid)>>>, Error>;
+
+    /// A page of what was said in parts of the log, by any of a few tenants.
+    ///
+    /// # Errors
+    /// As above.
+    fn said(&self, query: &SaidQuery) -> Result<Read<Page<SaidEvent, RecordPlace>>, Error>;
 
     /// A page of a request's journey in the order of (topic, partition, offset).
     ///

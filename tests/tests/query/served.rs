@@ -13,7 +13,8 @@ use licenseflow_query::{Check, QueryOptions, QueryState, Readiness, health_route
 use licenseflow_runtime::http::{HttpLimits, bind, serve};
 use licenseflow_store::lookup::{
     CustomerTotals, Freshness, History, JourneyQuery, JourneyStep, LicenseParts, LicenseQuery,
-    LicenseRow, LicenseView, Page, Read, RecordPlace, SortKey, Stats, TimelineQuery, TimelineRow,
+    LicenseRow, LicenseView, Page, Read, RecordPlace, SaidEvent, SaidQuery, SortKey, Stats,
+    TimelineQuery, TimelineRow,
 };
 use licenseflow_store::{Error, Lookup, SqliteLookup};
 use licenseflow_tests::harness::{Folder, Port};
@@ -335,6 +336,10 @@ impl Lookup for Watched {
         query: &TimelineQuery,
     ) -> Result<Read<Option<Page<TimelineRow, (i64, u8, Uuid)>>>, Error> {
         self.inner()?.timeline(key, query)
+    }
+
+    fn said(&self, query: &SaidQuery) -> Result<Read<Page<SaidEvent, RecordPlace>>, Error> {
+        self.inner()?.said(query)
     }
 
     fn journey(&self, query: &JourneyQuery) -> Result<Read<Page<JourneyStep, RecordPlace>>, Error> {

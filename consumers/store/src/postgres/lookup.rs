@@ -12,6 +12,7 @@ mod journey;
 mod licenses;
 mod news;
 mod pool;
+mod said;
 mod select;
 mod timeline;
 
@@ -36,7 +37,8 @@ use crate::Error;
 use crate::columns::{Columns, LICENSE_COLUMNS, license_state, needed};
 use crate::lookup::{
     Freshness, History, JourneyQuery, JourneyStep, LicenseParts, LicenseQuery, LicenseRow,
-    LicenseView, Lookup, NO_TOTALS, Page, Read, RecordPlace, SortKey, TimelineQuery, TimelineRow,
+    LicenseView, Lookup, NO_TOTALS, Page, Read, RecordPlace, SaidEvent, SaidQuery, SortKey,
+    TimelineQuery, TimelineRow,
 };
 use crate::standing::{bucket_sum, partition_freshness};
 
@@ -330,6 +332,10 @@ impl Lookup for PostgresLookup {
             };
             snapshot.timeline(key, number, query).await.map(Some)
         })
+    }
+
+    fn said(&self, query: &SaidQuery) -> Result<Read<Page<SaidEvent, RecordPlace>>, Error> {
+        self.read(async |snapshot| snapshot.said_page(query).await)
     }
 
     fn journey(&self, query: &JourneyQuery) -> Result<Read<Page<JourneyStep, RecordPlace>>, Error> {

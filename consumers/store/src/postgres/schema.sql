@@ -91,6 +91,8 @@ create table timeline (
   body bytea not null,
   primary key (tenant_id, license, hash, seq)
 );
+-- For who reads on from a position: appended to at the end of each partition's run.
+create index timeline_by_record on timeline (tenant_id, lane, partition, log_offset);
 
 -- Records that were given up on, each with its letter. A conflict has tenant_id, license, event_id and
 -- body; its record is read from the lane when the letter is sent.

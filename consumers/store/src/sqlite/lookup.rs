@@ -9,6 +9,7 @@ mod history;
 mod journey;
 mod licenses;
 mod pool;
+mod said;
 mod timeline;
 mod totals;
 
@@ -27,8 +28,8 @@ use super::rows::{LICENSE_COLUMNS, license_state};
 use crate::Error;
 use crate::lookup::{
     CustomerTotals, Freshness, History, JourneyQuery, JourneyStep, LicenseParts, LicenseQuery,
-    LicenseRow, LicenseView, Lookup, Page, Read, RecordPlace, SortKey, Stats, TimelineQuery,
-    TimelineRow,
+    LicenseRow, LicenseView, Lookup, Page, Read, RecordPlace, SaidEvent, SaidQuery, SortKey, Stats,
+    TimelineQuery, TimelineRow,
 };
 use crate::standing::partition_freshness;
 
@@ -248,6 +249,10 @@ impl Lookup for SqliteLookup {
         self.read(|snapshot| {
             snapshot.of_license(key, |number| snapshot.timeline(key, number, query))
         })
+    }
+
+    fn said(&self, query: &SaidQuery) -> Result<Read<Page<SaidEvent, RecordPlace>>, Error> {
+        self.read(|snapshot| snapshot.said_page(query))
     }
 
     fn journey(&self, query: &JourneyQuery) -> Result<Read<Page<JourneyStep, RecordPlace>>, Error> {

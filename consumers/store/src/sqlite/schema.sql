@@ -74,6 +74,8 @@ create table timeline (
   body blob not null
 ) strict;
 create index timeline_by_event on timeline (license, hash);
+-- For who reads on from a position: appended to at the end of each partition's run.
+create index timeline_by_record on timeline (lane, partition, offset);
 
 -- Records that were given up on, each with its letter. A conflict has license, event_id and body;
 -- its record is read from the lane when the letter is sent.

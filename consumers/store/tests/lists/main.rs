@@ -8,6 +8,7 @@ mod large;
 mod news;
 #[path = "../places/postgres.rs"]
 mod postgres;
+mod said;
 mod same;
 mod statements;
 mod stores;
