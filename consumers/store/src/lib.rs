@@ -12,6 +12,7 @@ mod journey;
 pub mod lookup;
 mod narrow;
 mod page;
+mod patience;
 pub mod postgres;
 pub mod read_model;
 mod request;
@@ -22,6 +23,7 @@ mod timeline;
 
 pub use error::{Error, Kind};
 pub use lookup::Lookup;
+pub use patience::{Asker, Patience};
 pub use postgres::{PostgresLookup, PostgresModel};
 pub use read_model::{
     Applied, LETTERS_BYTES, Letter, LetterContent, Outbox, PartitionEnd, PartitionState, ReadModel,

@@ -26,14 +26,13 @@ use licenseflow_core::{Buckets, DeviceState};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Row, RowStream};
+use tokio_postgres::{NoTls, Row, RowStream};
 use uuid::Uuid;
 
 use self::news::News;
 use self::pool::Pool;
 use super::connection::Address;
 use super::migrate::Generation;
-use crate::Error;
 use crate::columns::{Columns, LICENSE_COLUMNS, license_state, needed};
 use crate::lookup::{
     Freshness, History, JourneyQuery, JourneyStep, LicenseParts, LicenseQuery, LicenseRow,
@@ -41,9 +40,13 @@ use crate::lookup::{
     TimelineQuery, TimelineRow,
 };
 use crate::standing::{bucket_sum, partition_freshness};
+use crate::{Error, Patience};
 
-/// How long a call may read, before the service that asked gives up itself.
+/// How long a call may read where whoever asked has not said it.
 const READ_MAX: Duration = Duration::from_secs(15);
+
+/// How long the server is waited for to end a statement.
+const END_MAX: Duration = Duration::from_secs(1);
 
 /// Begins what all reads of one call see.
 const BEGIN: &str = "begin isolation level repeatable read, read only";
@@ -95,11 +98,17 @@ impl PostgresLookup {
         &self,
         question: impl AsyncFnOnce(&Snapshot<'_>) -> Result<T, Error>,
     ) -> Result<Read<T>, Error> {
+        let patience = Patience::current();
         self.runtime.block_on(async {
             let client = self.pool.take().await?;
-            let read = self.read_over(&client, question);
-            let read = tokio::time::timeout(READ_MAX, read).await;
-            let read = read.unwrap_or_else(|_| Err(Error::Away("a read took too long".into())));
+            let read = tokio::select! {
+                biased;
+                read = self.read_over(&client, question) => read,
+                () = over(patience) => {
+                    end(&client).await;
+                    Err(Error::Away("a read took too long, or nobody waits for it any more".into()))
+                }
+            };
             if read.is_err() {
                 // It may stand in the middle of a snapshot, or of an answer that nobody waits for.
                 drop(Object::take(client));
@@ -129,6 +138,21 @@ impl PostgresLookup {
         client.batch_execute("commit").await?;
         Ok(Read { value, freshness })
     }
+}
+
+/// Returns when a call is to end.
+async fn over(patience: Option<Patience>) {
+    match patience {
+        Some(patience) => patience.ended().await,
+        None => tokio::time::sleep(READ_MAX).await,
+    }
+}
+
+/// Has the server end the statement at hand: it would else work on for one that has gone. Where it does
+/// not hear, the statement's own time is its end.
+async fn end(client: &ClientWrapper) {
+    let token = client.cancel_token();
+    let _ = tokio::time::timeout(END_MAX, token.cancel_query(NoTls)).await;
 }
 
 /// One state of the database, as all reads of one call see it.

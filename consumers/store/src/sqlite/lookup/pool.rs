@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use crate::Error;
 use crate::sqlite::connection::open_reader;
+use crate::{Error, Patience};
 
 /// How long a call waits for a connection before the store counts as busy.
 const TURN_MAX: Duration = Duration::from_secs(5);
 
-/// How long a call may read, before the service that asked gives up itself.
+/// How long a call may read where whoever asked has not said it.
 const READ_MAX: Duration = Duration::from_secs(15);
 
-/// After so many steps of SQLite's machine its clock is looked at: every few milliseconds.
+/// After so many steps of SQLite's machine it is asked whether to go on: every few milliseconds.
 const STEPS: i32 = 100_000;
 
 pub(super) struct Pool {
@@ -46,10 +46,14 @@ impl Pool {
 
     /// Lends a connection, after a bounded wait for one.
     pub(super) fn take(&self) -> Result<Lent<'_>, Error> {
+        let patience = Patience::current();
+        let turn_max = patience
+            .as_ref()
+            .map_or(TURN_MAX, |it| it.left().min(TURN_MAX));
         let none_idle = |idle: &mut Vec<usize>| idle.is_empty();
         let waited = self
             .returned
-            .wait_timeout_while(lock(&self.idle), TURN_MAX, none_idle);
+            .wait_timeout_while(lock(&self.idle), turn_max, none_idle);
         let (mut idle, _) = waited.unwrap_or_else(PoisonError::into_inner);
         let Some(number) = idle.pop() else {
             return Err(Error::Away("every reader is busy".into()));
@@ -58,8 +62,12 @@ impl Pool {
             connection: lock(&self.connections[number]),
             _place: Place { pool: self, number },
         };
-        let (begun, read_max) = (Instant::now(), self.read_max);
-        let is_over = move || begun.elapsed() > read_max;
+        // SQLite asks on the thread of the question, where the patience lies.
+        let (begun, read_max, is_said) = (Instant::now(), self.read_max, patience.is_some());
+        let is_over = move || match is_said {
+            true => Patience::is_over(),
+            false => begun.elapsed() > read_max,
+        };
         lent.connection.progress_handler(STEPS, Some(is_over))?;
         Ok(lent)
     }
@@ -142,6 +150,45 @@ mod tests {
             .query_row("select 1", [], |row| row.get(0))
             .unwrap();
         assert_eq!(one, 1);
+    }
+
+    #[test]
+    fn a_question_that_nobody_waits_for_is_ended_in_the_middle() {
+        let file = File::new();
+        let pool = Pool::open(&file.0, 1).unwrap();
+        let (asker, patience) = Patience::of(READ_MAX);
+        let begun = Instant::now();
+        let ended = std::thread::scope(|scope| {
+            let (reads, reading) = std::sync::mpsc::channel();
+            let reader = scope.spawn(|| {
+                patience.during(move || {
+                    let lent = pool.take().unwrap();
+                    reads.send(()).unwrap();
+                    lent.query_row(ENDLESS, [], |_| Ok(()))
+                })
+            });
+            reading.recv().unwrap();
+            drop(asker);
+            reader.join().unwrap()
+        });
+        assert_eq!(Error::from(ended.unwrap_err()).kind(), Kind::Away);
+        assert!(begun.elapsed() < READ_MAX / 2, "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn a_part_that_is_slow_leaves_the_others_their_share_of_one_snapshot() {
+        let file = File::new();
+        let pool = Pool::open(&file.0, 1).unwrap();
+        let (_asker, patience) = Patience::of(Duration::from_secs(3));
+        patience.during(|| {
+            let mut lent = pool.take().unwrap();
+            let snapshot = lent.transaction().unwrap();
+            let counted = |sql: &str| snapshot.query_row(sql, [], |row| row.get::<_, i64>(0));
+            let slow = Patience::share(3, || counted(ENDLESS));
+            assert_eq!(Error::from(slow.unwrap_err()).kind(), Kind::Away);
+            let next = Patience::share(2, || counted("select count(*) from license"));
+            assert_eq!(next.unwrap(), 0);
+        });
     }
 
     #[test]

@@ -7,11 +7,11 @@ use licenseflow_core::totals::{Count, DaySums, Dimension, Totals, day_end, day_o
 use rusqlite::{Params, Row, params};
 
 use super::Snapshot;
-use crate::Error;
 use crate::columns::lifecycle_of_number;
 use crate::lookup::{CustomerTotals, DAYS_MAX, GROUPS_MAX, Groups, Stats, TenantTotals};
 use crate::sqlite::recount::each_row;
 use crate::sqlite::totals::{kind_of, newest_record_ms};
+use crate::{Error, Patience};
 
 /// Ended by the end of today, starting after today, turning today; a day is `?4`.
 const DAY_SUMS: &str = "ifnull(sum(iif(day <= ?4, ends, 0)), 0), \
@@ -101,7 +101,7 @@ impl Snapshot<'_> {
         }))
     }
 
-    /// A tenant as a whole, each part by itself.
+    /// A tenant as a whole, each part by itself and within its share of the time.
     pub(super) fn stats(&self, tenant_id: &str, at: i64) -> Result<Stats, Error> {
         let Some(tenant) = self.tenant(tenant_id)? else {
             return Ok(Stats {
@@ -111,9 +111,9 @@ impl Snapshot<'_> {
             });
         };
         Ok(Stats {
-            totals: self.tenant_totals(tenant, at),
-            per_minute: self.per_minute(tenant, at),
-            per_day: self.per_day(tenant, at),
+            totals: Patience::share(3, || self.tenant_totals(tenant, at)),
+            per_minute: Patience::share(2, || self.per_minute(tenant, at)),
+            per_day: Patience::share(1, || self.per_day(tenant, at)),
         })
     }
 
