@@ -15,10 +15,11 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Clock, Settings};
 use crate::ends::Ends;
 use crate::growing::Growing;
+use crate::metrics::Gauges;
 use crate::outbox::Sending;
 use crate::partitions::Partitions;
 use crate::pump::Pump;
-use crate::status::{Board, Status};
+use crate::status::{Board, Status, together};
 use crate::store_line::StoreLine;
 use crate::store_thread::StoreThread;
 use crate::waiting::Waiting;
@@ -59,11 +60,82 @@ impl Projector {
         M: ReadModel + Outbox + 'static,
         L: Letters + 'static,
     {
+        Projector::start_appliers(settings, [parts], shutdown)
+    }
+
+    /// Starts several loops beside one another, each a member of the group with partitions of its own,
+    /// over a store that takes so many writers. They are one projector: where one cannot go on, all end.
+    ///
+    /// # Errors
+    /// [`Error::Thread`].
+    pub fn start_appliers<S, J, M, L>(
+        settings: Settings,
+        appliers: impl IntoIterator<Item = Parts<S, J, M, L>>,
+        shutdown: &CancellationToken,
+    ) -> Result<Handle>
+    where
+        S: Source + 'static,
+        J: Schemas + Send + 'static,
+        M: ReadModel + Outbox + 'static,
+        L: Letters + 'static,
+    {
+        let (position, positions) = watch::channel(Position::default());
+        let mut handle = Handle {
+            positions,
+            boards: Vec::new(),
+            stop: shutdown.clone(),
+            appliers: Vec::new(),
+        };
+        for (number, parts) in appliers.into_iter().enumerate() {
+            let board = Board::new();
+            handle.boards.push(board.clone());
+            let applier = Made {
+                number,
+                board,
+                position: position.clone(),
+                settings: settings.clone(),
+            };
+            match applier.start(parts, shutdown) {
+                Ok(threads) => handle.appliers.push(threads),
+                Err(error) => {
+                    shutdown.cancel();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(handle)
+    }
+}
+
+/// A loop before it runs.
+struct Made {
+    number: usize,
+    board: Board,
+    position: watch::Sender<Position>,
+    settings: Settings,
+}
+
+impl Made {
+    fn start<S, J, M, L>(
+        self,
+        parts: Parts<S, J, M, L>,
+        shutdown: &CancellationToken,
+    ) -> Result<Threads>
+    where
+        S: Source + 'static,
+        J: Schemas + Send + 'static,
+        M: ReadModel + Outbox + 'static,
+        L: Letters + 'static,
+    {
+        let Made {
+            number,
+            board,
+            position,
+            settings,
+        } = self;
         let (tasks, to_do) = channel();
         let (told, answers) = channel();
         let (outgoing, inbox) = channel();
-        let (position, positions) = watch::channel(Position::default());
-        let board = Board::new();
         let sending = Sending {
             letters: parts.letters,
             inbox,
@@ -73,6 +145,7 @@ impl Projector {
             backoff: settings.backoff,
             stop: shutdown.clone(),
         };
+        let gauges = Gauges::of(number);
         let store = StoreThread {
             model: parts.model,
             tasks: to_do,
@@ -82,6 +155,7 @@ impl Projector {
             walk: Walk::new(settings.letters_max, settings.backoff),
             position,
             clock: parts.clock.clone(),
+            gauges: gauges.clone(),
             is_sending: false,
             acknowledged: Vec::new(),
             look: Instant::now(),
@@ -91,7 +165,8 @@ impl Projector {
             schemas: parts.schemas,
             store: StoreLine::new(tasks, answers),
             clock: parts.clock,
-            board: board.clone(),
+            board,
+            gauges,
             growing: Growing::default(),
             partitions: Partitions::default(),
             ends: Ends::new(settings.ends_interval),
@@ -99,19 +174,13 @@ impl Projector {
             settings,
         };
         let stop = shutdown.clone();
-        let store = spawn("store", move || store.run())?;
-        let letters = spawn("letters", move || sending.run())?;
-        let pump = spawn("poll", move || {
-            let _ended = stop.clone().drop_guard();
-            pump.run(&stop)
-        })?;
-        Ok(Handle {
-            positions,
-            board,
-            stop: shutdown.clone(),
-            pump,
-            store,
-            letters,
+        Ok(Threads {
+            store: spawn("store", move || store.run())?,
+            letters: spawn("letters", move || sending.run())?,
+            pump: spawn("poll", move || {
+                let _ended = stop.clone().drop_guard();
+                pump.run(&stop)
+            })?,
         })
     }
 }
@@ -130,8 +199,13 @@ fn spawn<T: Send + 'static>(
 #[derive(Debug)]
 pub struct Handle {
     positions: watch::Receiver<Position>,
-    board: Board,
+    boards: Vec<Board>,
     stop: CancellationToken,
+    appliers: Vec<Threads>,
+}
+
+#[derive(Debug)]
+struct Threads {
     pump: JoinHandle<Result<()>>,
     store: JoinHandle<()>,
     letters: JoinHandle<()>,
@@ -147,19 +221,19 @@ impl Handle {
     /// How it is.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.board.read()
+        together(&self.boards)
     }
 
     /// Asks, from any thread and for as long as anyone likes, how it is.
     pub fn watcher(&self) -> impl Fn() -> Status + Send + Sync + Clone + 'static {
-        let board = self.board.clone();
-        move || board.read()
+        let boards = self.boards.clone();
+        move || together(&boards)
     }
 
     /// Whether it reads no more, for whichever reason; [`Handle::join`] says which.
     #[must_use]
     pub fn is_ended(&self) -> bool {
-        self.pump.is_finished()
+        self.appliers.iter().any(|it| it.pump.is_finished())
     }
 
     /// Asks it to end, as cancelling the token does.
@@ -167,16 +241,24 @@ impl Handle {
         self.stop.cancel();
     }
 
-    /// Waits until it ends by itself or was asked to, and then for the batch that is being written.
+    /// Waits until it ends by itself or was asked to, and then for the batches that are being written.
     /// Blocks.
     ///
     /// # Errors
     /// Why it could not go on; [`Error::Slow`] where it did not end in the grace after it was asked.
     pub fn join(self) -> Result<()> {
-        while !self.stop.is_cancelled() && !self.pump.is_finished() {
+        while !self.stop.is_cancelled() && !self.is_ended() {
             thread::sleep(GLANCE);
         }
         let until = Instant::now() + GRACE;
+        let each = self.appliers.into_iter();
+        let ended: Vec<Result<()>> = each.map(|applier| applier.join(until)).collect();
+        ended.into_iter().collect()
+    }
+}
+
+impl Threads {
+    fn join(self, until: Instant) -> Result<()> {
         let ended = waited(self.pump, "poll", until)?;
         ended?;
         waited(self.store, "store", until)?;

@@ -23,6 +23,9 @@ const FETCH_MIN_MIB: u32 = 2;
 /// How much larger a fetch is once it is unpacked.
 const UNPACKED: u32 = 4;
 
+/// What one of several appliers can do with at least.
+const APPLIER_MIN_MIB: u32 = CEILING_MIN_MIB - PROGRAM_MIB;
+
 /// The shares of a memory ceiling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shares {
@@ -43,7 +46,20 @@ impl Shares {
     /// Divides a ceiling in MiB; one that is too small is taken as the least that can be divided.
     #[must_use]
     pub fn of(ceiling_mib: u32) -> Shares {
-        let left = ceiling_mib.max(CEILING_MIN_MIB) - PROGRAM_MIB;
+        Shares::of_one(left(ceiling_mib))
+    }
+
+    /// Divides a ceiling among as many appliers as are asked for, or fewer where that leaves them too
+    /// little: what each of them gets.
+    #[must_use]
+    pub fn among(ceiling_mib: u32, appliers: u32) -> Vec<Shares> {
+        let left = left(ceiling_mib);
+        let appliers = appliers.clamp(1, left / APPLIER_MIN_MIB);
+        let each = Shares::of_one(left / appliers);
+        (0..appliers).map(|_| each).collect()
+    }
+
+    fn of_one(left: u32) -> Shares {
         let queues = (left / 8).min(QUEUES_MAX_MIB);
         let fetch = (left / 24).clamp(FETCH_MIN_MIB, FETCH_MAX_MIB);
         let batch = left / 5;
@@ -55,6 +71,11 @@ impl Shares {
             store_cache_bytes: bytes(cache),
         }
     }
+}
+
+/// What is left of a ceiling after the program itself.
+fn left(ceiling_mib: u32) -> u32 {
+    ceiling_mib.max(CEILING_MIN_MIB) - PROGRAM_MIB
 }
 
 fn bytes(mib: u32) -> usize {
@@ -83,6 +104,18 @@ mod tests {
                 "{ceiling}: {shares:?}"
             );
         }
+    }
+
+    #[test]
+    fn appliers_share_a_ceiling_and_are_fewer_where_it_is_too_small_for_all() {
+        for (ceiling, asked, expected) in [(96, 4, 1), (144, 4, 2), (512, 4, 4), (512, 1, 1)] {
+            let shares = Shares::among(ceiling, asked);
+            assert_eq!(shares.len(), expected, "{ceiling}");
+            assert!(shares.iter().all(|each| each.batch_bytes >= 8 << 20));
+            let batches: usize = shares.iter().map(|each| 2 * each.batch_bytes).sum();
+            assert!(batches <= bytes(left(ceiling)), "{ceiling}");
+        }
+        assert_eq!(Shares::among(512, 1), [Shares::of(512)]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use licenseflow_avro::Reason;
 use licenseflow_core::Fate;
 use metrics::{
-    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+    Gauge, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
 const RECORDS: &str = "licenseflow_projector_records_total";
@@ -55,12 +55,12 @@ pub fn describe() {
     );
     describe_gauge!(
         PAUSED,
-        "1 while partitions are left because the store does not keep up"
+        "1 while partitions are left because the store does not keep up, by applier"
     );
-    describe_gauge!(HALTED, "Partitions that cannot be read on");
+    describe_gauge!(HALTED, "Partitions that cannot be read on, by applier");
     describe_gauge!(
         LETTERS_WAITING,
-        "Letters that wait to be acknowledged, as far as they were looked at"
+        "Letters that wait to be acknowledged, as far as they were looked at, by applier"
     );
     describe_counter!(LETTERS_SENT, "Letters that were acknowledged and marked");
     describe_counter!(
@@ -98,16 +98,34 @@ pub(crate) fn lag(lane: licenseflow_avro::Lane, partition: i32, events: i64) {
         .set(events as f64);
 }
 
-pub(crate) fn paused(is_paused: bool) {
-    gauge!(PAUSED).set(f64::from(u8::from(is_paused)));
+/// What each loop of a projector says for itself: the label tells them apart.
+#[derive(Debug, Clone)]
+pub(crate) struct Gauges {
+    applier: String,
 }
 
-pub(crate) fn halted(count: usize) {
-    gauge!(HALTED).set(count as f64);
-}
+impl Gauges {
+    pub(crate) fn of(applier: usize) -> Self {
+        Self {
+            applier: applier.to_string(),
+        }
+    }
 
-pub(crate) fn letters_waiting(count: usize) {
-    gauge!(LETTERS_WAITING).set(count as f64);
+    pub(crate) fn paused(&self, is_paused: bool) {
+        self.gauge(PAUSED).set(f64::from(u8::from(is_paused)));
+    }
+
+    pub(crate) fn halted(&self, count: usize) {
+        self.gauge(HALTED).set(count as f64);
+    }
+
+    pub(crate) fn letters_waiting(&self, count: usize) {
+        self.gauge(LETTERS_WAITING).set(count as f64);
+    }
+
+    fn gauge(&self, name: &'static str) -> Gauge {
+        gauge!(name, "applier" => self.applier.clone())
+    }
 }
 
 pub(crate) fn letters_sent(count: usize) {

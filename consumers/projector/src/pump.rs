@@ -16,6 +16,7 @@ use crate::config::{Clock, Settings};
 use crate::ends::Ends;
 use crate::fate::of_judgement;
 use crate::growing::Growing;
+use crate::metrics::Gauges;
 use crate::partitions::Partitions;
 use crate::status::{Board, listed};
 use crate::store_line::StoreLine;
@@ -39,6 +40,7 @@ pub(crate) struct Pump<S, J> {
     pub(crate) store: StoreLine,
     pub(crate) clock: Clock,
     pub(crate) board: Board,
+    pub(crate) gauges: Gauges,
     pub(crate) growing: Growing,
     pub(crate) partitions: Partitions,
     pub(crate) ends: Ends,
@@ -162,7 +164,7 @@ impl<S: Source, J: Schemas> Pump<S, J> {
         metrics::records(&Fate::Halt(String::new()), 1);
         self.growing.leave(&of);
         self.partitions.halt(of, reason);
-        metrics::halted(self.partitions.halted().len());
+        self.gauges.halted(self.partitions.halted().len());
         Ok(self.source.release(&[of])?)
     }
 
@@ -198,7 +200,7 @@ impl<S: Source, J: Schemas> Pump<S, J> {
 
     fn pause(&mut self, is_paused: bool) {
         self.waiting.is_paused = is_paused;
-        metrics::paused(is_paused);
+        self.gauges.paused(is_paused);
     }
 
     fn hand_over(&mut self) -> Result<()> {

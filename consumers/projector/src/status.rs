@@ -92,6 +92,24 @@ impl Board {
     }
 }
 
+/// How several loops are that are one projector: as the worst of them, and none is asked for more
+/// partitions than there are.
+pub(crate) fn together(boards: &[Board]) -> Status {
+    let mut each = boards.iter().map(Board::read);
+    let first = each.next().unwrap_or_else(|| Board::new().read());
+    each.fold(first, |mut all, mut one| {
+        all.assigned += one.assigned;
+        all.read += one.read;
+        all.halted.append(&mut one.halted);
+        all.is_paused |= one.is_paused;
+        all.trouble = all.trouble.or(one.trouble);
+        all.turned = all.turned.min(one.turned);
+        let since = [all.store_busy_since, one.store_busy_since];
+        all.store_busy_since = since.into_iter().flatten().min();
+        all
+    })
+}
+
 /// Puts halted partitions in a list.
 pub(crate) fn listed(halted: &BTreeMap<LanePartition, String>) -> Vec<Halted> {
     let each = halted.iter();
@@ -108,6 +126,30 @@ mod tests {
     use super::*;
 
     const STALL: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn several_loops_are_as_the_worst_of_them() {
+        let now = Instant::now();
+        let boards = [Board::new(), Board::new(), Board::new()];
+        boards[1].write(|status| status.assigned = 3);
+        assert_eq!(together(&boards).unready(now, STALL), None);
+        let late = now + 2 * STALL;
+        for board in &boards[..2] {
+            board.write(|status| status.turned = late);
+        }
+        let why = together(&boards).unready(late, STALL);
+        assert!(why.is_some_and(|why| why.contains("still")));
+        boards[2].write(|status| {
+            status.turned = late;
+            status.store_busy_since = Some(now);
+            status.trouble = Some("the brokers are away".to_owned());
+        });
+        let all = together(&boards);
+        assert_eq!(
+            (all.assigned, all.store_busy_since, all.trouble.as_deref()),
+            (3, Some(now), Some("the brokers are away"))
+        );
+    }
 
     #[test]
     fn it_is_ready_when_partitions_are_assigned_and_both_loops_move() {

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::config::Clock;
 use crate::fate;
-use crate::metrics;
+use crate::metrics::{self, Gauges};
 use crate::walk::Walk;
 
 /// What the store is asked to do.
@@ -56,6 +56,7 @@ pub(crate) struct StoreThread<M> {
     pub(crate) walk: Walk,
     pub(crate) position: watch::Sender<Position>,
     pub(crate) clock: Clock,
+    pub(crate) gauges: Gauges,
     /// A round of letters is under way.
     pub(crate) is_sending: bool,
     /// Letters that the brokers have and the store does not know of yet.
@@ -75,7 +76,7 @@ impl<M: ReadModel + Outbox> StoreThread<M> {
                 self.look.saturating_duration_since(Instant::now())
             };
             let answer = match self.tasks.recv_timeout(wait.min(OUTBOX_INTERVAL)) {
-                Ok(Task::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Task::Stop) | Err(RecvTimeoutError::Disconnected) => return self.leave(),
                 Ok(task) => self.work(task),
                 Err(RecvTimeoutError::Timeout) => None,
             };
@@ -87,6 +88,14 @@ impl<M: ReadModel + Outbox> StoreThread<M> {
             {
                 return;
             }
+        }
+    }
+
+    /// Whoever sends letters after us need not wait for our turn to end by itself.
+    fn leave(&mut self) {
+        if let Err(error) = self.model.leave() {
+            metrics::failure("leave", fate::label(error.kind()));
+            tracing::warn!(%error, "others that send letters wait until our turn is over");
         }
     }
 
@@ -135,7 +144,7 @@ impl<M: ReadModel + Outbox> StoreThread<M> {
         match self.model.apply(batch, now) {
             Ok(applied) => {
                 metrics::applied(begun.elapsed(), now);
-                self.position.send_replace(applied.position.clone());
+                self.stands_at(&applied.position);
                 if applied.letters > 0 {
                     self.look = Instant::now();
                 }
@@ -153,7 +162,7 @@ impl<M: ReadModel + Outbox> StoreThread<M> {
             Ok(states) => {
                 let each = states.iter();
                 let position = each.map(|one| (one.lane, one.partition, one.next_offset));
-                self.position.send_replace(position.collect());
+                self.stands_at(&position.collect());
                 Told::Positions(states)
             }
             Err(error) => {
@@ -161,6 +170,15 @@ impl<M: ReadModel + Outbox> StoreThread<M> {
                 Told::Failed(error)
             }
         }
+    }
+
+    /// Says where the model stands. Another loop may have said more of its partitions meanwhile.
+    fn stands_at(&self, position: &Position) {
+        self.position.send_modify(|known| {
+            for (lane, partition, next_offset) in position.iter() {
+                known.raise(lane, partition, next_offset);
+            }
+        });
     }
 
     /// Gives letters to the thread that sends them, if it is free and it is time.
@@ -179,7 +197,8 @@ impl<M: ReadModel + Outbox> StoreThread<M> {
         match self.model.unsent(after, self.letters_max) {
             Ok(letters) => {
                 self.walk.take(&letters, now);
-                metrics::letters_waiting(letters.len() + self.walk.left());
+                self.gauges
+                    .letters_waiting(letters.len() + self.walk.left());
                 let again = self.walk.again().unwrap_or(now + OUTBOX_INTERVAL);
                 self.look = again.min(now + OUTBOX_INTERVAL);
                 if !letters.is_empty() {

@@ -38,7 +38,8 @@ pub trait ReadModel: Send {
 pub const LETTERS_BYTES: usize = 4 << 20;
 
 /// Letters to the dead-letter topic: rows that were written with their batch, to be sent by the
-/// live generation, at least once.
+/// live generation, at least once. Of several writers of a store one at a time has the turn to send:
+/// the others see none unsent.
 pub trait Outbox: Send {
     /// Letters not sent yet whose rows come after the row `after`, the oldest first: at most `limit`
     /// of them, and no more once they come to [`LETTERS_BYTES`]. 0 is before all rows.
@@ -52,6 +53,12 @@ pub trait Outbox: Send {
     /// # Errors
     /// [`Error::Away`] and [`Error::Broken`].
     fn mark_sent(&mut self, ids: &[i64], now: i64) -> Result<(), Error>;
+
+    /// Sends no more letters: another writer of the store may at once.
+    ///
+    /// # Errors
+    /// [`Error::Away`] and [`Error::Broken`]; others then wait until the turn ends by itself.
+    fn leave(&mut self) -> Result<(), Error>;
 }
 
 /// Where a partition stands.

@@ -6,7 +6,7 @@ use crate::log::LogArgs;
 use crate::opening::Opening;
 use crate::schemas::Taken;
 use crate::service::Service;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use licenseflow_avro::Topics;
 use licenseflow_avro::registry_client::RegistryClient;
@@ -84,63 +84,90 @@ impl Work {
     /// Starts the projector over the one store: a file is held against any other projector, and in
     /// PostgreSQL the positions fence it.
     pub(crate) async fn start(self, service: &Service) -> anyhow::Result<Handle> {
-        let shares = Shares::of(self.projector.memory_ceiling_mib);
         let max_future_skew_micros =
             i64::try_from(self.judgement.max_future_skew.as_micros()).unwrap_or(i64::MAX);
+        let ceiling = self.projector.memory_ceiling_mib;
         match self.store.place() {
             StorePlace::Sqlite(path) => {
+                let asked = self.projector.appliers.unwrap_or(1);
+                if asked > 1 {
+                    bail!(
+                        "--appliers {asked}: a file has one writer; leave it out, or name a PostgreSQL with --store"
+                    );
+                }
+                let shares = Shares::of(ceiling);
                 let options = SqliteOptions {
                     cache_mib: shares.store_cache_bytes >> 20,
                     max_future_skew_micros,
                 };
                 let model = SqliteModel::open(&path, options)?;
-                self.start_over(model, Some(instance(&path)?), &shares, service)
+                let instance = Some(instance(&path)?);
+                self.start_over(vec![(model, shares)], instance, service)
             }
             StorePlace::Postgres(url) => {
                 let options = PostgresOptions {
                     max_future_skew_micros,
                     ..PostgresOptions::default()
                 };
+                let shares = Shares::among(ceiling, self.projector.appliers.unwrap_or_else(cores));
                 let runtime = tokio::runtime::Handle::current();
-                let open = move || PostgresModel::open(url.expose(), &options, runtime);
-                let model = tokio::task::spawn_blocking(open).await;
-                let model = model.context("the store did not open")??;
+                let open = move || {
+                    let each = shares.into_iter();
+                    let models = each.map(|shares| {
+                        let model = PostgresModel::open(url.expose(), &options, runtime.clone());
+                        model.map(|model| (model, shares))
+                    });
+                    models.collect::<Result<Vec<_>, _>>()
+                };
+                let models = tokio::task::spawn_blocking(open).await;
+                let models = models.context("the store did not open")??;
+                tracing::info!(appliers = models.len(), "the store in PostgreSQL is open");
                 // Several projectors share the work, on one host too, so none has a name of its own.
-                self.start_over(model, None, &shares, service)
+                self.start_over(models, None, service)
             }
         }
     }
 
-    fn start_over(
+    fn start_over<M: ReadModel + Outbox + 'static>(
         self,
-        model: impl ReadModel + Outbox + 'static,
+        models: Vec<(M, Shares)>,
         group_instance: Option<String>,
-        shares: &Shares,
         service: &Service,
     ) -> anyhow::Result<Handle> {
-        let settings = Settings {
+        let mut settings = Settings {
             batch_records_max: self.projector.batch_records_max as usize,
-            batch_bytes_max: shares.batch_bytes,
             max_future_skew: self.judgement.max_future_skew,
             ..Settings::default()
         };
-        let source = SourceSettings {
-            kafka: self.kafka.clone(),
-            topics: self.topics.clone(),
-            group_instance,
-            queued_kbytes_max: shares.queued_kbytes,
-            fetch_bytes_max: shares.fetch_bytes,
-            ends_interval: settings.ends_interval,
-        };
-        let parts = Parts {
-            source: KafkaSource::start(&source)?,
-            schemas: self.schemas.blocking(tokio::runtime::Handle::current()),
-            model,
-            letters: KafkaLetters::new(&self.kafka, &self.topics)?,
-            clock: wall_clock(),
-        };
-        Ok(Projector::start(settings, parts, &service.stop_token())?)
+        let mut appliers = Vec::with_capacity(models.len());
+        for (model, shares) in models {
+            settings.batch_bytes_max = shares.batch_bytes;
+            let source = SourceSettings {
+                kafka: self.kafka.clone(),
+                topics: self.topics.clone(),
+                group_instance: group_instance.clone(),
+                queued_kbytes_max: shares.queued_kbytes,
+                fetch_bytes_max: shares.fetch_bytes,
+                ends_interval: settings.ends_interval,
+            };
+            appliers.push(Parts {
+                source: KafkaSource::start(&source)?,
+                schemas: self.schemas.blocking(tokio::runtime::Handle::current()),
+                model,
+                letters: KafkaLetters::new(&self.kafka, &self.topics)?,
+                clock: wall_clock(),
+            });
+        }
+        let stop = service.stop_token();
+        Ok(Projector::start_appliers(settings, appliers, &stop)?)
     }
+}
+
+/// As many as write at once where nobody says otherwise: more than a database has cores for would wait for
+/// one another.
+fn cores() -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u32::try_from(cores.min(4)).unwrap_or(1)
 }
 
 /// Lets the projector's end be the role's, and the role's the projector's.

@@ -171,6 +171,10 @@ impl Outbox for Door {
         }
         self.model().mark_sent(ids, now)
     }
+
+    fn leave(&mut self) -> Result<(), Error> {
+        self.model().leave()
+    }
 }
 
 /// A dead-letter topic in memory.

@@ -166,6 +166,7 @@ mod tests {
             store: StoreLine::new(tasks, answers),
             clock: wall_clock(),
             board: Board::new(),
+            gauges: crate::metrics::Gauges::of(0),
             growing: Growing::default(),
             partitions: Partitions::default(),
             ends: Ends::new(settings.ends_interval),

@@ -2,11 +2,33 @@
 
 use licenseflow_avro::Reason;
 use tokio_postgres::Row;
+use uuid::Uuid;
 
 use super::session::Work;
 use crate::Error;
 use crate::columns::{Columns, coordinates, headers_of_blob, needed};
 use crate::read_model::{LETTERS_BYTES, Letter, LetterContent};
+
+/// How long a writer keeps the turn to send after it last asked for letters or marked some. A round of
+/// letters that takes longer may meet another's: letters are sent at least once.
+const TURN_MS: i64 = 10_000;
+
+/// Takes the turn, or keeps it; false: another writer has it.
+pub(crate) async fn take_turn(work: &mut Work<'_>, holder: Uuid) -> Result<bool, Error> {
+    let sql = "insert into letters_turn as it (turn, holder, until_ms)
+         select 1, $1::uuid, now_ms + $2::bigint
+         from (select (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms) as clock
+         on conflict (turn) do update set holder = excluded.holder, until_ms = excluded.until_ms
+         where it.holder = excluded.holder or it.until_ms < excluded.until_ms - $2::bigint";
+    Ok(work.execute(sql, &[&holder, &TURN_MS]).await? == 1)
+}
+
+/// Gives the turn up, if it is this writer's.
+pub(crate) async fn leave_turn(work: &mut Work<'_>, holder: Uuid) -> Result<(), Error> {
+    let sql = "delete from letters_turn where turn = 1 and holder = $1";
+    work.execute(sql, &[&holder]).await?;
+    Ok(())
+}
 
 /// See [`crate::Outbox::unsent`]. The database sends no more than a round's bytes, as far as keys and
 /// values go.

@@ -113,6 +113,14 @@ create index rejected_by_event on rejected (tenant_id, license, event_id) where 
 
 -- `hash` is keyed like the timeline's: of the request id, or of (lane, partition, offset / 1024) for
 -- records without one. Rows of one hash may belong to several requests. tenant_id is '' where the
+-- Whose turn it is to send letters, in one row: writers beside one another would send each letter several
+-- times. It ends by itself at until_ms of the server's clock, since whoever has it may be stopped.
+create table letters_turn (
+  turn integer primary key,
+  holder uuid not null,
+  until_ms bigint not null
+) with (fillfactor = 50);
+
 -- record names no tenant.
 create table journey (
   tenant_id text collate "C" not null,

@@ -9,6 +9,8 @@ use licenseflow_avro::{LicenseKey, limits};
 use licenseflow_core::fold::{Settled, fold};
 use licenseflow_core::{Batch, Buckets, PackedBatch, RowDigest, Span, crash};
 use tokio::runtime::Handle;
+use xxhash_rust::xxh3::xxh3_64;
+use uuid::Uuid;
 
 use super::change::{self, Written};
 use super::connection::{Address, PostgresOptions};
@@ -27,6 +29,9 @@ use crate::read_model::{Applied, Letter, Outbox, PartitionEnd, PartitionState, R
 const CALL_MAX: Duration = Duration::from_secs(60);
 
 /// So many licenses, and about so many events, are read and written together.
+/// The end does not wait long for a database to hear of it.
+const LEAVE_MAX: Duration = Duration::from_secs(2);
+
 const LICENSES_AT_ONCE: usize = 4096;
 const EVENTS_AT_ONCE: usize = 16_384;
 
@@ -44,6 +49,8 @@ pub struct PostgresModel {
     generation: Generation,
     session: Option<Session>,
 }
+    /// By which it is known among those that write beside it.
+    id: Uuid,
 
 impl fmt::Debug for PostgresModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -73,6 +80,7 @@ impl PostgresModel {
             session: Some(session),
             runtime: runtime.clone(),
         })
+            id: Uuid::now_v7(),
     }
 
     /// The digest of the rows as they are stored, hashed anew; it takes as long as reading them all.
@@ -122,16 +130,17 @@ impl PostgresModel {
         };
         let done = runtime.block_on(async {
             match longest {
-                None => Some(done.await),
-                Some(longest) => tokio::time::timeout(longest, done).await.ok(),
+                None => Ok(done.await),
+                Some(longest) => tokio::time::timeout(longest, done)
+                    .await
+                    .map_err(|_| longest),
             }
         });
-        let Some(done) = done else {
+        done.unwrap_or_else(|longest| {
             self.session = None;
-            let why = format!("PostgreSQL gave no answer within {} s", CALL_MAX.as_secs());
-            return Err(Error::Away(why.into()));
-        };
-        done
+            let why = format!("PostgreSQL gave no answer within {} s", longest.as_secs());
+            Err(Error::Away(why.into()))
+        })
     }
 }
 
@@ -162,7 +171,11 @@ impl ReadModel for PostgresModel {
 impl Outbox for PostgresModel {
     fn unsent(&mut self, after: i64, limit: usize) -> Result<Vec<Letter>, Error> {
         self.in_transaction(Some(CALL_MAX), async |mut work, _| {
-            let letters = outbox::unsent(&mut work, after, limit).await?;
+            let letters = if outbox::take_turn(&mut work, holder).await? {
+                outbox::unsent(&mut work, after, limit).await?
+            } else {
+                Vec::new()
+            };
             work.commit().await?;
             Ok(letters)
         })
@@ -186,6 +199,7 @@ struct Writer {
 impl Writer {
     async fn apply(&self, mut work: Work<'_>, batch: Batch, now: i64) -> Result<Applied, Error> {
         let seed = self.generation.hash_seed;
+        let holder = self.id;
         let (number, applier) = write_batch_row(&mut work, batch.records, now).await?;
         let mut applied = Applied {
             batch: number,
@@ -194,8 +208,18 @@ impl Writer {
             letters: batch.rejected.len(),
         };
         write_journey(&mut work, &journey::rows(&batch.journey, seed), number).await?;
+        let holder = self.id;
         let rows: Vec<RejectedRow<'_>> = batch.rejected.iter().map(RejectedRow::fault).collect();
         rejected::insert(&mut work, &rows, now).await?;
+            outbox::take_turn(&mut work, holder).await?;
+            work.commit().await
+        })
+    }
+
+    fn leave(&mut self) -> Result<(), Error> {
+        let holder = self.id;
+        self.in_transaction(Some(LEAVE_MAX), async |mut work, _| {
+            outbox::leave_turn(&mut work, holder).await?;
         let mut digest = BTreeMap::new();
         for licenses in in_parts(batch.licenses) {
             let written = self.write_licenses(&mut work, licenses, now).await?;

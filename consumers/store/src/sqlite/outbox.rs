@@ -39,6 +39,11 @@ impl Outbox for SqliteModel {
         transaction.commit()?;
         Ok(())
     }
+
+    fn leave(&mut self) -> Result<(), Error> {
+        // A file has one writer: there is nobody beside us.
+        Ok(())
+    }
 }
 
 fn letter(row: &rusqlite::Row<'_>) -> Result<Letter, Error> {

@@ -6,9 +6,10 @@
 use std::sync::{Barrier, mpsc};
 use std::time::{Duration, Instant};
 
-use licenseflow_avro::{Coordinates, Lane, LicenseEvent, json};
+use licenseflow_avro::reason::Fault;
+use licenseflow_avro::{Coordinates, Lane, LicenseEvent, RawRecord, Reason, json};
 use licenseflow_core::{Batch, crash, naive};
-use licenseflow_store::{Kind, PostgresModel, ReadModel as _};
+use licenseflow_store::{Kind, Outbox as _, PostgresModel, ReadModel as _};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use crate::crash::{apply_or_die, at_point};
@@ -190,4 +191,48 @@ fn an_owner_that_lost_its_partition_writes_nothing_more() {
     let error = stale.apply(batch, 1).unwrap_err();
     assert_eq!(error.kind(), Kind::Fenced, "{error}");
     check(&schema, first);
+}
+
+#[test]
+fn of_several_writers_one_at_a_time_has_the_letters() {
+    let schema = Schema::new();
+    let (mut one, mut other) = (schema.open(), schema.open());
+    one.apply(rejected(3), 1).unwrap();
+    let ids = |model: &mut PostgresModel| -> Vec<i64> {
+        let letters = model.unsent(0, 10).unwrap();
+        letters.iter().map(|letter| letter.id).collect()
+    };
+    let all = ids(&mut one);
+    assert_eq!(all.len(), 3);
+    assert!(ids(&mut other).is_empty(), "it is not its turn");
+    one.mark_sent(&all[..1], 2).unwrap();
+    one.leave().unwrap();
+    assert_eq!(ids(&mut other), all[1..]);
+    assert!(ids(&mut one).is_empty());
+    // Whoever has the turn dies, or is stopped: it ends by itself.
+    let clock = in_schema(schema.name());
+    let later = "update letters_turn set until_ms = until_ms - 10001";
+    runtime().block_on(clock.batch_execute(later)).unwrap();
+    assert_eq!(ids(&mut one), all[1..]);
+    assert!(ids(&mut other).is_empty());
+    // Marks of a round that began before are taken all the same, and take the turn from nobody.
+    other.mark_sent(&all[1..2], 3).unwrap();
+    assert_eq!(ids(&mut one), all[2..]);
+}
+
+/// A batch of so many records of partition 0 that are no events.
+fn rejected(count: i64) -> Batch {
+    let mut batch = Batch::default();
+    for offset in 0..count {
+        let (at, _) = record(0, offset, &said(1, "LicenseRevoked", "{\"reason\":\"\"}"));
+        let record = RawRecord {
+            at,
+            key: None,
+            value: None,
+            headers: Vec::new(),
+        };
+        batch.reject(record, Fault::new(Reason::Tombstone, "null"));
+    }
+    batch.advance(Lane::Interactive, 0, 0, count);
+    batch
 }

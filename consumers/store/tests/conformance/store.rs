@@ -97,6 +97,7 @@ fn letters_wait_until_they_are_marked_even_over_a_restart<P: Place>() {
     assert_eq!(behind.len(), 1);
     assert_eq!(behind[0].at.offset, 1);
     model.mark_sent(&[letters[0].id], 2).unwrap();
+    model.leave().unwrap();
     drop(model);
     let letters = place.open().unsent(0, 10).unwrap();
     assert_eq!(letters.len(), 1);
