@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio_postgres::config::SslMode;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Client, Config};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::tls;
 use crate::Error;
 
 /// The schema of the first generation.
@@ -40,22 +41,17 @@ impl Default for PostgresOptions {
 #[derive(Clone)]
 pub(crate) struct Address {
     config: Config,
+    tls: MakeRustlsConnect,
     schema: String,
 }
 
 impl Address {
     /// Reads `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, or `KEY=VALUE …` as libpq does.
     pub(crate) fn parse(url: &str, schema: &str) -> Result<Self, Error> {
+        let (url, asked) = tls::asked(url)?;
         let mut config: Config = url.parse().map_err(|error| {
             Error::Unusable(format!("the address of PostgreSQL cannot be read: {error}"))
         })?;
-        if config.get_ssl_mode() == SslMode::Require {
-            return Err(Error::Unusable(
-                "PostgreSQL over TLS (sslmode=require) is not supported yet; reach it over a network \
-                 that you trust, or a tunnel, with sslmode=disable"
-                    .to_owned(),
-            ));
-        }
         if !is_plain_name(schema) {
             return Err(Error::Unusable(format!(
                 "{schema:?} is no name of a schema: a-z, 0-9 and _, at most 63, no digit first"
@@ -67,6 +63,7 @@ impl Address {
             .tcp_user_timeout(SILENCE_MAX);
         Ok(Self {
             config,
+            tls: tls::connector(&asked)?,
             schema: schema.to_owned(),
         })
     }
@@ -79,6 +76,11 @@ impl Address {
     /// How the database is reached.
     pub(crate) fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// How a connection is kept from listeners, as far as the address asks for it.
+    pub(crate) fn tls(&self) -> MakeRustlsConnect {
+        self.tls.clone()
     }
 
     /// What every connection is set to before anything else: nothing but the schema's own tables is
@@ -94,7 +96,7 @@ impl Address {
 
     /// Connects. The connection's own work is done on the runtime until the client is dropped.
     pub(crate) async fn connect(&self, runtime: &Handle) -> Result<Client, Error> {
-        let (client, connection) = self.config.connect(NoTls).await?;
+        let (client, connection) = self.config.connect(self.tls()).await?;
         runtime.spawn(async move {
             // Whoever asks next is told that the connection is closed, and why it was matters to nobody
             // before that.
@@ -116,14 +118,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_tls_would_need_is_refused_and_no_name_can_carry_sql() {
+    fn an_address_that_cannot_be_read_is_refused_and_no_name_can_carry_sql() {
         let refused = |url: &str, schema: &str| {
             let error = Address::parse(url, schema).err().unwrap();
             assert!(matches!(error, Error::Unusable(_)), "{error}");
             error.to_string()
         };
-        let words = refused("postgres://me:geheim@host/db?sslmode=require", "g");
-        assert!(words.contains("sslmode=require") && !words.contains("geheim"));
+        let words = refused("postgres://me:geheim@host/db?sslmode=sometimes", "g");
+        assert!(words.contains("sslmode") && !words.contains("geheim"));
         refused("postgres://host/db", "g; drop schema public");
         refused("postgres://host/db", "1");
         assert!(Address::parse("postgres://me:geheim@host/db", "licenseflow_g1").is_ok());

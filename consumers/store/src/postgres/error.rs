@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::fmt::Write as _;
+use std::io::ErrorKind;
 
 use tokio_postgres::error::SqlState;
 
@@ -19,6 +20,9 @@ impl From<tokio_postgres::Error> for Error {
         let words = words(&error);
         if error.is_closed() || has_lost_its_connection(&error) {
             return Error::Away(words.into());
+        }
+        if is_of_tls(&error) {
+            return Error::Unusable(format!("PostgreSQL: {words}"));
         }
         match error.code() {
             Some(code) if passes(code) => Error::Away(words.into()),
@@ -44,8 +48,17 @@ fn needs_a_person(code: &SqlState) -> bool {
     class || *code == SqlState::INSUFFICIENT_PRIVILEGE
 }
 
+/// rustls' own words come as invalid data inside an error of the connection's.
 fn has_lost_its_connection(error: &tokio_postgres::Error) -> bool {
-    error.source().is_some_and(|it| it.is::<std::io::Error>())
+    let io = error
+        .source()
+        .and_then(|it| it.downcast_ref::<std::io::Error>());
+    io.is_some_and(|it| it.kind() != ErrorKind::InvalidData)
+}
+
+/// A certificate that is not trusted, or a server without TLS: the client says so in its words alone.
+fn is_of_tls(error: &tokio_postgres::Error) -> bool {
+    error.to_string().contains("TLS")
 }
 
 /// The error with its causes: its own words are two ("db error").

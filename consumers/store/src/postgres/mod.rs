@@ -17,6 +17,7 @@ mod recount;
 mod rejected;
 mod rows;
 mod session;
+mod tls;
 mod writer;
 
 pub use connection::PostgresOptions;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use licenseflow_store::postgres::PostgresOptions;
-use licenseflow_store::{Kind, PostgresModel, ReadModel as _};
+use licenseflow_store::{Kind, Lookup as _, PostgresLookup, PostgresModel, ReadModel as _};
 
 use crate::model::{Model as _, Place as _};
 use crate::postgres::server::Postgres;
@@ -81,6 +81,72 @@ fn whoever_may_not_log_in_and_a_server_that_is_not_there_are_told_apart() {
     let error = PostgresModel::open(nobody, &options, runtime()).unwrap_err();
     assert_eq!(error.kind(), Kind::Away, "{error}");
     assert!(!error.to_string().contains("geheim"), "{error}");
+}
+
+/// The server makes itself a key and a certificate for `localhost`, beside its own data, and takes TLS up.
+fn certify(server: &Postgres) {
+    let client = connect(server.url());
+    let make = "copy (select) to program 'openssl req -x509 -newkey rsa:2048 -nodes -days 2 \
+         -keyout server.key -out server.crt -subj /CN=localhost \
+         -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE 2>openssl.log && chmod 600 server.key'";
+    execute(&client, make);
+    execute(&client, "alter system set ssl = on");
+    execute(&client, "select pg_reload_conf()");
+}
+
+fn file_of(server: &Postgres, name: &str) -> String {
+    let sql = "select pg_read_file($1)";
+    let client = connect(server.url());
+    let read = runtime().block_on(client.query_one(sql, &[&name]));
+    read.unwrap().get(0)
+}
+
+#[test]
+fn tls_is_as_the_address_asks_for_it() {
+    let server = Postgres::own().unwrap();
+    let options = PostgresOptions::default();
+    let by_name = server.url().replace("127.0.0.1", "localhost");
+    let open = |url: &str, asked: &str| {
+        let url = format!("{url}?{asked}");
+        PostgresModel::open(&url, &options, runtime())
+    };
+    let error = open(&by_name, "sslmode=require").unwrap_err();
+    assert_eq!(error.kind(), Kind::Unusable, "{error}");
+    assert!(error.to_string().contains("TLS"), "{error}");
+    open(&by_name, "sslmode=prefer").unwrap();
+
+    certify(&server);
+    let root = std::env::temp_dir().join(format!("licenseflow-root-{}.pem", std::process::id()));
+    std::fs::write(&root, file_of(&server, "server.crt")).unwrap();
+    let trusted = format!("sslmode=verify-full&sslrootcert={}", root.display());
+    let begun = Instant::now();
+    // A reload is taken up a moment after it was asked for.
+    while let Err(error) = open(&by_name, &trusted) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{error}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let mut model = open(&by_name, &trusted).unwrap();
+    model.apply(span(0, 5), 1).unwrap();
+    let sql =
+        "select count(*) > 0 and bool_and(ssl) from pg_stat_ssl join pg_stat_activity using (pid)
+         where application_name = 'licenseflow'";
+    let watching = connect(server.url());
+    let row = runtime().block_on(watching.query_one(sql, &[])).unwrap();
+    assert!(row.get::<_, bool>(0), "what is said can be listened to");
+    let url = format!("{by_name}?{trusted}");
+    let lookup = PostgresLookup::open(&url, &options.schema, 2, runtime()).unwrap();
+    assert_eq!(lookup.freshness().unwrap().partitions.len(), 1);
+    open(&by_name, "sslmode=require").unwrap();
+    open(&by_name, "sslmode=disable").unwrap();
+
+    // The system does not know who signed it; and it is for another name.
+    let untrusted = (&*by_name, "sslmode=verify-full");
+    for (url, asked) in [untrusted, (server.url(), &trusted)] {
+        let error = open(url, asked).unwrap_err();
+        assert_eq!(error.kind(), Kind::Unusable, "{error}");
+        assert!(error.to_string().contains("certificate"), "{error}");
+    }
+    std::fs::remove_file(root).unwrap();
 }
 
 #[test]

@@ -12,7 +12,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_postgres::{AsyncMessage, Client, Error, NoTls};
+use tokio_postgres::{AsyncMessage, Client, Error};
 
 use crate::postgres::connection::Address;
 
@@ -86,7 +86,7 @@ struct Line {
 
 impl Line {
     async fn open(address: &Address) -> Result<Self, Error> {
-        let (client, mut connection) = address.config().connect(NoTls).await?;
+        let (client, mut connection) = address.config().connect(address.tls()).await?;
         let mut messages = stream::poll_fn(move |context| connection.poll_message(context)).boxed();
         {
             let sql = format!("listen {}", address.schema());

@@ -1,12 +1,13 @@
 //! A few connections that read, each lent to one call at a time, and made anew where they were lost.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, PoolError, RecyclingMethod, Runtime,
     TimeoutType,
 };
-use tokio_postgres::NoTls;
+use metrics::{Unit, describe_histogram, histogram};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::Error;
 use crate::postgres::connection::Address;
@@ -14,6 +15,8 @@ use crate::postgres::migrate::{self, Generation};
 
 /// How long a call waits for a connection before the store counts as busy.
 const TURN_MAX: Duration = Duration::from_secs(5);
+
+const WAITED: &str = "licenseflow_store_connection_wait_seconds";
 
 /// How long a connection may take to be made and set up.
 const CREATE_MAX: Duration = Duration::from_secs(5);
@@ -32,6 +35,7 @@ const SETTINGS: &str = "set default_transaction_read_only to on;
 
 pub(super) struct Pool {
     pool: deadpool_postgres::Pool,
+    tls: MakeRustlsConnect,
     schema: String,
 }
 
@@ -46,10 +50,15 @@ impl Pool {
                 set.map_err(HookError::Backend)
             })
         });
+        describe_histogram!(
+            WAITED,
+            Unit::Seconds,
+            "How long a question to PostgreSQL waited for a connection of its own"
+        );
         let recycling_method = RecyclingMethod::Fast;
         let manager = Manager::from_config(
             address.config().clone(),
-            NoTls,
+            address.tls(),
             ManagerConfig { recycling_method },
         );
         let pool = deadpool_postgres::Pool::builder(manager)
@@ -62,13 +71,22 @@ impl Pool {
             .build();
         Ok(Self {
             pool: pool.map_err(|error| Error::Broken(Box::new(error)))?,
+            tls: address.tls(),
             schema: address.schema().to_owned(),
         })
     }
 
+    /// What the connections are kept from listeners with.
+    pub(super) fn tls(&self) -> MakeRustlsConnect {
+        self.tls.clone()
+    }
+
     /// Lends a connection, after a bounded wait for one.
     pub(super) async fn take(&self) -> Result<Object, Error> {
-        self.pool.get().await.map_err(|error| match error {
+        let begun = Instant::now();
+        let taken = self.pool.get().await;
+        histogram!(WAITED).record(begun.elapsed().as_secs_f64());
+        taken.map_err(|error| match error {
             PoolError::Backend(error) => error.into(),
             PoolError::PostCreateHook(HookError::Backend(error)) => error.into(),
             PoolError::Timeout(TimeoutType::Wait) => Error::Away("every reader is busy".into()),
