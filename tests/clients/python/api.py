@@ -18,8 +18,9 @@ class Api:
         self.connection = None
         self.requests = 0
 
-    def get(self, path, tenant="default"):
-        """The JSON of a 200 that is as new as the position; a 504 is asked again until the deadline."""
+    def get(self, path, tenant="default", may_be_missing=False):
+        """The JSON of a 200 that is as new as the position; a 504 is asked again until the deadline. None for a 404
+        where there may be one."""
         headers = {"X-Tenant-Id": tenant, "X-Min-Position": self.position, "X-Wait-Ms": "15000",
                    "Accept": "application/json"}
         while True:
@@ -28,6 +29,11 @@ class Api:
                 if found_headers.get("X-Stale"):
                     raise Unexpected(f"{path}: stale, though asked to wait")
                 return json.loads(body)
+            if status == 404 and may_be_missing:
+                problem = json.loads(body)
+                if problem.get("status") != 404 or not problem.get("code"):
+                    raise Unexpected(f"{path} of {tenant}: no problem of the contract's kind: {body[:500]!r}")
+                return None
             if status not in (503, 504) or time.monotonic() > self.deadline:
                 raise Unexpected(f"{path} of {tenant}: {status} {body[:500]!r}")
             time.sleep(0.2)

@@ -27,7 +27,8 @@ WEIGHTS = {
 class Generator:
     """Makes events one by one; what it made before is what voids and conflicts are made from."""
 
-    def __init__(self, seed, licenses, until):
+    def __init__(self, seed, licenses, until, tenants=TENANTS):
+        self.tenants = tenants
         self.random = random.Random(seed)
         self.until = until
         self.tag = uuid.UUID(int=random.Random(f"tag {seed}").getrandbits(128)).hex[:6]
@@ -47,7 +48,7 @@ class Generator:
 
     def event(self):
         """The next event, as a dict with `at` beside the members of the JSON form."""
-        where = (self.random.choice(TENANTS), f"LIC-{self.tag}-{self.random.randrange(self.licenses):05}")
+        where = (self.random.choice(self.tenants), f"LIC-{self.tag}-{self.random.randrange(self.licenses):05}")
         past = self.made.setdefault(where, [])
         promised = self.promised.setdefault(where, [])
         kind = self.random.choices(tuple(WEIGHTS), tuple(WEIGHTS.values()))[0]
@@ -148,7 +149,11 @@ class Generator:
 
 def lines(seed, events, licenses, until):
     """`events` lines, about one in forty a conflict."""
-    generator = Generator(seed, licenses, until)
+    return lines_of(Generator(seed, licenses, until), events)
+
+
+def lines_of(generator, events):
+    """`events` lines of a generator."""
     for number in range(events):
         conflict = number > 5 and generator.random.random() < 0.025
         yield generator.line(generator.conflict() if conflict else generator.event())
