@@ -26,7 +26,7 @@ pub fn of_judgement(judged: &Result<LicenseEvent, Verdict>) -> Fate {
 pub fn of_failure(error: &Error) -> Fate {
     match error.kind() {
         Kind::Fenced | Kind::Away => Fate::Retry(error.to_string()),
-        Kind::Held | Kind::Unusable | Kind::NotKept | Kind::Broken => Fate::Halt(error.to_string()),
+        Kind::Held | Kind::Unusable | Kind::Broken => Fate::Halt(error.to_string()),
     }
 }
 
@@ -37,7 +37,6 @@ pub(crate) fn label(kind: Kind) -> &'static str {
         Kind::Held => "held",
         Kind::Away => "away",
         Kind::Unusable => "unusable",
-        Kind::NotKept => "not_kept",
         Kind::Broken => "broken",
     }
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::http::StatusCode;
 use licenseflow_core::contract::Topics;
 use licenseflow_runtime::http::Problem;
 use licenseflow_store::{Error, Kind, Lookup};
@@ -159,7 +158,6 @@ pub(crate) fn problem_of(error: &Error) -> Problem {
             tracing::warn!(error = chain, "the store is away");
             Problem::unavailable("store_away", "the store is busy or away; try again")
         }
-        Kind::NotKept => Problem::new(StatusCode::NOT_IMPLEMENTED, "not_kept").detail(chain),
         Kind::Fenced | Kind::Held | Kind::Unusable | Kind::Broken => {
             tracing::error!(error = chain, kind, "the store did not answer");
             Problem::internal()
@@ -173,7 +171,6 @@ fn label(kind: Kind) -> &'static str {
         Kind::Held => "held",
         Kind::Away => "away",
         Kind::Unusable => "unusable",
-        Kind::NotKept => "not_kept",
         Kind::Broken => "broken",
     }
 }

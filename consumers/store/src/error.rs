@@ -34,9 +34,6 @@ pub enum Error {
     /// The file or database is not one of ours, or of a later release.
     #[error("{0}")]
     Unusable(String),
-    /// This kind of store does not keep what was asked for; others do.
-    #[error("{0}")]
-    NotKept(&'static str),
     /// What is stored cannot be, or the store refuses what must be possible.
     #[error("the store is broken: {0}")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -53,8 +50,6 @@ pub enum Kind {
     Away,
     /// [`Error::Unusable`].
     Unusable,
-    /// [`Error::NotKept`].
-    NotKept,
     /// [`Error::Broken`].
     Broken,
 }
@@ -68,7 +63,6 @@ impl Error {
             Error::Held { .. } => Kind::Held,
             Error::Away(_) => Kind::Away,
             Error::Unusable(_) => Kind::Unusable,
-            Error::NotKept(_) => Kind::NotKept,
             Error::Broken(_) => Kind::Broken,
         }
     }

@@ -20,6 +20,7 @@ mod said;
 pub mod sqlite;
 mod standing;
 mod timeline;
+mod totals;
 
 pub use error::{Error, Kind};
 pub use lookup::Lookup;
@@ -29,3 +30,4 @@ pub use read_model::{
     Applied, LETTERS_BYTES, Letter, LetterContent, Outbox, PartitionEnd, PartitionState, ReadModel,
 };
 pub use sqlite::{SqliteLookup, SqliteModel};
+pub use totals::KeptTotals;

@@ -288,11 +288,6 @@ pub enum JourneyOutcome {
     },
 }
 
-/// What a store that keeps no totals says.
-pub(crate) const NO_TOTALS: Error = Error::NotKept(
-    "a store in PostgreSQL keeps no totals of customers and tenants yet; one in SQLite does",
-);
-
 /// Reads of one store. Calls block; each reads one snapshot, and sees what was committed before.
 pub trait Lookup: Send + Sync {
     /// Where the model stands, and its digest in its buckets.
@@ -351,23 +346,19 @@ pub trait Lookup: Send + Sync {
     /// A customer at a time in microseconds UTC; none: it holds no license.
     ///
     /// # Errors
-    /// As above; a store that keeps no totals says [`Error::NotKept`].
+    /// As above.
     fn customer(
         &self,
-        _tenant_id: &str,
-        _customer_id: &str,
-        _at: i64,
-    ) -> Result<Read<Option<CustomerTotals>>, Error> {
-        Err(NO_TOTALS)
-    }
+        tenant_id: &str,
+        customer_id: &str,
+        at: i64,
+    ) -> Result<Read<Option<CustomerTotals>>, Error>;
 
     /// A tenant as a whole at a time in microseconds UTC, each part by itself, all of one snapshot.
     ///
     /// # Errors
     /// As above.
-    fn stats(&self, _tenant_id: &str, _at: i64) -> Result<Read<Stats>, Error> {
-        Err(NO_TOTALS)
-    }
+    fn stats(&self, tenant_id: &str, at: i64) -> Result<Read<Stats>, Error>;
 
     /// A page of a license's devices by `device_id`, after that of the last page; none: there is no
     /// such license.

@@ -80,9 +80,6 @@ mod tests {
         assert_eq!(json, json!({"a": 1, "b": null, "degraded": ["b"]}));
         let problem = together([("a", fails()), ("b", fails())], &mut json).unwrap_err();
         assert_eq!(problem.status.as_u16(), 500);
-        let not_kept = || Err(Error::NotKept("no totals"));
-        let problem = together([("a", not_kept()), ("b", not_kept())], &mut json).unwrap_err();
-        assert_eq!(problem.status.as_u16(), 501);
         let away = || Err(Error::Away("the disk".into()));
         let problem = together([("a", away()), ("b", away())], &mut json).unwrap_err();
         assert_eq!(problem.status.as_u16(), 503);

@@ -15,6 +15,7 @@ mod pool;
 mod said;
 mod select;
 mod timeline;
+mod totals;
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -26,7 +27,8 @@ use licenseflow_core::{Buckets, DeviceState};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{NoTls, Row, RowStream};
+use tokio_postgres::{Row, RowStream};
+use tokio_postgres_rustls::MakeRustlsConnect;
 use uuid::Uuid;
 
 use self::news::News;
@@ -35,8 +37,8 @@ use super::connection::Address;
 use super::migrate::Generation;
 use crate::columns::{Columns, LICENSE_COLUMNS, license_state, needed};
 use crate::lookup::{
-    Freshness, History, JourneyQuery, JourneyStep, LicenseParts, LicenseQuery, LicenseRow,
-    LicenseView, Lookup, NO_TOTALS, Page, Read, RecordPlace, SaidEvent, SaidQuery, SortKey,
+    CustomerTotals, Freshness, History, JourneyQuery, JourneyStep, LicenseParts, LicenseQuery,
+    LicenseRow, LicenseView, Lookup, Page, Read, RecordPlace, SaidEvent, SaidQuery, SortKey, Stats,
     TimelineQuery, TimelineRow,
 };
 use crate::standing::{bucket_sum, partition_freshness};
@@ -105,7 +107,7 @@ impl PostgresLookup {
                 biased;
                 read = self.read_over(&client, question) => read,
                 () = over(patience) => {
-                    end(&client).await;
+                    end(&client, self.pool.tls()).await;
                     Err(Error::Away("a read took too long, or nobody waits for it any more".into()))
                 }
             };
@@ -150,9 +152,10 @@ async fn over(patience: Option<Patience>) {
 
 /// Has the server end the statement at hand: it would else work on for one that has gone. Where it does
 /// not hear, the statement's own time is its end.
-async fn end(client: &ClientWrapper) {
+async fn end(client: &ClientWrapper, tls: MakeRustlsConnect) {
     let token = client.cancel_token();
-    let _ = tokio::time::timeout(END_MAX, token.cancel_query(NoTls)).await;
+    let ended = token.cancel_query(tls);
+    let _ = tokio::time::timeout(END_MAX, ended).await;
 }
 
 /// One state of the database, as all reads of one call see it.
@@ -230,9 +233,6 @@ impl Snapshot<'_> {
         key: &LicenseKey,
         parts: &LicenseParts,
     ) -> Result<Option<LicenseView>, Error> {
-        if parts.customer_at.is_some() {
-            return Err(NO_TOTALS);
-        }
         let Some((number, license)) = self.license(key).await? else {
             return Ok(None);
         };
@@ -258,13 +258,22 @@ impl Snapshot<'_> {
             };
             self.timeline(key, number, &query).await.map(Some)
         };
-        let (devices, usage, timeline) = tokio::try_join!(devices, usage, timeline)?;
+        let customer = async {
+            match (parts.customer_at, &license.state.customer) {
+                (Some(at), Some(held_by)) => {
+                    self.customer(&key.tenant_id, &held_by.value, at).await
+                }
+                (None, _) | (Some(_), None) => Ok(None),
+            }
+        };
+        let (devices, usage, timeline, customer) =
+            tokio::try_join!(devices, usage, timeline, customer)?;
         Ok(Some(LicenseView {
             license,
             devices,
             usage,
             timeline,
-            customer: None,
+            customer,
         }))
     }
 }
@@ -320,6 +329,20 @@ impl Lookup for PostgresLookup {
 
     fn licenses(&self, query: &LicenseQuery) -> Result<Read<Page<LicenseRow, SortKey>>, Error> {
         self.read(async |snapshot| snapshot.licenses(query).await)
+    }
+
+    fn customer(
+        &self,
+        tenant_id: &str,
+        customer_id: &str,
+        at: i64,
+    ) -> Result<Read<Option<CustomerTotals>>, Error> {
+        self.read(async |snapshot| snapshot.customer(tenant_id, customer_id, at).await)
+    }
+
+    fn stats(&self, tenant_id: &str, at: i64) -> Result<Read<Stats>, Error> {
+        let patience = Patience::current();
+        self.read(async |snapshot| snapshot.stats(tenant_id, at, patience.as_ref()).await)
     }
 
     fn devices(

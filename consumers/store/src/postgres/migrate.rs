@@ -7,9 +7,15 @@ use super::connection::{Address, PostgresOptions};
 use crate::Error;
 use crate::columns::new_hash_seed;
 
-/// Each brings the schema from the version of its place to the next; none is ever changed once it was
-/// released.
+/// Schemas up to this version were never released, and are refused.
+const NEVER_RELEASED: usize = 1;
+
+/// Each brings the schema from the version of its place, after those never released, to the next; none is
+/// ever changed once it was released.
 const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+
+/// What this release knows.
+const VERSION: usize = NEVER_RELEASED + MIGRATIONS.len();
 
 /// Only one process migrates at a time: "LICF".
 const MIGRATION_LOCK: i64 = 0x4c49_4346;
@@ -37,8 +43,8 @@ pub(crate) async fn migrate(
     let lock = "select pg_advisory_xact_lock($1)";
     transaction.execute(lock, &[&MIGRATION_LOCK]).await?;
     let version = version(&transaction, address.schema()).await?;
-    if version < MIGRATIONS.len() {
-        for migration in &MIGRATIONS[version..] {
+    if version < VERSION {
+        for migration in &MIGRATIONS[version.saturating_sub(NEVER_RELEASED)..] {
             transaction.batch_execute(migration).await?;
         }
         crash::point(crash::IN_MIGRATION);
@@ -81,17 +87,25 @@ async fn version(transaction: &Transaction<'_>, schema: &str) -> Result<usize, E
         .ok_or_else(|| unusable(schema, "it has another program's tables"))?
         .get(0);
     match usize::try_from(version) {
-        Ok(version) if version <= MIGRATIONS.len() => Ok(version),
+        Ok(version) if version <= NEVER_RELEASED => Err(never_released(schema)),
+        Ok(version) if version <= VERSION => Ok(version),
         Ok(_) | Err(_) => Err(later_release(schema, version)),
     }
 }
 
 fn later_release(schema: &str, version: i64) -> Error {
-    let known = MIGRATIONS.len();
+    let known = VERSION;
     let why = format!(
         "it was written by a later release (schema {version}, this one knows {known}); run that release"
     );
     unusable(schema, &why)
+}
+
+fn never_released(schema: &str) -> Error {
+    unusable(
+        schema,
+        "it was written before the first release; build anew from the log into another database",
+    )
 }
 
 fn unusable(schema: &str, why: &str) -> Error {
@@ -120,9 +134,7 @@ async fn note_version(
     }
     let sql = "insert into meta (name, value) values ('schema_version', $1)
          on conflict (name) do update set value = excluded.value";
-    transaction
-        .execute(sql, &[&(MIGRATIONS.len() as i64)])
-        .await?;
+    transaction.execute(sql, &[&(VERSION as i64)]).await?;
     Ok(())
 }
 
@@ -138,7 +150,10 @@ pub(crate) async fn known(client: &Client, schema: &str) -> Result<Generation, E
     }
     let sql = "select value from meta where name = 'schema_version'";
     let version: i64 = client.query_one(sql, &[]).await?.try_get(0)?;
-    let known = MIGRATIONS.len() as i64;
+    let known = VERSION as i64;
+    if version <= NEVER_RELEASED as i64 {
+        return Err(never_released(schema));
+    }
     if version > known {
         return Err(later_release(schema, version));
     }

@@ -4,6 +4,7 @@
 //! Every statement on a license's rows names its tenant, by which they are distributed where the
 //! database is (`schema.sql` says which tables).
 
+mod applier;
 mod change;
 mod connection;
 mod error;
@@ -18,6 +19,7 @@ mod rejected;
 mod rows;
 mod session;
 mod tls;
+mod totals;
 mod writer;
 
 pub use connection::PostgresOptions;

@@ -4,8 +4,9 @@
 -- occurred_at big-endian, 1 byte rank, 16 bytes event id, so that keys compare as bytes do.
 -- lane: 0 bulk, 1 interactive. lifecycle: 0 unknown, 1 active, 2 suspended, 3 revoked.
 --
--- license, device, usage, timeline and journey are distributed by tenant_id: every statement on them
--- names it, and every key begins with it. The other tables are small. Ids compare by their bytes.
+-- license, device, usage, timeline, journey, total, total_day, event_minute and event_day are distributed
+-- by tenant_id: every statement on them names it, and every key begins with it. The other tables are
+-- small. Ids compare by their bytes.
 
 create table meta (name text primary key, value bigint not null);
 
@@ -20,8 +21,8 @@ create table position (
   primary key (generation, lane, partition)
 ) with (fillfactor = 50);
 
--- A bucket is kept in parts, one for each applier, so that they do not queue behind one row; its sum
--- is that of its parts, modulo 2^128, each 16 bytes big-endian.
+-- Digest and totals are kept in parts, one for each applier, so that they do not queue behind one row. A
+-- bucket's sum is that of its parts, modulo 2^128, each 16 bytes big-endian.
 create table digest (
   applier integer not null,
   bucket integer not null,
@@ -55,9 +56,10 @@ create table license (
   primary key (tenant_id, license_id)
 ) with (fillfactor = 80);
 create unique index license_by_number on license (tenant_id, number);
-create index license_by_customer on license (tenant_id, customer_id, number);
+create index license_by_customer on license (tenant_id, customer_id, lifecycle, expires_at);
 create index license_by_expiry on license (tenant_id, coalesce(expires_at, 9223372036854775807), number);
 create index license_by_last_event on license (tenant_id, coalesce(last_event_at, -1), number);
+create index license_by_start on license (tenant_id, valid_from) where lifecycle = 1;
 
 create table device (
   tenant_id text collate "C" not null,
@@ -111,8 +113,6 @@ create index rejected_by_record on rejected (lane, partition, log_offset);
 create index rejected_unsent on rejected (id) where sent_at_ms is null;
 create index rejected_by_event on rejected (tenant_id, license, event_id) where license is not null;
 
--- `hash` is keyed like the timeline's: of the request id, or of (lane, partition, offset / 1024) for
--- records without one. Rows of one hash may belong to several requests. tenant_id is '' where the
 -- Whose turn it is to send letters, in one row: writers beside one another would send each letter several
 -- times. It ends by itself at until_ms of the server's clock, since whoever has it may be stopped.
 create table letters_turn (
@@ -121,6 +121,8 @@ create table letters_turn (
   until_ms bigint not null
 ) with (fillfactor = 50);
 
+-- `hash` is keyed like the timeline's: of the request id, or of (lane, partition, offset / 1024) for
+-- records without one. Rows of one hash may belong to several requests. tenant_id is '' where the
 -- record names no tenant.
 create table journey (
   tenant_id text collate "C" not null,
@@ -131,3 +133,52 @@ create table journey (
   entries bytea not null,
   primary key (tenant_id, hash, id)
 );
+
+-- The newest record's time, as each applier has seen it.
+create table newest_record (
+  applier integer primary key,
+  record_ms bigint not null
+) with (fillfactor = 50);
+
+-- Totals of licenses, and how many of those with lifecycle active start and end on each UTC day (days
+-- since 1970): the sums over the appliers' parts, each of which may be negative. dimension: 0 the tenant,
+-- whose name is empty, 1 a customer, 2 a product, 3 a plan. A part that comes to nothing has no row.
+create table total (
+  tenant_id text collate "C" not null,
+  dimension smallint not null,
+  name text collate "C" not null,
+  lifecycle smallint not null,
+  applier integer not null,
+  licenses bigint not null, seats bigint not null, seats_used bigint not null,
+  primary key (tenant_id, dimension, name, lifecycle, applier)
+) with (fillfactor = 50);
+
+create table total_day (
+  tenant_id text collate "C" not null,
+  dimension smallint not null,
+  name text collate "C" not null,
+  day bigint not null,
+  applier integer not null,
+  starts bigint not null, ends bigint not null,
+  primary key (tenant_id, dimension, name, day, applier)
+) with (fillfactor = 80);
+
+-- Numbers of events that count, by occurred_at (minutes and days since 1970) and type: its place in the
+-- schema's union; in parts too. Minutes are kept for 48 hours before the newest record.
+create table event_minute (
+  tenant_id text collate "C" not null,
+  applier integer not null,
+  minute bigint not null,
+  kind smallint not null,
+  events bigint not null,
+  primary key (tenant_id, applier, minute, kind)
+) with (fillfactor = 50);
+
+create table event_day (
+  tenant_id text collate "C" not null,
+  applier integer not null,
+  day bigint not null,
+  kind smallint not null,
+  events bigint not null,
+  primary key (tenant_id, applier, day, kind)
+) with (fillfactor = 50);

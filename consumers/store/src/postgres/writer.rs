@@ -9,7 +9,6 @@ use licenseflow_avro::{LicenseKey, limits};
 use licenseflow_core::fold::{Settled, fold};
 use licenseflow_core::{Batch, Buckets, PackedBatch, RowDigest, Span, crash};
 use tokio::runtime::Handle;
-use xxhash_rust::xxh3::xxh3_64;
 use uuid::Uuid;
 
 use super::change::{self, Written};
@@ -18,25 +17,23 @@ use super::migrate::{Generation, migrate};
 use super::past::{self, Found};
 use super::rejected::{self, RejectedRow};
 use super::session::{Session, Work};
-use super::{outbox, position, recount};
+use super::{applier, outbox, position, recount, totals};
 use crate::Error;
 use crate::batch::{sorted, unpack};
 use crate::journey;
 use crate::read_model::{Applied, Letter, Outbox, PartitionEnd, PartitionState, ReadModel};
+use crate::totals::{Difference, KeptTotals, newest_ms};
 
 /// A call that takes longer is given up, with its connection: a database that stands still must not have
 /// its projector stand still unheard.
 const CALL_MAX: Duration = Duration::from_secs(60);
 
-/// So many licenses, and about so many events, are read and written together.
 /// The end does not wait long for a database to hear of it.
 const LEAVE_MAX: Duration = Duration::from_secs(2);
 
+/// So many licenses, and about so many events, are read and written together.
 const LICENSES_AT_ONCE: usize = 4096;
 const EVENTS_AT_ONCE: usize = 16_384;
-
-/// In how many parts a bucket of the digest is kept at most.
-const APPLIERS: i32 = 64;
 
 /// One generation in a schema of PostgreSQL, as one of its writers has it: others write beside it, each its
 /// own partitions.
@@ -48,9 +45,9 @@ pub struct PostgresModel {
     runtime: Handle,
     generation: Generation,
     session: Option<Session>,
-}
     /// By which it is known among those that write beside it.
     id: Uuid,
+}
 
 impl fmt::Debug for PostgresModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -79,8 +76,8 @@ impl PostgresModel {
             generation,
             session: Some(session),
             runtime: runtime.clone(),
-        })
             id: Uuid::now_v7(),
+        })
     }
 
     /// The digest of the rows as they are stored, hashed anew; it takes as long as reading them all.
@@ -104,6 +101,30 @@ impl PostgresModel {
             let buckets = recount::kept(&mut work).await?;
             work.commit().await?;
             Ok(buckets)
+        })
+    }
+
+    /// Totals and numbers of events as the rows give them; it takes as long as reading them all.
+    ///
+    /// # Errors
+    /// [`Error::Away`] and [`Error::Broken`].
+    pub fn recount_totals(&mut self) -> Result<KeptTotals, Error> {
+        self.in_transaction(None, async |mut work, _| {
+            let totals = totals::recount(&mut work).await?;
+            work.commit().await?;
+            Ok(totals)
+        })
+    }
+
+    /// Totals and numbers of events as they are kept.
+    ///
+    /// # Errors
+    /// [`Error::Away`] and [`Error::Broken`].
+    pub fn kept_totals(&mut self) -> Result<KeptTotals, Error> {
+        self.in_transaction(None, async |mut work, _| {
+            let totals = totals::kept(&mut work).await?;
+            work.commit().await?;
+            Ok(totals)
         })
     }
 
@@ -170,6 +191,7 @@ impl ReadModel for PostgresModel {
 
 impl Outbox for PostgresModel {
     fn unsent(&mut self, after: i64, limit: usize) -> Result<Vec<Letter>, Error> {
+        let holder = self.id;
         self.in_transaction(Some(CALL_MAX), async |mut work, _| {
             let letters = if outbox::take_turn(&mut work, holder).await? {
                 outbox::unsent(&mut work, after, limit).await?
@@ -182,8 +204,18 @@ impl Outbox for PostgresModel {
     }
 
     fn mark_sent(&mut self, ids: &[i64], now: i64) -> Result<(), Error> {
+        let holder = self.id;
         self.in_transaction(Some(CALL_MAX), async |mut work, _| {
             outbox::mark_sent(&mut work, ids, now).await?;
+            outbox::take_turn(&mut work, holder).await?;
+            work.commit().await
+        })
+    }
+
+    fn leave(&mut self) -> Result<(), Error> {
+        let holder = self.id;
+        self.in_transaction(Some(LEAVE_MAX), async |mut work, _| {
+            outbox::leave_turn(&mut work, holder).await?;
             work.commit().await
         })
     }
@@ -199,8 +231,8 @@ struct Writer {
 impl Writer {
     async fn apply(&self, mut work: Work<'_>, batch: Batch, now: i64) -> Result<Applied, Error> {
         let seed = self.generation.hash_seed;
-        let holder = self.id;
-        let (number, applier) = write_batch_row(&mut work, batch.records, now).await?;
+        let (number, applier) =
+            applier::number_batch(&mut work, &self.channel, batch.records, now).await?;
         let mut applied = Applied {
             batch: number,
             position: licenseflow_avro::Position::default(),
@@ -208,21 +240,13 @@ impl Writer {
             letters: batch.rejected.len(),
         };
         write_journey(&mut work, &journey::rows(&batch.journey, seed), number).await?;
-        let holder = self.id;
         let rows: Vec<RejectedRow<'_>> = batch.rejected.iter().map(RejectedRow::fault).collect();
         rejected::insert(&mut work, &rows, now).await?;
-            outbox::take_turn(&mut work, holder).await?;
-            work.commit().await
-        })
-    }
-
-    fn leave(&mut self) -> Result<(), Error> {
-        let holder = self.id;
-        self.in_transaction(Some(LEAVE_MAX), async |mut work, _| {
-            outbox::leave_turn(&mut work, holder).await?;
-        let mut digest = BTreeMap::new();
+        let newest = newest_ms(&batch);
+        let (mut digest, mut difference) = (BTreeMap::new(), Difference::default());
         for licenses in in_parts(batch.licenses) {
-            let written = self.write_licenses(&mut work, licenses, now).await?;
+            let part = self.write_licenses(&mut work, licenses, now, &mut difference);
+            let written = part.await?;
             for license in &written {
                 applied.events += license.change.new_events();
                 applied.letters += license.change.opened_conflicts();
@@ -230,6 +254,7 @@ impl Writer {
                 *sum = sum.plus(license.change.digest);
             }
         }
+        totals::write(&mut work, applier, difference, newest).await?;
         position::add_to_digest(&mut work, applier, &digest).await?;
         crash::point(crash::INSIDE_TRANSACTION);
         let spans: Vec<Span> = batch.spans.into_values().collect();
@@ -249,6 +274,7 @@ impl Writer {
         work: &mut Work<'_>,
         licenses: Vec<(Arc<LicenseKey>, PackedBatch)>,
         now: i64,
+        difference: &mut Difference,
     ) -> Result<Vec<Written>, Error> {
         let seed = self.generation.hash_seed;
         let unpacked = licenses.into_iter().map(|(key, packed)| {
@@ -259,14 +285,18 @@ impl Writer {
         let found = past::read(work, unpacked, seed).await?;
         let mut written = Vec::with_capacity(found.len());
         for license in found {
-            written.push(folded(work, license).await?);
+            written.push(folded(work, license, difference).await?);
         }
         change::write(work, &written, seed, now).await?;
         Ok(written)
     }
 }
 
-async fn folded(work: &mut Work<'_>, mut license: Found) -> Result<Written, Error> {
+async fn folded(
+    work: &mut Work<'_>,
+    mut license: Found,
+    difference: &mut Difference,
+) -> Result<Written, Error> {
     let batch = std::mem::take(&mut license.batch);
     let settled = Settled::of(license.key.clone(), batch, &license.past);
     let whole = if settled.needs_whole_past(&license.past) {
@@ -275,6 +305,7 @@ async fn folded(work: &mut Work<'_>, mut license: Found) -> Result<Written, Erro
         None
     };
     let change = fold(settled, &license.past, whole);
+    difference.license(license.past.state.as_ref(), &change);
     Ok(Written {
         number: license.number,
         is_changed: license.past.state.as_ref() != Some(&change.state),
@@ -300,23 +331,6 @@ fn in_parts(
         parts.push(part);
     }
     parts
-}
-
-/// Numbers the batch, and says which of the digest's parts this connection adds to: those that write at
-/// the same time should rarely share one.
-async fn write_batch_row(
-    work: &mut Work<'_>,
-    records: usize,
-    now: i64,
-) -> Result<(i64, i32), Error> {
-    let sql = "insert into batch (applied_at_ms, records) values ($1, $2)
-         returning number, pg_backend_pid()";
-    let rows = work.rows(sql, &[&now, &(records as i64)]).await?;
-    let row = rows
-        .first()
-        .ok_or_else(|| Error::broken("a batch without a number"))?;
-    let process: i32 = row.try_get(1)?;
-    Ok((row.try_get(0)?, process.rem_euclid(APPLIERS)))
 }
 
 /// Writes the journeys of a batch. A tenant that cannot be one is none: nobody can ask for it, and an index

@@ -15,5 +15,4 @@ mod writer;
 
 pub use connection::SqliteOptions;
 pub use lookup::SqliteLookup;
-pub use totals::KeptTotals;
 pub use writer::SqliteModel;

@@ -2,64 +2,30 @@
 //!
 //! Nothing is decided here. What is kept can be counted anew from the rows ([`kept`], [`recount`]).
 
-use std::collections::BTreeMap;
-
-use licenseflow_avro::{EventKind, LicenseKey};
-use licenseflow_core::event_counts::{Counted, EventCounts, EventsChange, TenantEvents, kept_from};
-use licenseflow_core::totals::{Count, DayTurns, Dimension, Group, GroupTotals, TotalsChange};
-use licenseflow_core::{Batch, LicenseChange, LicenseState};
+use licenseflow_core::event_counts::{EventCounts, TenantEvents, kept_from};
+use licenseflow_core::totals::{DayTurns, TotalsChange};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::recount::each_row;
-use super::rows::{
-    LICENSE_COLUMN_COUNT, LICENSE_COLUMNS, TIMELINE_COLUMNS, license_state, lifecycle_number,
-    recorded_event, voids,
-};
+use super::rows::{LICENSE_COLUMNS, TIMELINE_COLUMNS, lifecycle_number};
 use super::tenants::Tenants;
 use crate::Error;
-use crate::columns::lifecycle_of_number;
+use crate::totals::{Difference, KeptTotals, Recount};
 
-/// The type of event of a number in the store: its place in the schema's union.
-pub(super) fn kind_of(number: u8) -> Result<EventKind, Error> {
-    let kind = EventKind::ALL.get(usize::from(number)).copied();
-    kind.ok_or_else(|| Error::broken(format!("event type {number}")))
-}
-
-/// What a batch changes about totals and numbers of events.
-#[derive(Debug, Default)]
-pub(super) struct Difference {
-    totals: TotalsChange,
-    events: EventsChange,
-}
-
-impl Difference {
-    /// Takes in what became of one license.
-    pub(super) fn license(&mut self, before: Option<&LicenseState>, change: &LicenseChange) {
-        let tenant_id = &change.key.tenant_id;
-        self.totals.license(tenant_id, before, Some(&change.state));
-        self.events.license(tenant_id, &change.counted);
+/// Adds all of a batch to what is kept, after its licenses, whose tenants are known then.
+pub(super) fn write(
+    difference: Difference,
+    connection: &Connection,
+    newest_ms: Option<i64>,
+) -> Result<(), Error> {
+    let mut tenants = Tenants::new(connection)?;
+    let kept_from = note_newest(connection, newest_ms)?.map_or(0, kept_from);
+    write_groups(connection, &mut tenants, difference.totals)?;
+    for (tenant_id, events) in difference.events.into_tenants(kept_from) {
+        let tenant = number_of(&mut tenants, &tenant_id)?;
+        write_events(connection, tenant, &events, kept_from)?;
     }
-
-    /// Adds all of it to what is kept, after the licenses of the batch, whose tenants are known then.
-    pub(super) fn write(
-        self,
-        connection: &Connection,
-        newest_ms: Option<i64>,
-    ) -> Result<(), Error> {
-        let mut tenants = Tenants::new(connection)?;
-        let kept_from = note_newest(connection, newest_ms)?.map_or(0, kept_from);
-        write_groups(connection, &mut tenants, self.totals)?;
-        for (tenant_id, events) in self.events.into_tenants(kept_from) {
-            let tenant = number_of(&mut tenants, &tenant_id)?;
-            write_events(connection, tenant, &events, kept_from)?;
-        }
-        Ok(())
-    }
-}
-
-/// The time of the newest record of a batch, in milliseconds UTC.
-pub(super) fn newest_ms(batch: &Batch) -> Option<i64> {
-    batch.journey.iter().map(|entry| entry.at.timestamp).max()
+    Ok(())
 }
 
 const NEWEST: &str = "newest_record_ms";
@@ -147,21 +113,18 @@ fn write_groups(
 struct EventTable {
     add: &'static str,
     drop_empty: &'static str,
-    read: &'static str,
 }
 
 const MINUTES: EventTable = EventTable {
     add: "insert into event_minute (tenant, minute, kind, events) values (?1, ?2, ?3, ?4)
           on conflict (tenant, minute, kind) do update set events = events + excluded.events",
     drop_empty: "delete from event_minute where tenant = ?1 and minute = ?2 and kind = ?3 and events = 0",
-    read: "select tenant_id, minute, kind, events from event_minute join tenant on number = tenant",
 };
 
 const DAYS: EventTable = EventTable {
     add: "insert into event_day (tenant, day, kind, events) values (?1, ?2, ?3, ?4)
           on conflict (tenant, day, kind) do update set events = events + excluded.events",
     drop_empty: "delete from event_day where tenant = ?1 and day = ?2 and kind = ?3 and events = 0",
-    read: "select tenant_id, day, kind, events from event_day join tenant on number = tenant",
 };
 
 fn write_events(
@@ -196,15 +159,6 @@ fn add_events(
     Ok(())
 }
 
-/// Totals and numbers of events, as they are kept or as the rows give them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct KeptTotals {
-    /// By group.
-    pub groups: BTreeMap<Group, GroupTotals>,
-    /// By tenant.
-    pub events: BTreeMap<String, TenantEvents>,
-}
-
 /// What is kept. Minutes of tenants that nothing was said of lately may be older than is shown; they
 /// are left out.
 pub(super) fn kept(connection: &mut Connection) -> Result<KeptTotals, Error> {
@@ -212,96 +166,38 @@ pub(super) fn kept(connection: &mut Connection) -> Result<KeptTotals, Error> {
     let mut kept = KeptTotals::default();
     let totals = "select tenant_id, dimension, name, lifecycle, licenses, seats, seats_used
                   from total join tenant on number = tenant";
-    each_row(&transaction, totals, [], |row| {
-        let count = Count {
-            licenses: row.get(4)?,
-            seats: row.get(5)?,
-            seats_used: row.get(6)?,
-        };
-        let lifecycle = lifecycle_of_number(row.get(3)?)?;
-        let totals = kept.groups.entry(group(row)?).or_default();
-        totals.set_count(lifecycle, count);
-        Ok(())
-    })?;
+    each_row(&transaction, totals, [], |row| kept.put_count(row))?;
     let days = "select tenant_id, dimension, name, day, starts, ends
                 from total_day join tenant on number = tenant";
-    each_row(&transaction, days, [], |row| {
-        let turns = DayTurns {
-            starts: row.get(4)?,
-            ends: row.get(5)?,
-        };
-        let totals = kept.groups.entry(group(row)?).or_default();
-        totals.set_day(row.get(3)?, turns);
-        Ok(())
-    })?;
+    each_row(&transaction, days, [], |row| kept.put_day(row))?;
     let kept_from = newest_record_ms(&transaction)?.map_or(0, kept_from);
-    each_row(&transaction, MINUTES.read, [], |row| {
-        let minute: i64 = row.get(1)?;
-        if minute >= kept_from {
-            let of_tenant = kept.events.entry(row.get(0)?).or_default();
-            let kind = kind_of(row.get(2)?)?;
-            of_tenant.minutes.insert((minute, kind), row.get(3)?);
-        }
-        Ok(())
+    let minutes = "select tenant_id, minute, kind, events
+                   from event_minute join tenant on number = tenant where minute >= ?1";
+    each_row(&transaction, minutes, [kept_from], |row| {
+        kept.put_minute(row)
     })?;
-    each_row(&transaction, DAYS.read, [], |row| {
-        let of_tenant = kept.events.entry(row.get(0)?).or_default();
-        let kind = kind_of(row.get(2)?)?;
-        of_tenant.days.insert((row.get(1)?, kind), row.get(3)?);
-        Ok(())
-    })?;
+    let days = "select tenant_id, day, kind, events from event_day join tenant on number = tenant";
+    each_row(&transaction, days, [], |row| kept.put_event_day(row))?;
     transaction.commit()?;
     Ok(kept)
-}
-
-fn group(row: &rusqlite::Row<'_>) -> Result<Group, Error> {
-    let number: u8 = row.get(1)?;
-    let dimension = Dimension::ALL.get(usize::from(number)).copied();
-    Ok(Group {
-        tenant_id: row.get(0)?,
-        dimension: dimension.ok_or_else(|| Error::broken(format!("dimension {number}")))?,
-        name: row.get(2)?,
-    })
 }
 
 /// What the licenses and timelines as they are stored give; it takes as long as reading them all.
 pub(super) fn recount(connection: &mut Connection) -> Result<KeptTotals, Error> {
     let transaction = connection.transaction()?;
-    let (mut totals, mut events) = (TotalsChange::default(), EventsChange::default());
+    let mut recount = Recount::default();
     let licenses = format!(
         "select {LICENSE_COLUMNS}, tenant.tenant_id
          from license join tenant on tenant.number = license.tenant"
     );
-    each_row(&transaction, &licenses, [], |row| {
-        let tenant_id: String = row.get(LICENSE_COLUMN_COUNT)?;
-        totals.license(&tenant_id, None, Some(&license_state(row, 0)?));
-        Ok(())
-    })?;
+    each_row(&transaction, &licenses, [], |row| recount.license(row))?;
     let timeline = format!(
         "select {TIMELINE_COLUMNS}, tenant.tenant_id, license.license_id, license.voids
          from timeline join license on license.number = timeline.license
          join tenant on tenant.number = license.tenant"
     );
-    each_row(&transaction, &timeline, [], |row| {
-        let key = LicenseKey {
-            tenant_id: row.get(7)?,
-            license_id: row.get(8)?,
-        };
-        let event = recorded_event(row, 0, &key)?.event;
-        let voids: Option<Vec<u8>> = row.get(9)?;
-        let state = LicenseState {
-            voids: self::voids(&voids.unwrap_or_default())?,
-            ..LicenseState::default()
-        };
-        if !state.voids(&event) {
-            events.license(&key.tenant_id, &[Counted::of(&event, 1)]);
-        }
-        Ok(())
-    })?;
+    each_row(&transaction, &timeline, [], |row| recount.event(row))?;
     let kept_from = newest_record_ms(&transaction)?.map_or(0, kept_from);
     transaction.commit()?;
-    Ok(KeptTotals {
-        groups: totals.into_groups(),
-        events: events.into_tenants(kept_from),
-    })
+    Ok(recount.into_totals(kept_from))
 }

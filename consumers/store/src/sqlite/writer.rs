@@ -15,12 +15,13 @@ use super::hold::Hold;
 use super::past::Reader;
 use super::recount;
 use super::rows::{lane_number, lane_of_number};
-use super::totals::{self, Difference, KeptTotals};
+use super::totals;
 use crate::batch::{sorted, unpack};
 use crate::error::Error;
 use crate::journey;
 use crate::read_model::{Applied, PartitionEnd, PartitionState, ReadModel};
 use crate::standing::partition_state;
+use crate::totals::{Difference, KeptTotals, newest_ms};
 
 /// One generation in one SQLite file, as its only writer has it.
 #[derive(Debug)]
@@ -136,7 +137,7 @@ impl SqliteModel {
             for rejected in &batch.rejected {
                 writer.write_rejected(rejected)?;
             }
-            let newest = totals::newest_ms(&batch);
+            let newest = newest_ms(&batch);
             let difference = write_licenses(
                 &transaction,
                 &mut writer,
@@ -144,7 +145,7 @@ impl SqliteModel {
                 batch.licenses,
                 &mut applied,
             )?;
-            difference.write(&transaction, newest)?;
+            totals::write(difference, &transaction, newest)?;
         }
         crash::point(crash::INSIDE_TRANSACTION);
         for span in batch.spans.values() {

@@ -11,7 +11,8 @@ use licenseflow_core::{Batch, Buckets};
 use licenseflow_store::postgres::PostgresOptions;
 use licenseflow_store::sqlite::SqliteOptions;
 use licenseflow_store::{
-    Error, Lookup, Outbox, PostgresLookup, PostgresModel, ReadModel, SqliteLookup, SqliteModel,
+    Error, KeptTotals, Lookup, Outbox, PostgresLookup, PostgresModel, ReadModel, SqliteLookup,
+    SqliteModel,
 };
 
 use crate::postgres::{Schema, runtime};
@@ -54,11 +55,15 @@ pub(crate) trait Place {
     fn lookup(&self) -> Box<dyn Lookup>;
 }
 
-/// A store, and its digests.
+/// A store, its digests and its totals.
 pub(crate) trait Model: ReadModel + Outbox {
     fn kept(&mut self) -> Buckets;
 
     fn recounted(&mut self) -> Buckets;
+
+    fn totals_kept(&mut self) -> KeptTotals;
+
+    fn totals_recounted(&mut self) -> KeptTotals;
 }
 
 impl Model for SqliteModel {
@@ -69,6 +74,14 @@ impl Model for SqliteModel {
     fn recounted(&mut self) -> Buckets {
         self.recount().unwrap()
     }
+
+    fn totals_kept(&mut self) -> KeptTotals {
+        self.kept_totals().unwrap()
+    }
+
+    fn totals_recounted(&mut self) -> KeptTotals {
+        self.recount_totals().unwrap()
+    }
 }
 
 impl Model for PostgresModel {
@@ -78,6 +91,14 @@ impl Model for PostgresModel {
 
     fn recounted(&mut self) -> Buckets {
         self.recount().unwrap()
+    }
+
+    fn totals_kept(&mut self) -> KeptTotals {
+        self.kept_totals().unwrap()
+    }
+
+    fn totals_recounted(&mut self) -> KeptTotals {
+        self.recount_totals().unwrap()
     }
 }
 

@@ -13,9 +13,10 @@ use licenseflow_store::{Kind, Outbox as _, PostgresModel, ReadModel as _};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use crate::crash::{apply_or_die, at_point};
-use crate::model::{Accepted, Model as _, batch_of};
+use crate::model::{Accepted, Model as _, Place as _, batch_of};
 use crate::postgres::{Schema, in_schema, runtime};
 use crate::schedule::records;
+use crate::totals;
 
 /// How long one owner is waited for at most.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -89,9 +90,13 @@ fn someone_waits(schema: &str) {
 }
 
 fn check(schema: &Schema, records: impl IntoIterator<Item = Accepted>) {
+    let records: Vec<Accepted> = records.into_iter().collect();
     let mut model = schema.open();
-    assert_eq!(model.kept().text(), naive::fold(records).digest());
+    let naive = naive::fold(records.iter().cloned());
+    assert_eq!(model.kept().text(), naive.digest());
     assert_eq!(model.recounted(), model.kept());
+    assert_eq!(model.totals_recounted(), model.totals_kept());
+    totals::check(&*schema.lookup(), &records, &[0, 4, 9]);
 }
 
 #[test]
@@ -129,6 +134,27 @@ fn the_second_owner_of_a_new_license_waits_for_the_first_and_folds_onto_what_it_
             check(&schema, first.into_iter().chain(second));
         }
     }
+}
+
+#[test]
+fn two_owners_of_one_tenant_do_not_wait_for_each_other() {
+    let issued = |license: &str| {
+        let data = "{\"customer_id\":\"c1\",\"product_id\":\"p\",\"plan\":\"team\",\"seats\":1,\
+             \"valid_from\":\"2026-01-01T00:00:00Z\",\"expires_at\":null,\"entitlements\":{},\
+             \"metadata\":{}}";
+        said(1, "LicenseIssued", data).replace("L-1", license)
+    };
+    let schema = Schema::new();
+    let (mut one, mut other) = (schema.open(), schema.open());
+    let (first, second) = (record(0, 0, &issued("L-1")), record(1, 0, &issued("L-2")));
+    let batch = whole(std::slice::from_ref(&second));
+    at_point(crash::BEFORE_COMMIT, move || {
+        // This thread is inside the store's own work with the runtime.
+        let applied = std::thread::spawn(move || other.apply(batch, 1)).join();
+        applied.unwrap().unwrap();
+    });
+    one.apply(whole(std::slice::from_ref(&first)), 1).unwrap();
+    check(&schema, [first, second]);
 }
 
 /// Applies an owner's records in batches of a size, again where the store was busy.

@@ -68,6 +68,12 @@ fn a_schema_of_another_program_or_a_later_release_is_refused_and_left_as_it_is()
     );
     let error = schema.open_with(300_000_000).unwrap_err();
     assert!(error.to_string().contains("later release"), "{error}");
+    execute(
+        &client,
+        &format!("update {name}.meta set value = 1 where name = 'schema_version'"),
+    );
+    let error = schema.open_with(300_000_000).unwrap_err();
+    assert!(error.to_string().contains("first release"), "{error}");
 }
 
 #[test]

@@ -8,14 +8,17 @@ use licenseflow_avro::{Coordinates, EventKind, LicenseEvent};
 use licenseflow_core::status::Status;
 use licenseflow_core::totals::Totals;
 use licenseflow_core::{crash, naive};
+use licenseflow_store::Lookup;
 use licenseflow_store::lookup::Groups;
-use licenseflow_store::{Lookup, SqliteLookup};
 use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
 use serde_json::Value;
 
 use crate::crash::apply_or_die;
-use crate::model::{Accepted, Folder, Place as _, batch_of};
+use crate::model::{Accepted, Model as _, Place, batch_of, on_every_store};
 use crate::schedule;
+
+on_every_store!(totals_are_a_function_of_the_set_of_records);
 
 const HOUR: i64 = 3_600_000_000;
 const DAY: i64 = 24 * HOUR;
@@ -213,25 +216,30 @@ fn steps() -> impl Strategy<Value = Vec<(Vec<prop::sample::Index>, bool)>> {
     proptest::collection::vec((deliver, proptest::bool::weighted(0.15)), 0..14)
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn totals_are_a_function_of_the_set_of_records(
-        records in schedule::records().prop_map(stretched),
-        steps in steps(),
-        times in proptest::collection::vec(time(), 1..6),
-    ) {
-        let folder = Folder::new();
-        let mut model = folder.open();
-        for (delivered, dies) in &steps {
-            let delivered = delivered.iter().map(|index| index.get(&records));
-            let dies_at = dies.then_some(crash::BEFORE_COMMIT);
-            model = apply_or_die(&folder, model, batch_of(delivered), dies_at);
-        }
-        model = apply_or_die(&folder, model, batch_of(records.iter().rev()), None);
-        assert_eq!(model.kept_totals().unwrap(), model.recount_totals().unwrap());
-        let lookup = SqliteLookup::open(&folder.store(), 1).unwrap();
-        check(&lookup, &records, &times);
-    }
+fn totals_are_a_function_of_the_set_of_records<P: Place>() {
+    let config = Config {
+        cases: P::SCHEDULES / 4,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let schedules = (
+        schedule::records().prop_map(stretched),
+        steps(),
+        proptest::collection::vec(time(), 1..6),
+    );
+    TestRunner::new(config)
+        .run(&schedules, |(records, steps, times)| {
+            let place = P::new();
+            let mut model = place.open();
+            for (delivered, dies) in &steps {
+                let delivered = delivered.iter().map(|index| index.get(&records));
+                let dies_at = dies.then_some(crash::BEFORE_COMMIT);
+                model = apply_or_die(&place, model, batch_of(delivered), dies_at);
+            }
+            model = apply_or_die(&place, model, batch_of(records.iter().rev()), None);
+            assert_eq!(model.totals_kept(), model.totals_recounted());
+            check(&*place.lookup(), &records, &times);
+            Ok(())
+        })
+        .unwrap();
 }

@@ -191,7 +191,7 @@ fn of_license(lookup: &dyn Lookup, key: &LicenseKey, answers: &mut Vec<String>) 
             devices: Some(limit),
             usage: true,
             timeline: Some(limit),
-            customer_at: None,
+            customer_at: Some(NOW),
         };
         say(format!("{:?}", lookup.license_with(key, &parts).unwrap()));
         let mut history = lookup.history(key, limit).unwrap();
@@ -206,6 +206,20 @@ fn of_license(lookup: &dyn Lookup, key: &LicenseKey, answers: &mut Vec<String>) 
         "{:?}",
         lookup.license_with(key, &LicenseParts::default()).unwrap()
     ));
+}
+
+/// Everything that a tenant and its customers are asked, before, while and after licenses turn.
+fn of_tenant(lookup: &dyn Lookup, tenant_id: &str, answers: &mut Vec<String>) {
+    const DAY: i64 = 86_400_000_000;
+    for at in [0, NOW - 1, NOW, NOW + 1, NOW + DAY, NOW + 3 * DAY] {
+        for number in 0..4 {
+            let customer_id = name("c", number);
+            let customer = lookup.customer(tenant_id, &customer_id, at).unwrap();
+            answers.push(format!("{tenant_id} {customer_id} {at}: {customer:?}"));
+        }
+        let stats = lookup.stats(tenant_id, at).unwrap();
+        answers.push(format!("{tenant_id} {at}: {stats:?}"));
+    }
 }
 
 fn of_requests(lookup: &dyn Lookup, tenant_id: &str, answers: &mut Vec<String>) {
@@ -259,6 +273,7 @@ fn answers(lookup: &dyn Lookup) -> Vec<String> {
             lookup.licenses_by_id(tenant_id, &[]).unwrap()
         ));
         of_requests(lookup, tenant_id, &mut answers);
+        of_tenant(lookup, tenant_id, &mut answers);
     }
     answers
 }
@@ -281,6 +296,8 @@ fn no_answer_of_one_store_differs_from_the_others() {
             "EventConflict",
             "Heartbeat",
             "Applied",
+            "next_expiry: Some",
+            "totals: Ok",
         ] {
             assert!(all.contains(word), "seed {seed}: no {word}");
         }

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use licenseflow_core::event_counts::{EventCounts, kept_from, shown_from};
-use licenseflow_core::totals::{Count, DaySums, Dimension, Totals, day_end, day_of};
+use licenseflow_core::totals::{DaySums, Dimension, Totals, day_end, day_of};
 use rusqlite::{Params, Row, params};
 
 use super::Snapshot;
 use crate::columns::lifecycle_of_number;
 use crate::lookup::{CustomerTotals, DAYS_MAX, GROUPS_MAX, Groups, Stats, TenantTotals};
 use crate::sqlite::recount::each_row;
-use crate::sqlite::totals::{kind_of, newest_record_ms};
+use crate::sqlite::totals::newest_record_ms;
+use crate::totals::{Turning, count, day_sums, event_count};
 use crate::{Error, Patience};
 
 /// Ended by the end of today, starting after today, turning today; a day is `?4`.
@@ -42,31 +43,6 @@ const CUSTOMER_STARTING: &str = "select valid_from, expires_at, product_id, plan
 
 const NEXT_EXPIRY: &str = "select min(expires_at) from license indexed by license_by_customer \
      where tenant = ?1 and customer_id = ?2 and lifecycle = 1 and expires_at > ?3";
-
-/// A license that turns in the rest of the day.
-struct Turning {
-    valid_from: Option<i64>,
-    expires_at: Option<i64>,
-    product_id: Option<String>,
-    plan: Option<String>,
-}
-
-impl Turning {
-    fn of(row: &Row<'_>) -> Result<Self, Error> {
-        Ok(Self {
-            valid_from: row.get(0)?,
-            expires_at: row.get(1)?,
-            product_id: row.get(2)?,
-            plan: row.get(3)?,
-        })
-    }
-
-    fn turn_back(&self, totals: Option<&mut Totals>, at: i64) {
-        if let Some(totals) = totals {
-            totals.turn_back(self.valid_from, self.expires_at, at);
-        }
-    }
-}
 
 impl Snapshot<'_> {
     /// A customer; none: it holds no license.
@@ -132,12 +108,11 @@ impl Snapshot<'_> {
         for sql in [ENDING, STARTING] {
             self.each(sql, params![tenant, at, day_end(at)], |row| {
                 let license = Turning::of(row)?;
-                let named = |name: &Option<String>| name.clone().unwrap_or_default();
                 let products = &mut totals.by_product.totals;
                 let plans = &mut totals.by_plan.totals;
                 license.turn_back(Some(&mut totals.all), at);
-                license.turn_back(products.get_mut(&named(&license.product_id)), at);
-                license.turn_back(plans.get_mut(&named(&license.plan)), at);
+                license.turn_back(products.get_mut(&license.product_id), at);
+                license.turn_back(plans.get_mut(&license.plan), at);
                 Ok(())
             })?;
         }
@@ -236,7 +211,8 @@ impl Snapshot<'_> {
     fn events(&self, sql: &str, tenant: i64, from: i64) -> Result<EventCounts, Error> {
         let mut counts = EventCounts::new();
         self.each(sql, params![tenant, from], |row| {
-            counts.insert((row.get(0)?, kind_of(row.get(1)?)?), row.get(2)?);
+            let (time, events) = event_count(row, 0)?;
+            counts.insert(time, events);
             Ok(())
         })?;
         Ok(counts)
@@ -250,22 +226,6 @@ impl Snapshot<'_> {
     ) -> Result<(), Error> {
         each_row(&self.rows, sql, values, visit)
     }
-}
-
-fn count(row: &Row<'_>, first: usize) -> Result<Count, Error> {
-    Ok(Count {
-        licenses: row.get(first)?,
-        seats: row.get(first + 1)?,
-        seats_used: row.get(first + 2)?,
-    })
-}
-
-fn day_sums(row: &Row<'_>, first: usize) -> Result<DaySums, Error> {
-    Ok(DaySums {
-        ended: row.get(first)?,
-        to_start: row.get(first + 1)?,
-        turning: row.get(first + 2)?,
-    })
 }
 
 #[cfg(test)]
