@@ -37,8 +37,8 @@ pub(crate) async fn run(arguments: QueryArgs, effective: &Effective) -> anyhow::
     let unknown: PartitionCount = Arc::new(|_| None);
     let state = state(reading, topics, Arc::new(StoreAlone), unknown, None);
     let state = told(state, &arguments.api, None);
-    let routes = licenseflow_query::router(state.clone());
-    let routes = routes.merge(licenseflow_query::health_router(state));
+    let routes = licenseflow_query::routes(state.clone());
+    let routes = routes.merge(licenseflow_query::health_router(state).into());
     service.serve(&arguments.http, routes)?;
     service.until_stopped().await
 }

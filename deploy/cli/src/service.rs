@@ -5,9 +5,9 @@
 use crate::crash;
 use crate::exit::{Exit, WrongUse};
 use anyhow::{Context, anyhow};
-use axum::Router;
 use licenseflow_runtime::config::{Effective, HttpArgs};
 use licenseflow_runtime::http;
+use licenseflow_runtime::http::openapi::{self, Routes};
 use licenseflow_runtime::shutdown;
 use licenseflow_runtime::telemetry::{self, Numbers};
 use std::future::Future;
@@ -66,18 +66,22 @@ impl Service {
         Ok(listener)
     }
 
-    /// Serves the routes of the role, with `/metrics` beside them.
-    pub(crate) fn serve_at(&mut self, door: TcpListener, arguments: &HttpArgs, routes: Router) {
-        let routes = routes.merge(self.numbers.router());
-        let serving = http::serve(door, routes, arguments.limits(), self.stop_token());
+    /// Serves the routes of the role, with `/metrics` and the description of all of it beside them.
+    pub(crate) fn serve_at(&mut self, door: TcpListener, arguments: &HttpArgs, routes: Routes) {
+        let router = openapi::served(routes).merge(self.numbers.router());
+        let serving = http::serve(door, router, arguments.limits(), self.stop_token());
         self.run("http", async move { Ok(serving.await?) });
         tracing::info!(address = %arguments.listen, "serving HTTP");
     }
 
     /// Takes the address and serves the routes.
-    pub(crate) fn serve(&mut self, arguments: &HttpArgs, routes: Router) -> anyhow::Result<()> {
+    pub(crate) fn serve(
+        &mut self,
+        arguments: &HttpArgs,
+        routes: impl Into<Routes>,
+    ) -> anyhow::Result<()> {
         let door = self.open_door(arguments)?;
-        self.serve_at(door, arguments, routes);
+        self.serve_at(door, arguments, routes.into());
         Ok(())
     }
 

@@ -83,9 +83,9 @@ pub(crate) async fn run(arguments: UpArgs, effective: &Effective) -> anyhow::Res
     let reading = Reading::open(place, query::READERS).await?;
     let state = query::state(reading, topics, readiness, partitions, Some(applied));
     let state = query::told(state, &api, Some("/v1/events"));
-    let routes = accept::router(publisher.clone(), settings)
-        .merge(licenseflow_query::router(state.clone()))
-        .merge(licenseflow_query::health_router(state));
+    let routes = accept::routes(publisher.clone(), settings)
+        .merge(licenseflow_query::routes(state.clone()))
+        .merge(licenseflow_query::health_router(state).into());
     service.serve_at(door, &http, routes);
     let exit = service.until_stopped().await;
     publisher.stop(PUBLISHER_GRACE).await;

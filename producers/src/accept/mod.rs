@@ -25,6 +25,7 @@ mod answer;
 mod binary;
 mod body;
 mod complete;
+mod openapi;
 mod read;
 mod request;
 
@@ -33,12 +34,14 @@ use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
 use axum::{Extension, Router};
 use licenseflow_avro::LicenseEvent;
+use licenseflow_runtime::http::openapi::{Routes, nothing};
 use licenseflow_runtime::http::{GivenTenant, Problem, RequestId};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::routes;
 
 use crate::clock;
 use crate::metrics;
@@ -93,15 +96,29 @@ impl Default for IntakeSettings {
 /// The intake's routes. They are to be served by the runtime's `serve`, which names requests; the
 /// publisher is to be stopped after that has ended, so that what was taken is answered.
 pub fn router(publisher: Publisher, settings: IntakeSettings) -> Router {
+    routes(publisher, settings).into()
+}
+
+/// The same, with their description.
+pub fn routes(publisher: Publisher, settings: IntakeSettings) -> Routes {
     let intake = Intake {
         publisher,
         places: Semaphore::new(settings.requests_max),
         room: BodyRoom::new(settings.bodies_bytes_max),
         settings,
     };
-    Router::new()
-        .route("/v1/events", post(take_events))
-        .with_state(Arc::new(intake))
+    described().with_state(Arc::new(intake))
+}
+
+/// The description of the intake's routes.
+pub fn document() -> OpenApi {
+    described().into_openapi()
+}
+
+fn described() -> Routes<Arc<Intake>> {
+    let mut routes = Routes::with_openapi(nothing()).routes(routes!(take_events));
+    openapi::lay(routes.get_openapi_mut());
+    routes
 }
 
 struct Intake {
@@ -111,6 +128,11 @@ struct Intake {
     room: BodyRoom,
 }
 
+/// Send events
+///
+/// The answer comes when the brokers have them. An event that is sent again with the same `event_id` and
+/// `occurred_at` counts once.
+#[utoipa::path(post, path = "/v1/events", tag = openapi::INTAKE, operation_id = "sendEvents")]
 async fn take_events(
     State(intake): State<Arc<Intake>>,
     Extension(id): Extension<RequestId>,

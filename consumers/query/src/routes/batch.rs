@@ -7,6 +7,8 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use licenseflow_core::contract::limits::valid_id;
+use licenseflow_runtime::http::openapi::words;
+use licenseflow_runtime::http::problem::MEDIA_TYPE;
 use licenseflow_runtime::http::{Problem, TenantId};
 use licenseflow_store::lookup::LicenseRow;
 use serde::Deserialize;
@@ -14,10 +16,11 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::{Value, json};
 
-use super::Answered;
+use super::{Answered, known};
 use crate::answer::{Answer, Failure};
-use crate::fields::{FIELDS, Fields};
+use crate::fields::Fields;
 use crate::links::{self, Links};
+use crate::openapi::{self, Batch, BatchAsked, FieldsAlone};
 use crate::params::{NOT_AN_ID, Params};
 use crate::shapes;
 use crate::state::QueryState;
@@ -31,7 +34,21 @@ pub(super) const BODY_BYTES_MAX: usize = 256 * 1024;
 /// As many wrong places of a body as an answer names.
 const ERRORS_MAX: usize = 100;
 
-/// `POST /v1/licenses:batchGet`
+/// Up to a thousand licenses at once
+///
+/// In the order asked, those that stand twice twice; those that are not there are named.
+#[utoipa::path(
+    post, path = "/v1/licenses:batchGet", tag = openapi::LICENSES, operation_id = "batchGetLicenses",
+    params(FieldsAlone),
+    request_body = BatchAsked,
+    responses(
+        (status = 200, body = Batch, description = "Those that are there, and the names of the others."),
+        (status = 413, body = words::Problem, content_type = MEDIA_TYPE, description = "`request_too_large`: the body is too long."),
+        (status = 415, body = words::Problem, content_type = MEDIA_TYPE, description = "The body is not `application/json`, or encoded."),
+        (status = 422, body = words::Problem, content_type = MEDIA_TYPE, description = "`invalid_batch`: `errors` says where. \
+            `batch_too_large`: the licenses hold more bytes than an answer may."),
+    )
+)]
 pub(super) async fn get(
     State(state): State<QueryState>,
     tenant: TenantId,
@@ -39,7 +56,7 @@ pub(super) async fn get(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Answered {
-    let params = Params::of(&uri, &[FIELDS])?;
+    let params = Params::of(&uri, &known::BATCH)?;
     let fields = Fields::of(&params)?;
     check_media_type(&headers)?;
     let ids = ids(&body.map_err(|rejection| broken(&rejection))?)?;

@@ -7,11 +7,17 @@ use licenseflow_runtime::http::{Problem, TenantId};
 
 use super::{Answered, licenses};
 use crate::answer::{Answer, Failure};
+use crate::openapi::{self, CustomerId, LicenseList, OfCustomer};
 use crate::params::{NOT_AN_ID, Params};
-use crate::shapes;
+use crate::shapes::{self, Customer};
 use crate::state::QueryState;
 
-/// `GET /v1/customers/{customer_id}`
+/// A customer: the totals of the licenses that it holds now
+#[utoipa::path(
+    get, path = "/v1/customers/{customer_id}", tag = openapi::CUSTOMERS, operation_id = "customer",
+    params(CustomerId),
+    responses((status = 200, body = Customer, description = "The customer."))
+)]
 pub(super) async fn one(
     State(state): State<QueryState>,
     tenant: TenantId,
@@ -39,7 +45,12 @@ pub(super) async fn one(
     })
 }
 
-/// `GET /v1/customers/{customer_id}/licenses`
+/// The licenses that a customer holds now
+#[utoipa::path(
+    get, path = "/v1/customers/{customer_id}/licenses", tag = openapi::CUSTOMERS, operation_id = "licensesOfCustomer",
+    params(CustomerId, OfCustomer),
+    responses((status = 200, body = LicenseList, description = "A page of them; none where there is no such customer."))
+)]
 pub(super) async fn licenses_held(
     State(state): State<QueryState>,
     tenant: TenantId,

@@ -3,13 +3,16 @@
 use axum::extract::State;
 use licenseflow_core::Moment;
 use licenseflow_core::contract::LicenseKey;
+use licenseflow_runtime::http::openapi::words;
+use licenseflow_runtime::http::problem::MEDIA_TYPE;
 use licenseflow_store::lookup::{LicenseParts, LicenseView};
 use serde_json::Value;
 
-use super::moment::{AS_OF, KNOWN_AT, folded, moment};
-use super::{AboutLicense, Answered, about_license, found, parts};
+use super::moment::{folded, moment};
+use super::{AboutLicense, Answered, about_license, found, known, parts};
 use crate::answer::{Answer, Failure};
-use crate::fields::{FIELDS, Fields};
+use crate::fields::Fields;
+use crate::openapi::{self, LicenseAnswer, LicenseId, OfLicense};
 use crate::params::invalid;
 use crate::shapes;
 use crate::state::QueryState;
@@ -17,9 +20,20 @@ use crate::state::QueryState;
 /// As many items as an included page has.
 pub(super) const INCLUDED_LIMIT: usize = 50;
 
-/// `GET /v1/licenses/{license_id}`
+/// A license, as it is, as it was, or as it was known
+///
+/// Its links say what can be done next in its state. Before its first event it is not there.
+#[utoipa::path(
+    get, path = "/v1/licenses/{license_id}", tag = openapi::LICENSES, operation_id = "license",
+    params(LicenseId, OfLicense),
+    responses(
+        (status = 200, body = LicenseAnswer, description = "The license."),
+        (status = 422, body = words::Problem, content_type = MEDIA_TYPE, description = "`history_too_long`: what it was at \
+            another time is not folded again, for it has too many events."),
+    )
+)]
 pub(super) async fn one(State(state): State<QueryState>, about: AboutLicense) -> Answered {
-    let (key, params, _) = about_license(about, &["include", FIELDS, AS_OF, KNOWN_AT])?;
+    let (key, params, _) = about_license(about, &known::LICENSE)?;
     let included = included(params.text("include"), state.now())?;
     let fields = Fields::of(&params)?;
     let moment = moment(&params)?;

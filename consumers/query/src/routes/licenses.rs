@@ -7,32 +7,17 @@ use licenseflow_runtime::http::TenantId;
 use licenseflow_store::lookup::{LicenseQuery, SortBy, SortKey};
 use serde::{Deserialize, Serialize};
 
-use super::Answered;
+use super::{Answered, known};
 use crate::answer::{Answer, Failure};
-use crate::fields::{FIELDS, Fields};
+use crate::fields::Fields;
 use crate::list::Asked;
+use crate::openapi::{self, LicenseList, OfLicenses};
 use crate::params::{Params, invalid};
 use crate::shapes;
 use crate::state::QueryState;
 
 /// As many rows as a page looks at.
 const VISIT_AT_MOST: usize = 10_000;
-
-// The customer comes first: a list that is one customer's takes all others.
-const PARAMETERS: [&str; 12] = [
-    "customer_id",
-    "product_id",
-    "plan",
-    "status",
-    "lifecycle",
-    "expires_before",
-    "expires_after",
-    "over_seat",
-    "sort",
-    "limit",
-    "cursor",
-    FIELDS,
-];
 
 /// The filters and the sort, as they stand in a cursor.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -48,7 +33,14 @@ struct Filters {
     sort: Option<String>,
 }
 
-/// `GET /v1/licenses`
+/// Licenses: every filter with every sort, page by page
+///
+/// A row whose sort key and membership stay the same while paging comes exactly once.
+#[utoipa::path(
+    get, path = "/v1/licenses", tag = openapi::LICENSES, operation_id = "licenses",
+    params(OfLicenses),
+    responses((status = 200, body = LicenseList, description = "A page of them."))
+)]
 pub(super) async fn list(State(state): State<QueryState>, tenant: TenantId, uri: Uri) -> Answered {
     listed(&state, tenant, &uri, None).await
 }
@@ -61,8 +53,11 @@ pub(super) async fn listed(
     customer_id: Option<String>,
 ) -> Answered {
     let (of, known) = match &customer_id {
-        None => (format!("licenses/{tenant}"), &PARAMETERS[..]),
-        Some(id) => (format!("customers/{tenant}/{id}"), &PARAMETERS[1..]),
+        None => (format!("licenses/{tenant}"), &known::LICENSES[..]),
+        Some(id) => (
+            format!("customers/{tenant}/{id}"),
+            known::CUSTOMERS_LICENSES,
+        ),
     };
     let params = Params::of(uri, known)?;
     let filters = filters(&params)?;

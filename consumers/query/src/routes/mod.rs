@@ -3,6 +3,7 @@
 mod batch;
 mod customers;
 mod health;
+pub(crate) mod known;
 mod license;
 mod licenses;
 mod moment;
@@ -15,48 +16,72 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path};
 use axum::http::Uri;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::get;
 use licenseflow_core::contract::LicenseKey;
 use licenseflow_core::contract::limits::valid_id;
+use licenseflow_runtime::http::openapi::{Routes, nothing};
 use licenseflow_runtime::http::{Problem, TenantId};
 use licenseflow_store::lookup::{Freshness, Read};
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::{UtoipaMethodRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
 
 use crate::answer::{Answer, Failure};
 use crate::fresh;
 use crate::params::{NOT_AN_ID, Params};
 use crate::state::QueryState;
-use crate::{compress, cors};
+use crate::{compress, cors, openapi};
 
 /// What a handler gives.
 type Answered = Result<Answer, Failure>;
 
 /// Everything under `/v1` that the query API answers.
 pub fn router(state: QueryState) -> Router {
-    let batch = post(batch::get).layer(DefaultBodyLimit::max(batch::BODY_BYTES_MAX));
-    let routes = Router::new()
-        .route("/v1/licenses", get(licenses::list))
-        .route("/v1/licenses:batchGet", batch)
-        .route("/v1/licenses/{license_id}", get(license::one))
-        .route("/v1/licenses/{license_id}/devices", get(parts::devices))
-        .route("/v1/licenses/{license_id}/usage", get(parts::usage))
-        .route("/v1/licenses/{license_id}/events", get(parts::events))
-        .route("/v1/customers/{customer_id}", get(customers::one))
-        .route(
-            "/v1/customers/{customer_id}/licenses",
-            get(customers::licenses_held),
-        )
-        .route("/v1/stats", get(stats::stats))
-        .route("/v1/requests/{request_id}", get(requests::journey))
-        .route("/v1/position", get(position::position))
-        .route_layer(from_fn_with_state(state.clone(), fresh::around))
-        .layer(compress::layer());
+    routes(state).into()
+}
+
+/// The same, with its description.
+pub fn routes(state: QueryState) -> Routes {
+    // Around the methods that there are: nobody waits to be told that there is no such method.
+    let fresh = from_fn_with_state(state.clone(), fresh::around);
+    let routes = described(|route| route.map(|methods| methods.route_layer(fresh.clone())));
+    let routes = routes.layer(compress::layer());
     // Outside all others: a page is to read errors too.
     let routes = match cors::layer(&state.cors_origins) {
         Some(layer) => routes.layer(layer),
         None => routes,
     };
     routes.with_state(state)
+}
+
+/// The description of everything under `/v1` that the query API answers.
+pub fn document() -> OpenApi {
+    described(|route| route).into_openapi()
+}
+
+/// A path with its methods and their description.
+type Route = UtoipaMethodRouter<QueryState>;
+
+/// Every route, each with this around it.
+fn described(around: impl Fn(Route) -> Route) -> Routes<QueryState> {
+    let all: [Route; 11] = [
+        routes!(licenses::list),
+        routes!(batch::get).layer(DefaultBodyLimit::max(batch::BODY_BYTES_MAX)),
+        routes!(license::one),
+        routes!(parts::devices),
+        routes!(parts::usage),
+        routes!(parts::events),
+        routes!(customers::one),
+        routes!(customers::licenses_held),
+        routes!(stats::stats),
+        routes!(requests::journey),
+        routes!(position::position),
+    ];
+    let all = all.into_iter().map(around);
+    let mut routes = all.fold(Routes::with_openapi(nothing()), Routes::routes);
+    openapi::lay(routes.get_openapi_mut());
+    routes
 }
 
 /// `/healthz` and `/readyz`, apart, since a process may have other roles that bring their own.

@@ -6,17 +6,22 @@ use std::ops::Bound;
 use axum::extract::State;
 use licenseflow_core::contract::{EventKind, LicenseKey, Topics};
 use licenseflow_core::{DeviceState, FoldedLicense, Moment};
+use licenseflow_runtime::http::openapi::words;
+use licenseflow_runtime::http::problem::MEDIA_TYPE;
 use licenseflow_store::lookup::{Page, TimelineQuery, TimelineRow};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::license::INCLUDED_LIMIT;
-use super::moment::{AS_OF, KNOWN_AT, folded, moment};
-use super::{AboutLicense, Answered, Everything, about_license, found};
+use super::moment::{folded, moment};
+use super::{AboutLicense, Answered, Everything, about_license, found, known};
 use crate::answer::{Answer, Failure};
 use crate::links;
 use crate::list::Asked;
+use crate::openapi::{
+    self, DeviceList, EventList, LicenseId, MetricList, OfDevices, OfEvents, OfUsage,
+};
 use crate::params::Params;
 use crate::shapes;
 use crate::state::QueryState;
@@ -57,9 +62,18 @@ type DevicesAsked = Asked<DeviceFilters, String>;
 type UsageAsked = Asked<Everything, String>;
 type EventsAsked = Asked<EventFilters, (i64, u8, Uuid)>;
 
-/// `GET /v1/licenses/{license_id}/devices`
+/// The devices of a license
+#[utoipa::path(
+    get, path = "/v1/licenses/{license_id}/devices", tag = openapi::LICENSES, operation_id = "devices",
+    params(LicenseId, OfDevices),
+    responses(
+        (status = 200, body = DeviceList, description = "A page of them."),
+        (status = 422, body = words::Problem, content_type = MEDIA_TYPE, description = "`history_too_long`: what the license \
+            was at another time is not folded again, for it has too many events."),
+    )
+)]
 pub(super) async fn devices(State(state): State<QueryState>, about: AboutLicense) -> Answered {
-    let (key, params, uri) = about_license(about, &["limit", "cursor", AS_OF, KNOWN_AT])?;
+    let (key, params, uri) = about_license(about, &known::DEVICES)?;
     let filters = DeviceFilters::of(moment(&params)?);
     let asked = DevicesAsked::of(name("devices", &key), filters, &params, state.now())?;
     let moment = asked.asked.moment();
@@ -78,9 +92,14 @@ pub(super) async fn devices(State(state): State<QueryState>, about: AboutLicense
     Ok(Answer { json, freshness })
 }
 
-/// `GET /v1/licenses/{license_id}/usage`
+/// What was used of a license, by metric
+#[utoipa::path(
+    get, path = "/v1/licenses/{license_id}/usage", tag = openapi::LICENSES, operation_id = "usage",
+    params(LicenseId, OfUsage),
+    responses((status = 200, body = MetricList, description = "A page of it."))
+)]
 pub(super) async fn usage(State(state): State<QueryState>, about: AboutLicense) -> Answered {
-    let (key, params, uri) = about_license(about, &["limit", "cursor"])?;
+    let (key, params, uri) = about_license(about, &known::USAGE)?;
     let asked = UsageAsked::of(name("usage", &key), Everything {}, &params, state.now())?;
     let of = key.clone();
     let read = state.store.ask("usage", move |lookup| lookup.usage(&of));
@@ -90,9 +109,16 @@ pub(super) async fn usage(State(state): State<QueryState>, about: AboutLicense) 
     Ok(Answer { json, freshness })
 }
 
-/// `GET /v1/licenses/{license_id}/events`
+/// The timeline of a license
+///
+/// Every event but heartbeats, in the order of when they occurred; voided ones say by which.
+#[utoipa::path(
+    get, path = "/v1/licenses/{license_id}/events", tag = openapi::LICENSES, operation_id = "timeline",
+    params(LicenseId, OfEvents),
+    responses((status = 200, body = EventList, description = "A page of it."))
+)]
 pub(super) async fn events(State(state): State<QueryState>, about: AboutLicense) -> Answered {
-    let (key, params, uri) = about_license(about, &["type", "from", "to", "limit", "cursor"])?;
+    let (key, params, uri) = about_license(about, &known::EVENTS)?;
     let filters = event_filters(&params)?;
     let asked = EventsAsked::of(name("events", &key), filters, &params, state.now())?;
     let query = TimelineQuery {

@@ -8,21 +8,27 @@ use licenseflow_runtime::http::{Problem, TenantId};
 use licenseflow_store::lookup::{JourneyQuery, RecordPlace};
 use serde_json::Value;
 
-use super::{Answered, Everything};
+use super::{Answered, Everything, known};
 use crate::answer::{Answer, Failure};
 use crate::list::Asked;
+use crate::openapi::{self, Journey, OfJourney};
 use crate::params::Params;
 use crate::shapes;
 use crate::state::QueryState;
 
-/// `GET /v1/requests/{request_id}`
+/// The way of a request: what became of each of its records
+#[utoipa::path(
+    get, path = "/v1/requests/{request_id}", tag = openapi::FRESHNESS, operation_id = "journey",
+    params(openapi::RequestId, OfJourney),
+    responses((status = 200, body = Journey, description = "A page of its records."))
+)]
 pub(super) async fn journey(
     State(state): State<QueryState>,
     tenant: TenantId,
     Path(request_id): Path<String>,
     uri: Uri,
 ) -> Answered {
-    let params = Params::of(&uri, &["limit", "cursor"])?;
+    let params = Params::of(&uri, &known::JOURNEY)?;
     let id = RequestId::parse(&request_id).ok_or_else(|| {
         Problem::bad_request(
             "invalid_request_id",

@@ -9,11 +9,19 @@ use serde_json::{Value, json};
 use super::Answered;
 use crate::answer::{Answer, Failure};
 use crate::links::{self, Links};
+use crate::openapi::{self, Stats};
 use crate::params::Params;
 use crate::shapes;
 use crate::state::{QueryState, problem_of};
 
-/// `GET /v1/stats`
+/// A tenant as a whole
+///
+/// Totals of licenses; events per minute of the last 48 hours and per day, by when they occurred. A part
+/// that fails is null and named, and the rest still answers.
+#[utoipa::path(
+    get, path = "/v1/stats", tag = openapi::CUSTOMERS, operation_id = "stats",
+    responses((status = 200, body = Stats, description = "The tenant."))
+)]
 pub(super) async fn stats(State(state): State<QueryState>, tenant: TenantId, uri: Uri) -> Answered {
     Params::of(&uri, &[])?;
     let (of, at) = (tenant.to_string(), state.now());

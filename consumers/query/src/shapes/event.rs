@@ -1,11 +1,63 @@
 //! An event of a timeline: its JSON form, where it lies, who said it, and what voided it.
 
-use licenseflow_core::contract::{Coordinates, Topics, json as json_form};
+use licenseflow_core::contract::{Coordinates, EventKind, Topics, json as json_form};
+use licenseflow_runtime::http::openapi::openapi_word;
 use licenseflow_store::lookup::TimelineRow;
 use serde_json::{Value, json};
 
 use super::time_ms;
 use crate::links::{self, Links};
+
+openapi_word!(
+    /// An event of a timeline.
+    TimelineEvent,
+    {
+        let of_type = timeline_types().map(|kind| {
+            let data = format!("#/components/schemas/{}", crate::openapi::data_name(kind));
+            json!({ "properties": { "type": { "const": kind.name() }, "data": { "$ref": data } } })
+        });
+        json!({
+            "type": "object",
+            "description": "An event: what was said, where it lies, and by whose request. Heartbeats                             stand in no timeline.",
+            "properties": {
+                "event_id": { "$ref": "#/components/schemas/EventId" },
+                "tenant_id": { "$ref": "#/components/schemas/Id" },
+                "license_id": { "$ref": "#/components/schemas/Id" },
+                "occurred_at": { "$ref": "#/components/schemas/Time" },
+                "source": { "type": "string", "description": "The service that said it." },
+                "actor": { "type": ["string", "null"], "description": "On whose behalf." },
+                "type": { "type": "string", "enum": timeline_types().map(EventKind::name).collect::<Vec<_>>() },
+                "data": { "type": "object" },
+                "topic": { "type": "string" },
+                "partition": { "type": "integer", "minimum": 0 },
+                "offset": { "type": "integer", "minimum": 0 },
+                "recorded_at": {
+                    "$ref": "#/components/schemas/Time",
+                    "description": "The record's time in the log.",
+                },
+                "request_id": {
+                    "$ref": "#/components/schemas/RequestIdText",
+                    "description": "The request that said it; topic:partition:offset where none is known.",
+                },
+                "voided_by": {
+                    "$ref": "#/components/schemas/EventId",
+                    "description": "The event that undid it. Left out where it counts.",
+                },
+                "_links": { "$ref": "#/components/schemas/LinksByRelation" },
+            },
+            "required": [
+                "event_id", "tenant_id", "license_id", "occurred_at", "source", "actor", "type", "data",
+                "topic", "partition", "offset", "recorded_at", "request_id", "_links",
+            ],
+            "oneOf": of_type.collect::<Vec<_>>(),
+        })
+    }
+);
+
+fn timeline_types() -> impl Iterator<Item = EventKind> {
+    let all = EventKind::ALL.into_iter();
+    all.filter(|kind| *kind != EventKind::DeviceHeartbeat)
+}
 
 pub(crate) fn event(row: &TimelineRow, topics: &Topics) -> Value {
     let recorded = &row.recorded;

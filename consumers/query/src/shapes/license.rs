@@ -1,16 +1,21 @@
 //! A license: the members of its row, and what depends on the time of asking.
 
 use licenseflow_core::contract::LicenseKey;
+use licenseflow_core::contract::event::TextMap;
 use licenseflow_core::contract::time::format_rfc3339;
 use licenseflow_core::license::LicenseState;
 use licenseflow_core::status::Status;
 use licenseflow_core::{FoldedLicense, Moment};
+use licenseflow_runtime::http::openapi::words::{EventId, Id, Time};
 use licenseflow_store::lookup::LicenseRow;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::next::and_next;
-use super::{event_id, time};
+use super::{event_id, time, value};
 use crate::links::{self, Links};
+use crate::openapi::{LifecycleName, LinksByRelation, StatusName};
 
 /// The members of a license beside its links, by name.
 pub(crate) const LICENSE_MEMBERS: [&str; 20] = [
@@ -35,6 +40,84 @@ pub(crate) const LICENSE_MEMBERS: [&str; 20] = [
     "tenant_id",
     "valid_from",
 ];
+
+/// A license. What no event has said is null.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct License<'l> {
+    #[schema(value_type = Id)]
+    tenant_id: &'l str,
+    #[schema(value_type = Id)]
+    license_id: &'l str,
+    /// Who holds it.
+    #[schema(required = true, value_type = Option<Id>)]
+    customer_id: Option<&'l str>,
+    /// What it is for.
+    #[schema(required = true, value_type = Option<Id>)]
+    product_id: Option<&'l str>,
+    /// The plan, such as trial or team.
+    #[schema(required = true, value_type = Option<Id>)]
+    plan: Option<&'l str>,
+    /// How many devices may be active at once.
+    #[schema(required = true, minimum = 0, maximum = 1_000_000_000)]
+    seats: Option<i32>,
+    /// What it allows, by name.
+    #[schema(required = true, value_type = Option<BTreeMap<String, String>>)]
+    entitlements: Option<TextMap>,
+    /// Whatever the issuer keeps with it.
+    #[schema(required = true, value_type = Option<BTreeMap<String, String>>)]
+    metadata: Option<TextMap>,
+    /// It counts from here on.
+    #[schema(required = true, value_type = Option<Time>)]
+    valid_from: Option<String>,
+    /// It counts until here; null: for ever, or not known.
+    #[schema(required = true, value_type = Option<Time>)]
+    expires_at: Option<String>,
+    #[schema(value_type = LifecycleName)]
+    lifecycle: &'static str,
+    #[schema(value_type = StatusName)]
+    status: &'static str,
+    /// How many devices are active.
+    #[schema(minimum = 0)]
+    seats_used: i64,
+    /// Whether more devices are active than there are seats.
+    over_seat: bool,
+    /// How many events count, heartbeats aside.
+    #[schema(minimum = 0)]
+    event_count: i64,
+    /// A sum over the ids of all its events, voided ones too.
+    #[schema(pattern = "^[0-9a-f]{32}$")]
+    events: String,
+    #[schema(required = true, value_type = Option<Time>)]
+    first_event_at: Option<String>,
+    #[schema(required = true, value_type = Option<Time>)]
+    last_event_at: Option<String>,
+    /// The last event by the time when it occurred.
+    #[schema(required = true, value_type = Option<EventId>)]
+    last_event_id: Option<String>,
+    decided_by: DecidedBy,
+    #[schema(value_type = LinksByRelation)]
+    _links: Value,
+}
+
+/// Which event decided each group of members; null: none.
+#[derive(Serialize, ToSchema)]
+struct DecidedBy {
+    /// `customer_id`
+    #[schema(required = true, value_type = Option<EventId>)]
+    customer: Option<String>,
+    /// `expires_at`
+    #[schema(required = true, value_type = Option<EventId>)]
+    expiry: Option<String>,
+    /// `product_id`, `valid_from`, `metadata`
+    #[schema(required = true, value_type = Option<EventId>)]
+    issue: Option<String>,
+    /// `lifecycle`
+    #[schema(required = true, value_type = Option<EventId>)]
+    lifecycle: Option<String>,
+    /// `plan`, `seats`, `entitlements`
+    #[schema(required = true, value_type = Option<EventId>)]
+    plan: Option<String>,
+}
 
 /// One of many licenses at a time in microseconds UTC, with links to what hangs on it.
 pub(crate) fn license(row: &LicenseRow, at: i64) -> Value {
@@ -95,39 +178,39 @@ fn with_links(key: &LicenseKey, state: &LicenseState, at: i64, links: Links) -> 
     let plan = state.plan.as_ref().map(|it| &it.value);
     let issue = state.issue.as_ref().map(|it| &it.value);
     let seats = plan.map(|it| it.seats);
-    json!({
-        "tenant_id": key.tenant_id,
-        "license_id": key.license_id,
-        "customer_id": state.customer.as_ref().map(|it| &it.value),
-        "product_id": issue.map(|it| &it.product_id),
-        "plan": plan.map(|it| &it.plan),
-        "seats": seats,
-        "entitlements": plan.map(|it| it.entitlements.to_map()),
-        "metadata": issue.map(|it| it.metadata.to_map()),
-        "valid_from": time(issue.map(|it| it.valid_from)),
-        "expires_at": time(state.expires_at()),
-        "lifecycle": state.lifecycle().name(),
-        "status": status(state, at).name(),
-        "seats_used": state.seats_used,
-        "over_seat": seats.is_some_and(|seats| state.seats_used > i64::from(seats)),
-        "event_count": state.event_count,
-        "events": format!("{:032x}", state.events),
-        "first_event_at": time(state.first.map(|it| it.occurred_at)),
-        "last_event_at": time(state.last.map(|it| it.occurred_at)),
-        "last_event_id": event_id(state.last),
-        "decided_by": decided_by(state),
-        "_links": links.json(),
+    value(License {
+        tenant_id: &key.tenant_id,
+        license_id: &key.license_id,
+        customer_id: state.customer.as_ref().map(|it| it.value.as_ref()),
+        product_id: issue.map(|it| it.product_id.as_ref()),
+        plan: plan.map(|it| it.plan.as_ref()),
+        seats,
+        entitlements: plan.map(|it| it.entitlements.to_map()),
+        metadata: issue.map(|it| it.metadata.to_map()),
+        valid_from: time(issue.map(|it| it.valid_from)),
+        expires_at: time(state.expires_at()),
+        lifecycle: state.lifecycle().name(),
+        status: status(state, at).name(),
+        seats_used: state.seats_used,
+        over_seat: seats.is_some_and(|seats| state.seats_used > i64::from(seats)),
+        event_count: state.event_count,
+        events: format!("{:032x}", state.events),
+        first_event_at: time(state.first.map(|it| it.occurred_at)),
+        last_event_at: time(state.last.map(|it| it.occurred_at)),
+        last_event_id: event_id(state.last),
+        decided_by: decided_by(state),
+        _links: links.json(),
     })
 }
 
-fn decided_by(state: &LicenseState) -> Value {
-    json!({
-        "customer": event_id(state.customer.as_ref().map(|it| it.by)),
-        "expiry": event_id(state.expiry.as_ref().map(|it| it.by)),
-        "issue": event_id(state.issue.as_ref().map(|it| it.by)),
-        "lifecycle": event_id(state.lifecycle_decided_by()),
-        "plan": event_id(state.plan.as_ref().map(|it| it.by)),
-    })
+fn decided_by(state: &LicenseState) -> DecidedBy {
+    DecidedBy {
+        customer: event_id(state.customer.as_ref().map(|it| it.by)),
+        expiry: event_id(state.expiry.as_ref().map(|it| it.by)),
+        issue: event_id(state.issue.as_ref().map(|it| it.by)),
+        lifecycle: event_id(state.lifecycle_decided_by()),
+        plan: event_id(state.plan.as_ref().map(|it| it.by)),
+    }
 }
 
 #[cfg(test)]

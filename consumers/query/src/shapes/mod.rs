@@ -10,13 +10,25 @@ mod stats;
 
 use licenseflow_core::OrderKey;
 use licenseflow_core::contract::time::format_rfc3339;
+use serde::Serialize;
+use serde_json::Value;
 
-pub(crate) use customer::customer;
-pub(crate) use device::{device, device_then, usage};
-pub(crate) use event::event;
-pub(crate) use journey::step;
-pub(crate) use license::{LICENSE_MEMBERS, in_address, license, license_and_next, license_then};
-pub(crate) use stats::{per_day, per_minute, tenant_totals};
+pub(crate) use customer::{Customer, customer};
+pub(crate) use device::{Device, Metric, device, device_then, usage};
+pub(crate) use event::{TimelineEvent, event};
+pub(crate) use journey::{JourneyStep, step};
+pub(crate) use license::{
+    LICENSE_MEMBERS, License, in_address, license, license_and_next, license_then,
+};
+pub(crate) use stats::{
+    EventsOfDay, EventsOfMinute, TenantTotals, per_day, per_minute, tenant_totals,
+};
+
+/// The shape as JSON.
+pub(crate) fn value(shape: impl Serialize) -> Value {
+    // Text, numbers, and maps by text: all of it always is JSON.
+    serde_json::to_value(shape).unwrap_or_default()
+}
 
 /// A time of an event.
 fn time(micros: Option<i64>) -> Option<String> {

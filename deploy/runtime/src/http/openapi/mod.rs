@@ -12,6 +12,9 @@ pub mod words;
 use axum::Router;
 use utoipa::openapi::{Info, OpenApi, Paths};
 
+/// Declares a type that stands for a schema of its name.
+pub use crate::openapi_word;
+pub use page::text;
 /// Routes and their description.
 pub use utoipa_axum::router::OpenApiRouter as Routes;
 

@@ -65,7 +65,7 @@ pub(super) fn router(document: &OpenApi) -> Router {
 }
 
 /// The document as it is served: members sorted, each on a line of its own.
-fn text(document: &OpenApi) -> String {
+pub fn text(document: &OpenApi) -> String {
     let value = serde_json::to_value(document).unwrap_or_else(|error| {
         tracing::error!(%error, "the description cannot be written");
         serde_json::Value::Null
