@@ -26,7 +26,7 @@ use super::{CUSTOMERS, FRESHNESS, LICENSES};
 use crate::shapes;
 
 /// Errors of any route: status, name, words.
-const ERRORS: [(&str, &str, &str); 6] = [
+const ERRORS: [(&str, &str, &str); 5] = [
     (
         "400",
         "BadRequest",
@@ -43,11 +43,6 @@ const ERRORS: [(&str, &str, &str); 6] = [
         "500",
         "StoreBroken",
         "`internal`: an error of the service; its log knows it by the request's id.",
-    ),
-    (
-        "501",
-        "NotKept",
-        "`not_kept`: this store does not keep what was asked for.",
     ),
     (
         "503",
@@ -209,6 +204,16 @@ fn say_where_read(response: &mut Response, always: bool) {
             json!({ "const": "true" }),
         );
         add_header(response, "X-Stale", stale);
+        let cache = header(
+            "A copy may be kept, and is asked after each time.",
+            json!({ "const": "private, no-cache" }),
+        );
+        add_header(response, "Cache-Control", certain(cache));
+        let vary = header(
+            "What else the answer depends on.",
+            json!({ "type": "string" }),
+        );
+        add_header(response, "Vary", certain(vary));
     }
 }
 
