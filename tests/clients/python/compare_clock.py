@@ -44,7 +44,8 @@ class AtClock:
     def list(self, filters, limit, sort="license_id", path="/v1/licenses", more=None):
         """A list with filters that licenses have as members; `more` is a filter that stands in the path."""
         said = {name: str(value).lower() if isinstance(value, bool) else value for name, value in filters.items()}
-        query = urllib.parse.urlencode({**said, "limit": limit, "sort": self.chance.choice(("", "-")) + sort})
+        direction = self.chance.choice(("", "-"))
+        query = urllib.parse.urlencode({**said, "limit": limit, "sort": direction + sort})
         where = self.where(f"{path}?{query}")
         items = list(self.api.items(f"{path}?{query}", self.rollups.tenant))
         wanted = {**filters, **(more or {})}
@@ -57,6 +58,10 @@ class AtClock:
         odd = {name for name, count in names.items() if count > 1 or name not in expected} | (expected - names.keys())
         if odd:
             self.differences.append(f"{where}: not once as expected: {sorted(map(str, odd))[:5]}")
+        # Times are all of one length, so that their text sorts as they do; where what has none comes is not said.
+        keys = [key for item in items if (key := item.get(sort)) is not None]
+        if keys != sorted(keys, reverse=direction == "-"):
+            self.differences.append(f"{where}: not in the order asked for")
         for item in items:
             if item.get("license_id") in expected:
                 shown = self.expected[item["license_id"]]

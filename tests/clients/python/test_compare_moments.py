@@ -63,8 +63,10 @@ class Truthful(Api):
         items = [{**of.license(name, self.at), "_links": {}} for name in sorted(of.licenses)]
         for name in ("status", "customer_id", "product_id", "plan", "lifecycle"):
             items = [item for item in items if query.get(name, item[name]) == item[name]]
-        return listed([item for item in items if query.get("over_seat", str(item["over_seat"]).lower())
-                       == str(item["over_seat"]).lower()], start)
+        items = [item for item in items if query.get("over_seat") in (None, str(item["over_seat"]).lower())]
+        by = query["sort"].lstrip("-")
+        items.sort(key=lambda item: item[by] or "", reverse=query["sort"].startswith("-"))
+        return listed(items, start)
 
     def license(self, of, license_id, query, start, only_devices):
         times = {name: parse_micros(query[name]) for name in ("as_of", "known_at") if name in query}
@@ -149,6 +151,7 @@ def lies():
         yield lie_about("clock", "/licenses", first(lambda it: it.update(license_id="other")), **asked)
         yield lie_about("clock", "/licenses", lambda it: it["items"].extend(it["items"][:1]), **asked)
         yield lie_about("clock", "/licenses", lambda it: it.update(next_cursor=None), **asked)
+        yield lie_about("clock", "/licenses", lambda it: it["items"].reverse(), **asked)
     yield lie_about("clock", "", lambda it: it.update(status="gone") if "_links" in it else None)
     yield lie_about("clock", "", lambda it: it["customer"].update(next_expiry="x") if it.get("customer") else None)
     for name in ("licenses", "seats", "seats_used", "next_expiry", "by_status", "by_lifecycle", "tenant_id", "customer_id"):
