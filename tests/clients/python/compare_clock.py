@@ -81,13 +81,16 @@ class AtClock:
                 customer = self.rollups.customer(holder, self.at)
                 self.same(customer, license.get("customer"), self.where(f"{path} customer"))
 
-    def customers(self, strangers):
-        """Every customer and its licenses; `strangers` hold none and are not there."""
+    def customers(self, strangers, licenses_of):
+        """Every customer, and the licenses of this share of them; `strangers` hold none and are not there."""
         for customer_id in sorted(self.rollups.groups["customer_id"]):
             path = f"/v1/customers/{urllib.parse.quote(customer_id, safe='')}"
             expected = self.rollups.customer(customer_id, self.at)
             self.counts["customers"] += 1
             self.same(expected, self.get(path, may_be_missing=True), self.where(path))
+            if self.chance.random() >= licenses_of:
+                continue
+            self.counts["customers_licenses"] += 1
             filters = {"status": self.chance.choice(STATUSES)} if self.chance.random() < 0.3 else {}
             limit = self.chance.choice((1000, 1000, 7))
             self.list(filters, limit, path=f"{path}/licenses", more={"customer_id": customer_id})

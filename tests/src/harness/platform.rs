@@ -22,6 +22,10 @@ pub enum Role {
     Up,
     /// The projector alone.
     Project,
+    /// The intake alone.
+    Ingest,
+    /// The query API alone.
+    Query,
 }
 
 impl Role {
@@ -29,6 +33,8 @@ impl Role {
         match self {
             Role::Up => "up",
             Role::Project => "project",
+            Role::Ingest => "ingest",
+            Role::Query => "query",
         }
     }
 }

@@ -14,6 +14,7 @@ mod bad_input;
 mod broker_dies;
 mod evolution;
 mod foreign_registry;
+mod independent_fold;
 mod kills;
 mod on_postgres;
 mod processes;
