@@ -77,7 +77,8 @@ pub(crate) fn order_key_blob(key: OrderKey) -> [u8; 25] {
     blob
 }
 
-fn order_key(blob: &[u8]) -> Result<OrderKey, Error> {
+/// The order key of [`order_key_blob`].
+pub(crate) fn order_key(blob: &[u8]) -> Result<OrderKey, Error> {
     let wrong = || Error::broken(format!("an order key of {} bytes", blob.len()));
     let (time, rest) = blob.split_first_chunk::<8>().ok_or_else(wrong)?;
     let (rank, id) = rest.split_first().ok_or_else(wrong)?;

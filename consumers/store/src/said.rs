@@ -54,8 +54,10 @@ impl Named {
     }
 
     pub(crate) fn event(&self, recorded: RecordedEvent) -> SaidEvent {
+        let voided_by = self.voids.get(&recorded.event.event_id);
+        let voided_by = voided_by.map(|by| by.event_id);
         SaidEvent {
-            row: timeline_row(recorded, &self.voids),
+            row: timeline_row(recorded, voided_by),
             customer_id: self.customer_id.clone(),
             product_id: self.product_id.clone(),
         }

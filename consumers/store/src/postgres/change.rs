@@ -6,10 +6,12 @@ use licenseflow_core::{DeviceState, LicenseChange, OrderKey};
 use uuid::Uuid;
 
 use super::license;
+use super::ordered::{self, Timeline};
 use super::rejected::{self, RejectedRow};
 use super::session::Work;
 use crate::Error;
 use crate::columns::{body_of, event_hash, order_key_blob};
+use crate::timeline::{standing_of, voided_by};
 
 /// A license of a batch as it is to be written.
 #[derive(Debug)]
@@ -17,6 +19,7 @@ pub(crate) struct Written {
     pub(crate) number: i64,
     /// Whether its own row has to be written.
     pub(crate) is_changed: bool,
+    pub(crate) timeline: Timeline,
     pub(crate) change: LicenseChange,
 }
 
@@ -40,6 +43,7 @@ pub(crate) async fn write(
     delete_usage(work, licenses).await?;
     append_events(work, &Events::appended(licenses, seed)).await?;
     replace_events(work, &Events::replaced(licenses, seed)).await?;
+    ordered::keep(work, licenses, seed).await?;
     open_conflicts(work, licenses, now).await?;
     move_conflicts(work, licenses).await?;
     close_conflicts(work, licenses).await
@@ -186,6 +190,9 @@ struct Events<'a> {
     hashes: Vec<i64>,
     ids: Vec<Uuid>,
     at: At<'a>,
+    /// Where they stand and what voids them, in long timelines alone.
+    standings: Vec<Option<Vec<u8>>>,
+    voided_by: Vec<Option<Uuid>>,
     bodies: Vec<Vec<u8>>,
 }
 
@@ -231,15 +238,21 @@ impl<'a> Events<'a> {
         which: fn(&'a TimelineChange) -> Option<&'a RecordedEvent>,
     ) -> Self {
         let mut events = Self::default();
-        let recorded = each(licenses, |change| change.timeline.iter().filter_map(which));
-        for (tenant, number, recorded) in recorded {
-            let event_id = recorded.event.event_id;
-            events.tenants.push(tenant);
-            events.licenses.push(number);
-            events.hashes.push(event_hash(event_id, seed));
-            events.ids.push(event_id);
-            events.at.push(recorded);
-            events.bodies.push(body_of(&recorded.event));
+        for license in licenses {
+            let in_order = Some(&license.change.state).filter(|_| license.timeline.is_ordered());
+            for recorded in license.change.timeline.iter().filter_map(which) {
+                let event_id = recorded.event.event_id;
+                let standing = in_order.map(|_| standing_of(&recorded.event).to_vec());
+                events.tenants.push(license.tenant());
+                events.licenses.push(license.number);
+                events.hashes.push(event_hash(event_id, seed));
+                events.ids.push(event_id);
+                events.at.push(recorded);
+                events.standings.push(standing);
+                let voided_by = in_order.and_then(|state| voided_by(state, event_id));
+                events.voided_by.push(voided_by);
+                events.bodies.push(body_of(&recorded.event));
+            }
         }
         events
     }
@@ -247,12 +260,12 @@ impl<'a> Events<'a> {
 
 const EVENTS: &str =
     "unnest($1::text[], $2::bigint[], $3::bigint[], $4::uuid[], $5::bigint[], $6::smallint[],
-     $7::int[], $8::bigint[], $9::text[], $10::bytea[])";
+     $7::int[], $8::bigint[], $9::text[], $10::bytea[], $11::uuid[], $12::bytea[])";
 
 async fn append_events(work: &mut Work<'_>, events: &Events<'_>) -> Result<(), Error> {
     let sql = format!(
         "insert into timeline (tenant_id, license, hash, event_id, timestamp_ms, lane, partition, log_offset,
-           request_id, body) select * from {EVENTS}"
+           request_id, standing, voided_by, body) select * from {EVENTS}"
     );
     send_events(work, &sql, events).await
 }
@@ -260,9 +273,10 @@ async fn append_events(work: &mut Work<'_>, events: &Events<'_>) -> Result<(), E
 async fn replace_events(work: &mut Work<'_>, events: &Events<'_>) -> Result<(), Error> {
     let sql = format!(
         "update timeline set timestamp_ms = it.timestamp_ms, lane = it.lane, partition = it.partition,
-           log_offset = it.log_offset, request_id = it.request_id, body = it.body
+           log_offset = it.log_offset, request_id = it.request_id, standing = it.standing,
+           voided_by = it.voided_by, body = it.body
          from {EVENTS} as it (tenant_id, license, hash, event_id, timestamp_ms, lane, partition, log_offset,
-           request_id, body)
+           request_id, standing, voided_by, body)
          where timeline.tenant_id = it.tenant_id and timeline.license = it.license
            and timeline.hash = it.hash and timeline.event_id = it.event_id"
     );
@@ -285,6 +299,8 @@ async fn send_events(work: &mut Work<'_>, sql: &str, events: &Events<'_>) -> Res
             &events.at.partitions,
             &events.at.offsets,
             &events.at.requests,
+            &events.standings,
+            &events.voided_by,
             &events.bodies,
         ],
     )

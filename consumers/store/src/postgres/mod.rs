@@ -11,6 +11,7 @@ mod error;
 mod license;
 mod lookup;
 mod migrate;
+mod ordered;
 mod outbox;
 mod past;
 mod position;

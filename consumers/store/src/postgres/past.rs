@@ -25,6 +25,8 @@ pub(crate) struct Found {
     pub(crate) key: Arc<LicenseKey>,
     pub(crate) batch: LicenseBatch,
     pub(crate) number: i64,
+    /// Whether its timeline was a long one.
+    pub(crate) ordered: bool,
     pub(crate) past: LicensePast,
 }
 
@@ -62,7 +64,7 @@ async fn lock(
     let sql = format!(
         "insert into license (tenant_id, license_id) select * from unnest($1::text[], $2::text[])
          on conflict (tenant_id, license_id) do update set license_id = excluded.license_id
-         returning tenant_id, license_id, number, lifecycle, {LICENSE_COLUMNS}"
+         returning tenant_id, license_id, number, lifecycle, ordered, {LICENSE_COLUMNS}"
     );
     let rows = work.rows(&sql, &[&tenants, &ids]).await?;
     let mut stored: BTreeMap<(&str, &str), &Row> = BTreeMap::new();
@@ -75,10 +77,11 @@ async fn lock(
         let lifecycle = row.integer(3)?;
         let mut past = LicensePast::default();
         if lifecycle.is_some() {
-            past.state = Some(license_state(row, 4)?);
+            past.state = Some(license_state(row, 5)?);
         }
         Ok(Found {
             number: row.try_get(2)?,
+            ordered: row.try_get(4)?,
             key,
             batch,
             past,

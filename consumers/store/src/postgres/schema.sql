@@ -52,13 +52,19 @@ create table license (
   event_count bigint not null default 0,
   events bytea not null default '\x00000000000000000000000000000000',
   seats_used bigint not null default 0,
+  ordered boolean not null default false,
   voids bytea,
   primary key (tenant_id, license_id)
 ) with (fillfactor = 80);
 create unique index license_by_number on license (tenant_id, number);
-create index license_by_customer on license (tenant_id, customer_id, lifecycle, expires_at);
-create index license_by_expiry on license (tenant_id, coalesce(expires_at, 9223372036854775807), number);
-create index license_by_last_event on license (tenant_id, coalesce(last_event_at, -1), number);
+-- What no batch has written yet is in none of the indexes that lists walk, or each new license would leave
+-- a dead entry at the end of each.
+create index license_by_customer on license (tenant_id, customer_id, lifecycle, expires_at)
+  where lifecycle is not null;
+create index license_by_expiry on license (tenant_id, coalesce(expires_at, 9223372036854775807), number)
+  where lifecycle is not null;
+create index license_by_last_event on license (tenant_id, coalesce(last_event_at, -1), number)
+  where lifecycle is not null;
 create index license_by_start on license (tenant_id, valid_from) where lifecycle = 1;
 
 create table device (
@@ -81,7 +87,9 @@ create table usage (
 ) with (fillfactor = 80);
 
 -- `hash` is keyed by the store's own secret, since clients choose event ids; it is not unique, and a
--- hit is checked against event_id.
+-- hit is checked against event_id. `standing` and `voided_by` are there for licenses with a long timeline
+-- alone, which are `ordered`: an order key and behind it the type, its place in the schema's union; and the
+-- EventVoided that names it.
 create table timeline (
   tenant_id text collate "C" not null,
   license bigint not null,
@@ -90,11 +98,13 @@ create table timeline (
   event_id uuid not null,
   timestamp_ms bigint not null, lane smallint not null, partition integer not null, log_offset bigint not null,
   request_id text collate "C",
+  standing bytea, voided_by uuid,
   body bytea not null,
   primary key (tenant_id, license, hash, seq)
 );
 -- For who reads on from a position: appended to at the end of each partition's run.
 create index timeline_by_record on timeline (tenant_id, lane, partition, log_offset);
+create index timeline_in_order on timeline (tenant_id, license, standing) where standing is not null;
 
 -- Records that were given up on, each with its letter. A conflict has tenant_id, license, event_id and
 -- body; its record is read from the lane when the letter is sent.

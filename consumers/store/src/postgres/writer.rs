@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::change::{self, Written};
 use super::connection::{Address, PostgresOptions};
 use super::migrate::{Generation, migrate};
+use super::ordered::Timeline;
 use super::past::{self, Found};
 use super::rejected::{self, RejectedRow};
 use super::session::{Session, Work};
@@ -22,6 +23,7 @@ use crate::Error;
 use crate::batch::{sorted, unpack};
 use crate::journey;
 use crate::read_model::{Applied, Letter, Outbox, PartitionEnd, PartitionState, ReadModel};
+use crate::timeline::{is_long, void_changes};
 use crate::totals::{Difference, KeptTotals, newest_ms};
 
 /// A call that takes longer is given up, with its connection: a database that stands still must not have
@@ -306,8 +308,14 @@ async fn folded(
     };
     let change = fold(settled, &license.past, whole);
     difference.license(license.past.state.as_ref(), &change);
+    let before = license.past.state.as_ref().filter(|_| license.ordered);
     Ok(Written {
         number: license.number,
+        timeline: match before {
+            Some(before) => Timeline::Ordered(void_changes(before, &change.state)),
+            None if is_long(&change.state) => Timeline::BecomesOrdered,
+            None => Timeline::Unordered,
+        },
         is_changed: license.past.state.as_ref() != Some(&change.state),
         change,
     })

@@ -18,6 +18,8 @@ const OVERHEAD_BYTES: usize = 640;
 #[derive(Debug)]
 pub(crate) struct AtHand {
     pub(crate) number: i64,
+    /// Whether its timeline is a long one.
+    pub(crate) ordered: bool,
     pub(crate) state: LicenseState,
     pub(crate) digest: RowDigest,
 }
@@ -98,6 +100,7 @@ mod tests {
     fn license(number: i64) -> Box<AtHand> {
         Box::new(AtHand {
             number,
+            ordered: false,
             state: LicenseState::default(),
             digest: RowDigest(7),
         })

@@ -6,7 +6,9 @@ use licenseflow_core::event_set::{ConflictChange, RecordedEvent};
 use licenseflow_core::fold::TimelineChange;
 use licenseflow_core::{DeviceState, LicenseChange, LicenseState, OrderKey, Rejected};
 use rusqlite::{CachedStatement, Connection, Statement, params};
+use uuid::Uuid;
 
+use super::ordered;
 use super::past::Found;
 use super::rows::{
     CONFLICT, body_of, event_hash, headers_blob, lane_number, lifecycle_number, order_key_blob,
@@ -14,6 +16,7 @@ use super::rows::{
 };
 use crate::Error;
 use crate::journey::JourneyRow;
+use crate::timeline::{standing_of, voided_by};
 
 /// The statements that write, prepared once for a batch.
 pub(crate) struct Writer<'c> {
@@ -90,11 +93,13 @@ impl<'c> Writer<'c> {
             delete_usage: prepare("delete from usage where license = ?1 and metric = ?2")?,
             append_event: prepare(
                 "insert into timeline (license, hash, event_id, timestamp_ms, lane, partition, offset,
-                   request_id, body) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                   request_id, standing, voided_by, body)
+                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
             )?,
             replace_event: prepare(
                 "update timeline set timestamp_ms = ?4, lane = ?5, partition = ?6, offset = ?7,
-                   request_id = ?8, body = ?9 where license = ?1 and hash = ?2 and event_id = ?3",
+                   request_id = ?8, standing = ?9, voided_by = ?10, body = ?11
+                 where license = ?1 and hash = ?2 and event_id = ?3",
             )?,
             insert_rejected: prepare(
                 "insert into rejected (timestamp_ms, lane, partition, offset, reason, error, key, value, headers,
@@ -148,8 +153,12 @@ impl<'c> Writer<'c> {
                 None => self.delete_usage.execute(params![number, metric])?,
             };
         }
+        let ordered = found.is_ordered(&change.state);
         for event in &change.timeline {
-            self.write_event(number, event)?;
+            self.write_event(number, event, Some(&change.state).filter(|_| ordered))?;
+        }
+        if ordered {
+            ordered::keep(self.connection, self.seed, number, found, &change.state)?;
         }
         for conflict in &change.conflicts {
             self.write_conflict(number, conflict)?;
@@ -239,7 +248,13 @@ impl<'c> Writer<'c> {
         Ok(())
     }
 
-    fn write_event(&mut self, number: i64, change: &TimelineChange) -> Result<(), Error> {
+    /// Writes an event; of a long timeline with where it stands and what voids it in this state.
+    fn write_event(
+        &mut self,
+        number: i64,
+        change: &TimelineChange,
+        in_order: Option<&LicenseState>,
+    ) -> Result<(), Error> {
         let (statement, recorded) = match change {
             TimelineChange::Append(recorded) => (&mut self.append_event, recorded),
             TimelineChange::Move(recorded) | TimelineChange::Replace(recorded) => {
@@ -247,6 +262,7 @@ impl<'c> Writer<'c> {
             }
         };
         let event_id = recorded.event.event_id;
+        let voided_by = in_order.and_then(|state| voided_by(state, event_id));
         self.body.clear();
         write_content(&mut self.body, &recorded.event);
         statement.execute(params![
@@ -258,6 +274,8 @@ impl<'c> Writer<'c> {
             recorded.at.partition,
             recorded.at.offset,
             recorded.request_id.as_ref().map(|it| it.as_str()),
+            in_order.map(|_| standing_of(&recorded.event)),
+            voided_by.as_ref().map(Uuid::as_bytes),
             self.body,
         ])?;
         Ok(())

@@ -12,6 +12,8 @@ mod pool;
 mod said;
 mod timeline;
 mod totals;
+#[cfg(test)]
+mod work;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -5,6 +5,7 @@ mod change;
 mod connection;
 mod hold;
 mod lookup;
+mod ordered;
 mod outbox;
 mod past;
 mod recount;

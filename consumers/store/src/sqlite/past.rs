@@ -7,7 +7,7 @@ use licenseflow_avro::event::Payload;
 use licenseflow_core::batch::LicenseBatch;
 use licenseflow_core::device::device_of;
 use licenseflow_core::event_set::RecordedEvent;
-use licenseflow_core::{DeviceState, LicensePast, WholePast};
+use licenseflow_core::{DeviceState, LicensePast, LicenseState, WholePast};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use uuid::Uuid;
 
@@ -18,6 +18,7 @@ use super::rows::{
 };
 use super::tenants::Tenants;
 use crate::Error;
+use crate::timeline::is_long;
 
 /// A license's past, and its numbers in the store.
 #[derive(Debug)]
@@ -26,14 +27,22 @@ pub(crate) struct Found {
     pub(crate) number: Option<i64>,
     /// The tenant's number where the license is new; none: so is the tenant.
     pub(crate) tenant: Option<i64>,
+    /// Whether its timeline was a long one.
+    pub(crate) ordered: bool,
     pub(crate) past: LicensePast,
 }
 
 impl Found {
+    /// Whether its timeline is a long one with this state.
+    pub(crate) fn is_ordered(&self, after: &LicenseState) -> bool {
+        self.ordered || is_long(after)
+    }
+
     fn of(license: AtHand) -> Self {
         Self {
             number: Some(license.number),
             tenant: None,
+            ordered: license.ordered,
             past: LicensePast {
                 state: Some(license.state),
                 digest: Some(license.digest),
@@ -68,7 +77,7 @@ impl<'c> Reader<'c> {
             seed,
             tenants: Tenants::new(connection)?,
             license: prepare(&format!(
-                "select number, {LICENSE_COLUMNS} from license where tenant = ?1 and license_id = ?2"
+                "select number, ordered, {LICENSE_COLUMNS} from license where tenant = ?1 and license_id = ?2"
             ))?,
             event: prepare(&format!(
                 "select {TIMELINE_COLUMNS} from timeline where license = ?1 and hash = ?2 and event_id = ?3"
@@ -116,6 +125,7 @@ impl<'c> Reader<'c> {
         let mut found = Found {
             number: None,
             tenant,
+            ordered: false,
             past: LicensePast::default(),
         };
         let Some(tenant) = tenant else {
@@ -124,7 +134,8 @@ impl<'c> Reader<'c> {
         let mut rows = self.license.query(params![tenant, key.license_id])?;
         if let Some(row) = rows.next()? {
             found.number = Some(row.get(0)?);
-            found.past.state = Some(license_state(row, 1)?);
+            found.ordered = row.get(1)?;
+            found.past.state = Some(license_state(row, 2)?);
         }
         Ok(found)
     }

@@ -37,6 +37,7 @@ create table license (
   event_count integer not null,
   events blob not null,
   seats_used integer not null,
+  ordered integer not null default 0,
   voids blob
 ) strict;
 create unique index license_by_id on license (tenant, license_id);
@@ -64,6 +65,8 @@ create table usage (
 
 -- Appended in the order of arrival; only the index is sorted. `hash` is keyed by the store's own
 -- secret, since clients choose event ids; it is not unique, and a hit is checked against event_id.
+-- `standing` and `voided_by` are there for licenses with a long timeline alone, which are `ordered`: an
+-- order key and behind it the type, its place in the schema's union; and the EventVoided that names it.
 create table timeline (
   seq integer primary key,
   license integer not null,
@@ -71,11 +74,13 @@ create table timeline (
   event_id blob not null,
   timestamp_ms integer not null, lane integer not null, partition integer not null, offset integer not null,
   request_id text,
+  standing blob, voided_by blob,
   body blob not null
 ) strict;
 create index timeline_by_event on timeline (license, hash);
 -- For who reads on from a position: appended to at the end of each partition's run.
 create index timeline_by_record on timeline (lane, partition, offset);
+create index timeline_in_order on timeline (license, standing) where standing is not null;
 
 -- Records that were given up on, each with its letter. A conflict has license, event_id and body;
 -- its record is read from the lane when the letter is sent.

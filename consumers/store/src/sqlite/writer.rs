@@ -198,6 +198,7 @@ fn write_licenses(
         let number = writer.write(&found, &change)?;
         let license = Box::new(AtHand {
             number,
+            ordered: found.is_ordered(&change.state),
             state: change.state,
             digest: change.state_digest,
         });

@@ -5,6 +5,7 @@
 
 mod data;
 mod large;
+mod long;
 mod news;
 #[path = "../places/postgres.rs"]
 mod postgres;
@@ -12,6 +13,7 @@ mod said;
 mod same;
 mod statements;
 mod stores;
+mod work;
 
 use licenseflow_core::status::{Lifecycle, Status};
 use licenseflow_store::Lookup;

@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use licenseflow_avro::Lane;
 use licenseflow_store::lookup::LicenseQuery;
-use licenseflow_store::{PartitionEnd, PostgresLookup, ReadModel};
+use licenseflow_store::{Lookup, PartitionEnd, PostgresLookup, ReadModel};
 use tokio::sync::watch;
 use tokio_postgres::Client;
 
 use crate::data::Store;
 use crate::postgres::{Schema, connect, runtime, server::Postgres};
-use crate::stores::Kind;
+use crate::stores::{Kind, Place};
 use crate::{SORTS, everything};
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -87,6 +87,41 @@ fn visits(client: &Client, schema: &str) -> (i64, i64) {
         std::thread::sleep(QUIET);
         stood_still.then_some(now)
     })
+}
+
+/// What is done, and how many entries of a table's indexes and rows of the table itself were visited for it.
+pub(crate) fn visited<T>(
+    place: &Place,
+    table: &str,
+    question: &dyn Fn(&dyn Lookup) -> T,
+) -> (T, usize) {
+    let Place::Schema(schema) = place else {
+        unreachable!("only PostgreSQL says what it visited");
+    };
+    let client = connect(schema.url());
+    let sql = "select (select sum(idx_tup_read) from pg_stat_user_indexes \
+             where schemaname = $1 and relname = $2)::bigint, seq_tup_read, seq_scan \
+         from pg_stat_user_tables where schemaname = $1 and relname = $2";
+    let standing = || {
+        let mut before = None;
+        until("the numbers stand still", || {
+            let values: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&schema.name(), &table];
+            let row = runtime().block_on(client.query_one(sql, &values)).unwrap();
+            let now: (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
+            let stood_still = before.replace(now) == Some(now);
+            std::thread::sleep(QUIET);
+            stood_still.then_some(now)
+        })
+    };
+    let before = standing();
+    let lookup = place.lookup(1);
+    let done = question(&*lookup);
+    drop(lookup);
+    let after = until("the visits are counted", || {
+        Some(standing()).filter(|after| *after != before)
+    });
+    let rows = (after.0 - before.0) + (after.1 - before.1);
+    (done, usize::try_from(rows).unwrap())
 }
 
 #[test]

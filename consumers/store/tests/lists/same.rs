@@ -31,11 +31,11 @@ fn name(prefix: &str, number: usize) -> String {
     format!("{prefix}-{number}")
 }
 
-fn event_id(number: usize) -> Uuid {
+pub(crate) fn event_id(number: usize) -> Uuid {
     Uuid::from_u128(0x7000_8000_0000_0000_0000 | number as u128)
 }
 
-fn payload(random: &mut Random) -> Payload {
+pub(crate) fn payload(random: &mut Random) -> Payload {
     let device_id = name("d", random.below(4));
     match random.below(10) {
         0 | 1 => Payload::LicenseIssued(LicenseIssued {

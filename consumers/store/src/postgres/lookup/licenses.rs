@@ -12,6 +12,8 @@
 
 use std::collections::HashMap;
 
+use licenseflow_core::totals::Dimension;
+
 use super::select::{Select, Start};
 use super::{Snapshot, at_most, license_row};
 use crate::Error;
@@ -126,7 +128,11 @@ impl Snapshot<'_> {
                 }
                 Some(_) | None => return Ok(walk.found),
             }
-            piece = piece.saturating_mul(PIECE_GROWTH);
+            piece = match customer {
+                // They are gathered anew for each piece.
+                Some(_) => usize::MAX,
+                None => piece.saturating_mul(PIECE_GROWTH),
+            };
         }
     }
 
@@ -135,13 +141,14 @@ impl Snapshot<'_> {
         let Some(customer_id) = query.customer_id.as_deref() else {
             return Ok(None);
         };
-        let most = at_most(query.visit_at_most).min(i64::MAX - 1);
-        let sql = "select count(*) from (select 1 from license \
-             where tenant_id = $1 and customer_id = $2 limit $3) as few";
+        // What is kept says it without a look at the licenses.
+        let sql = "select coalesce(sum(licenses), 0)::bigint from total \
+             where tenant_id = $1 and dimension = $2 and name = $3";
+        let dimension = Dimension::Customer as i16;
         let row = self
-            .row(sql, &[&query.tenant_id, &customer_id, &(most + 1)])
+            .row(sql, &[&query.tenant_id, &dimension, &customer_id])
             .await?;
         let licenses: i64 = row.map_or(Ok(0), |row| row.try_get(0))?;
-        Ok(Some(customer_id).filter(|_| licenses <= most))
+        Ok(Some(customer_id).filter(|_| licenses <= at_most(query.visit_at_most)))
     }
 }

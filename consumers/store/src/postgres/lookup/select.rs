@@ -116,7 +116,8 @@ impl Select {
         };
         let sql = match customer {
             None => format!(
-                "select {NARROW} from license where tenant_id = $1 and {range} order by {order} limit $2"
+                "select {NARROW} from license where tenant_id = $1 and lifecycle is not null and {range} \
+                 order by {order} limit $2"
             ),
             Some(customer_id) => {
                 values.push(Box::new(customer_id.to_owned()));
@@ -124,7 +125,7 @@ impl Select {
                 // Its few rows are gathered before they are sorted: no index has both.
                 format!(
                     "with few as materialized (select {NARROW} from license \
-                     where tenant_id = $1 and customer_id = ${last}) \
+                     where tenant_id = $1 and lifecycle is not null and customer_id = ${last}) \
                      select {NARROW} from few where {range} order by {order} limit $2"
                 )
             }

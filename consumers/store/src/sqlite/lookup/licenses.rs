@@ -8,6 +8,7 @@
 //! Either way a page ends at a (sort value, number), so that the next one may go the other way. Only
 //! narrow columns are looked at; the rows that are answered are read by their number.
 
+use licenseflow_core::totals::Dimension;
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, params_from_iter};
 
@@ -104,13 +105,15 @@ impl Snapshot<'_> {
         let Some(customer_id) = query.customer_id.as_deref() else {
             return Ok(None);
         };
-        let most = i64::try_from(query.visit_at_most).unwrap_or(i64::MAX - 1);
+        let most = i64::try_from(query.visit_at_most).unwrap_or(i64::MAX);
+        // What is kept says it without a look at the licenses.
         let mut statement = self.rows.prepare_cached(
-            "select count(*) from (select 1 from license indexed by license_by_customer \
-             where tenant = ? and customer_id = ? limit ?)",
+            "select ifnull(sum(licenses), 0) from total \
+             where tenant = ?1 and dimension = ?2 and name = ?3",
         )?;
+        let dimension = Dimension::Customer as i64;
         let licenses: i64 =
-            statement.query_row((tenant, customer_id, most + 1), |row| row.get(0))?;
+            statement.query_row((tenant, dimension, customer_id), |row| row.get(0))?;
         Ok(Some(customer_id).filter(|_| licenses <= most))
     }
 }

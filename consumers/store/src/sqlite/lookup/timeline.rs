@@ -1,22 +1,23 @@
-//! A page of a license's timeline.
-//!
-//! Events lie in the order of their arrival, and no index knows their own order: it would cost every
-//! write for the sake of few reads. So a page looks at the head of each body of the license, keeps
-//! the keys of the first few in order, and reads only these whole.
+//! A page of a license's timeline: of a long one from its index, of any other from its heads, kept in order
+//! as far as the page goes. Only what is answered is read whole.
 
 use std::collections::BTreeMap;
 
 use licenseflow_avro::LicenseKey;
 use licenseflow_core::order::OrderKey;
-use rusqlite::OptionalExtension;
 use uuid::Uuid;
 
 use super::Snapshot;
 use crate::Error;
+use crate::columns::{Columns, needed};
 use crate::lookup::{Page, TimelineQuery, TimelineRow};
 use crate::page::PAGE_BYTES_MAX;
 use crate::sqlite::rows::{TIMELINE_COLUMNS, recorded_event, voids};
-use crate::timeline::{FirstInOrder, TimelineKey, end, timeline_row};
+use crate::timeline::{Chosen, FirstInOrder, InOrder, TimelineKey, end, timeline_row};
+
+/// The events of a long timeline between two places.
+const IN_ORDER: &str = "select standing, seq from timeline indexed by timeline_in_order \
+     where license = ?1 and standing > ?2 and standing < ?3 order by standing";
 
 impl Snapshot<'_> {
     pub(super) fn timeline(
@@ -26,36 +27,60 @@ impl Snapshot<'_> {
         query: &TimelineQuery,
     ) -> Result<Page<TimelineRow, TimelineKey>, Error> {
         let limit = query.limit.max(1);
-        let (found, mut goes_on) = self.first_in_order(license, query, limit)?.into_page();
-        let voided = self.voided(license)?;
-        let sql = format!("select {TIMELINE_COLUMNS} from timeline where seq = ?");
+        let voids = self.voids_unless_ordered(license)?;
+        let chosen = match voids {
+            None => self.in_order(license, query, limit)?,
+            Some(_) => self.first_in_order(license, query, limit)?,
+        };
+        let sql = format!("select {TIMELINE_COLUMNS}, voided_by from timeline where seq = ?");
         let mut statement = self.rows.prepare_cached(&sql)?;
-        let (mut items, mut bytes, mut last) = (Vec::with_capacity(found.len()), 0, None);
-        let wanted = found.len();
-        for (order, seq) in found {
+        let wanted = chosen.events.len();
+        let (mut items, mut bytes) = (Vec::with_capacity(wanted), 0);
+        for (order, seq) in chosen.events {
             let mut rows = statement.query([seq])?;
             let row = rows
                 .next()?
                 .ok_or_else(|| Error::broken(format!("no event of number {seq}")))?;
             bytes += row.get_ref(6)?.as_blob().map_or(0, <[u8]>::len);
             let recorded = recorded_event(row, 0, key)?;
-            items.push(timeline_row(recorded, &voided));
-            last = Some(end(&order));
-            if bytes > PAGE_BYTES_MAX {
-                goes_on = goes_on || items.len() < wanted;
-                break;
+            let voided_by = match &voids {
+                Some(voids) => voids.get(&order.event_id).map(|by| by.event_id),
+                None => voided_by(row)?,
+            };
+            items.push(timeline_row(recorded, voided_by));
+            if bytes > PAGE_BYTES_MAX && (items.len() < wanted || chosen.next.is_some()) {
+                let next = Some(end(&order));
+                return Ok(Page { items, next });
             }
         }
-        let next = last.filter(|_| goes_on);
+        let next = chosen.next.as_ref().map(end);
         Ok(Page { items, next })
     }
 
-    fn first_in_order<'q>(
+    fn in_order(
         &self,
         license: i64,
-        query: &'q TimelineQuery,
+        query: &TimelineQuery,
         limit: usize,
-    ) -> Result<FirstInOrder<'q, i64>, Error> {
+    ) -> Result<Chosen<i64>, Error> {
+        let mut walk = InOrder::new(query, limit);
+        let (low, high) = InOrder::<i64>::bounds(query);
+        let mut statement = self.rows.prepare_cached(IN_ORDER)?;
+        let mut rows = statement.query((license, low, high))?;
+        while let Some(row) = rows.next()? {
+            if walk.look_at(needed(row.bytes(0)?)?, row.get(1)?)? {
+                break;
+            }
+        }
+        Ok(walk.into_chosen())
+    }
+
+    fn first_in_order(
+        &self,
+        license: i64,
+        query: &TimelineQuery,
+        limit: usize,
+    ) -> Result<Chosen<i64>, Error> {
         let mut statement = self
             .rows
             .prepare_cached("select seq, event_id, body from timeline where license = ?")?;
@@ -64,16 +89,27 @@ impl Snapshot<'_> {
         while let Some(row) = rows.next()? {
             first.look_at(row, 1, row.get(0)?)?;
         }
-        Ok(first)
+        Ok(first.into_chosen())
     }
 
-    fn voided(&self, license: i64) -> Result<BTreeMap<Uuid, OrderKey>, Error> {
-        let mut statement = self
-            .rows
-            .prepare_cached("select voids from license where number = ?")?;
-        let blob: Option<Option<Vec<u8>>> = statement
-            .query_row([license], |row| row.get(0))
-            .optional()?;
-        voids(&blob.flatten().unwrap_or_default())
+    /// What the license's EventVoideds name; none where its timeline is a long one, whose rows say it.
+    fn voids_unless_ordered(
+        &self,
+        license: i64,
+    ) -> Result<Option<BTreeMap<Uuid, OrderKey>>, Error> {
+        let mut statement = self.rows.prepare_cached(
+            "select ordered, iif(ordered, null, voids) from license where number = ?",
+        )?;
+        let (ordered, blob): (bool, Option<Vec<u8>>) =
+            statement.query_row([license], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        if ordered {
+            return Ok(None);
+        }
+        voids(&blob.unwrap_or_default()).map(Some)
     }
+}
+
+fn voided_by(row: &rusqlite::Row<'_>) -> Result<Option<Uuid>, Error> {
+    let id = row.bytes(7)?.map(Uuid::from_slice).transpose();
+    id.map_err(|error| Error::Broken(Box::new(error)))
 }
