@@ -14,6 +14,7 @@ mod lists;
 mod model;
 mod moment;
 mod next;
+mod openapi;
 mod problems;
 mod served;
 mod shapes;

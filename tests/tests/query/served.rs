@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use licenseflow_avro::{Lane, LicenseKey, Topics};
 use licenseflow_core::{Buckets, DeviceState};
-use licenseflow_query::{Check, QueryOptions, QueryState, Readiness, health_router, router};
-use licenseflow_runtime::http::{HttpLimits, bind, serve};
+use licenseflow_query::{Check, QueryOptions, QueryState, Readiness, health_router, routes};
+use licenseflow_runtime::http::{HttpLimits, bind, openapi, serve};
 use licenseflow_store::lookup::{
     CustomerTotals, Freshness, History, JourneyQuery, JourneyStep, LicenseParts, LicenseQuery,
     LicenseRow, LicenseView, Page, Read, RecordPlace, SaidEvent, SaidQuery, SortKey, Stats,
@@ -32,6 +32,8 @@ pub(crate) const WAITERS_MAX: usize = 2;
 
 /// The API as it is served until dropped.
 pub(crate) struct Served {
+    /// Its routes, as the router tells them to whoever debugs it.
+    pub(crate) router: String,
     base: String,
     client: reqwest::Client,
     pub(crate) lookup: Arc<Watched>,
@@ -135,11 +137,14 @@ impl Served {
         let port = Port::free().unwrap();
         let listener = bind((Ipv4Addr::LOCALHOST, port.number()).into()).unwrap();
         let stop = CancellationToken::new();
-        let routes = router(state.clone()).merge(health_router(state));
-        let serving = serve(listener, routes, HttpLimits::default(), stop.clone());
+        let routes = routes(state.clone()).merge(health_router(state).into());
+        let router = openapi::served(routes);
+        let told = format!("{router:?}");
+        let serving = serve(listener, router, HttpLimits::default(), stop.clone());
         tokio::runtime::Handle::current().spawn(async move { serving.await.unwrap() });
         let served = Self {
             base: format!("http://127.0.0.1:{}", port.number()),
+            router: told,
             client: reqwest::Client::new(),
             lookup,
             readiness,
