@@ -37,14 +37,19 @@ def before_call(_context, case, _kwargs):
         if there and turn % 3:
             case.path_parameters[name] = there[turn % len(there)]
             headers.pop("X-Tenant-Id", None)
-    if turn % 3 == 2:
-        # Most positions and lags that are made are never reached.
+    query = case.query if isinstance(case.query, dict) else {}
+    if turn % 3:
+        # Few positions and lags that are made are ever reached, and no cursor is one that a list gave.
         for name in ("X-Min-Position", "X-Max-Staleness-Ms"):
             headers.pop(name, None)
-        if isinstance(case.query, dict):
-            case.query.pop("min_position", None)
+        for name in ("min_position", "cursor"):
+            query.pop(name, None)
     elif "X-Wait-Ms" not in headers or str(headers["X-Wait-Ms"]).isdigit():
         headers["X-Wait-Ms"] = str(turn % 7)
+    if turn % 3 == 2:
+        # Most times that are made are long before the first event.
+        for name in ("as_of", "known_at"):
+            query.pop(name, None)
     case.headers = headers
 
 

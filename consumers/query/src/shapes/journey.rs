@@ -2,7 +2,7 @@
 //! milliseconds between.
 
 use licenseflow_core::contract::{Offset, PartitionId, Topics};
-use licenseflow_runtime::http::openapi::words::{EventId, Id, Time};
+use licenseflow_runtime::http::openapi::words::{EventId, Time};
 use licenseflow_store::lookup::{self, JourneyOutcome};
 use serde::Serialize;
 use serde_json::Value;
@@ -20,8 +20,8 @@ pub(crate) struct JourneyStep<'s> {
     partition: PartitionId,
     #[schema(value_type = i64, minimum = 0)]
     offset: Offset,
-    /// The license; null where the record could not be read.
-    #[schema(required = true, value_type = Option<Id>)]
+    /// The license as the record says it, also where that was at fault; null where it could not be read.
+    #[schema(required = true)]
     license_id: Option<&'s str>,
     #[schema(required = true, value_type = Option<EventId>)]
     event_id: Option<String>,
