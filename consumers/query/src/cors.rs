@@ -9,9 +9,10 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// What a page may set beside what it always may.
-const ALLOWED: [HeaderName; 8] = [
+const ALLOWED: [HeaderName; 9] = [
     header::CONTENT_TYPE,
     header::IF_NONE_MATCH,
+    HeaderName::from_static("last-event-id"),
     HeaderName::from_static("x-max-staleness-ms"),
     HeaderName::from_static("x-min-position"),
     HeaderName::from_static("x-on-stale"),

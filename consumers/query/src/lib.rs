@@ -18,6 +18,7 @@ mod metrics;
 mod openapi;
 mod params;
 mod partitions;
+mod push;
 mod readiness;
 mod routes;
 mod shapes;
@@ -25,6 +26,7 @@ mod state;
 
 pub use clock::{Clock, system_clock};
 pub use partitions::PartitionCount;
+pub use push::StreamLimits;
 pub use readiness::{Check, Readiness};
 pub use routes::{document, health_router, router, routes};
 pub use state::{QueryOptions, QueryState};

@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::fresh::Gate;
 use crate::metrics;
 use crate::partitions::PartitionCount;
+use crate::push::{Hub, StreamLimits};
 use crate::readiness::Readiness;
 
 /// How long a request waits for its turn at the store.
@@ -34,6 +35,8 @@ pub struct QueryOptions {
     /// Changes whenever a projector in this process has committed; without it the store is polled
     /// while somebody waits.
     pub applied: Option<watch::Receiver<u64>>,
+    /// The bounds of streams.
+    pub streams: StreamLimits,
     /// The time.
     pub clock: Clock,
 }
@@ -43,6 +46,7 @@ pub struct QueryOptions {
 pub struct QueryState {
     pub(crate) store: Store,
     pub(crate) gate: Arc<Gate>,
+    pub(crate) hub: Arc<Hub>,
     pub(crate) topics: Topics,
     pub(crate) partitions: PartitionCount,
     pub(crate) readiness: Arc<dyn Readiness>,
@@ -59,6 +63,12 @@ impl QueryState {
             lookup,
             turns: Arc::new(Semaphore::new(options.lookups_max.max(1))),
         };
+        let hub = Hub::start(
+            store.clone(),
+            options.topics.clone(),
+            options.streams,
+            options.applied.clone(),
+        );
         let gate = Gate::start(
             store.clone(),
             options.applied,
@@ -68,6 +78,7 @@ impl QueryState {
         Self {
             store,
             gate: Arc::new(gate),
+            hub: Arc::new(hub),
             topics: options.topics,
             partitions: options.partitions,
             readiness: options.readiness,
@@ -90,6 +101,12 @@ impl QueryState {
     pub fn sending_events_to(mut self, address: &str) -> Self {
         self.events_to = Some(address.into());
         self
+    }
+
+    /// Waits for `stop`, then ends every stream with the reason, and returns when they have gone or had
+    /// their time.
+    pub async fn end_streams(&self, stop: impl Future<Output = ()>) {
+        self.hub.end_with(stop).await;
     }
 
     /// The time of asking, in microseconds UTC.

@@ -6,7 +6,9 @@ use crate::service::Service;
 use crate::store::Reading;
 use clap::Args;
 use licenseflow_avro::Topics;
-use licenseflow_query::{Check, PartitionCount, QueryOptions, QueryState, Readiness, system_clock};
+use licenseflow_query::{
+    Check, PartitionCount, QueryOptions, QueryState, Readiness, StreamLimits, system_clock,
+};
 use licenseflow_runtime::config::{Effective, HttpArgs, QueryApiArgs, StoreArgs, TopicsArgs};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -35,8 +37,16 @@ pub(crate) async fn run(arguments: QueryArgs, effective: &Effective) -> anyhow::
     let reading = Reading::open(arguments.store.place(), READERS).await?;
     // This role speaks with no broker: whoever asks for a partition that is none waits in vain.
     let unknown: PartitionCount = Arc::new(|_| None);
-    let state = state(reading, topics, Arc::new(StoreAlone), unknown, None);
+    let beside = Beside {
+        topics,
+        readiness: Arc::new(StoreAlone),
+        partitions: unknown,
+        applied: None,
+        streams_max: arguments.api.streams_max(),
+    };
+    let state = state(reading, beside);
     let state = told(state, &arguments.api, None);
+    end_streams(&mut service, &state);
     let routes = licenseflow_query::routes(state.clone());
     let routes = routes.merge(licenseflow_query::health_router(state).into());
     service.serve(&arguments.http, routes)?;
@@ -52,22 +62,38 @@ pub(crate) fn told(state: QueryState, api: &QueryApiArgs, intake: Option<&str>) 
     }
 }
 
+/// Streams end by themselves only with the service: here they are told so.
+pub(crate) fn end_streams(service: &mut Service, state: &QueryState) {
+    let (state, stop) = (state.clone(), service.stop_token());
+    service.run("streams", async move {
+        state.end_streams(stop.cancelled()).await;
+        Ok(())
+    });
+}
+
+/// What the query API stands beside.
+pub(crate) struct Beside {
+    pub(crate) topics: Topics,
+    pub(crate) readiness: Arc<dyn Readiness>,
+    pub(crate) partitions: PartitionCount,
+    pub(crate) applied: Option<watch::Receiver<u64>>,
+    pub(crate) streams_max: usize,
+}
+
 /// The query API over a store. `applied` changes with each batch of this process; a store that tells of
 /// every process's is heard instead.
-pub(crate) fn state(
-    reading: Reading,
-    topics: Topics,
-    readiness: Arc<dyn Readiness>,
-    partitions: PartitionCount,
-    applied: Option<watch::Receiver<u64>>,
-) -> QueryState {
+pub(crate) fn state(reading: Reading, beside: Beside) -> QueryState {
     let options = QueryOptions {
         lookups_max: READERS,
         waiters_max: WAITERS_MAX,
-        topics,
-        partitions,
-        readiness,
-        applied: reading.news.or(applied),
+        topics: beside.topics,
+        partitions: beside.partitions,
+        readiness: beside.readiness,
+        applied: reading.news.or(beside.applied),
+        streams: StreamLimits {
+            streams_max: beside.streams_max,
+            ..StreamLimits::default()
+        },
         clock: system_clock(),
     };
     QueryState::new(reading.lookup, options)

@@ -8,7 +8,7 @@ use crate::ingest::{self, PUBLISHER_GRACE};
 use crate::log::LogArgs;
 use crate::opening::Opening;
 use crate::project::{self, Work};
-use crate::query;
+use crate::query::{self, Beside};
 use crate::schemas::Taken;
 use crate::service::Service;
 use crate::store::Reading;
@@ -81,8 +81,16 @@ pub(crate) async fn run(arguments: UpArgs, effective: &Effective) -> anyhow::Res
     project::run_projector(&mut service, handle);
 
     let reading = Reading::open(place, query::READERS).await?;
-    let state = query::state(reading, topics, readiness, partitions, Some(applied));
+    let beside = Beside {
+        topics,
+        readiness,
+        partitions,
+        applied: Some(applied),
+        streams_max: api.streams_max(),
+    };
+    let state = query::state(reading, beside);
     let state = query::told(state, &api, Some("/v1/events"));
+    query::end_streams(&mut service, &state);
     let routes = accept::routes(publisher.clone(), settings)
         .merge(licenseflow_query::routes(state.clone()))
         .merge(licenseflow_query::health_router(state).into());

@@ -3,8 +3,10 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
-    reason = "a test says what it expects by failing"
+    clippy::print_stdout,
+    reason = "a test says what it expects by failing, and what it measured by printing"
 )]
 
 mod batch;
@@ -16,6 +18,12 @@ mod moment;
 mod next;
 mod openapi;
 mod problems;
+mod push;
+mod push_client;
+mod push_idle;
+mod push_resume;
+mod push_slow;
+mod push_stage;
 mod served;
 mod shapes;
 mod sparse;

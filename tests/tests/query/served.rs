@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use licenseflow_avro::{Lane, LicenseKey, Topics};
 use licenseflow_core::{Buckets, DeviceState};
-use licenseflow_query::{Check, QueryOptions, QueryState, Readiness, health_router, routes};
+use licenseflow_query::{
+    Check, QueryOptions, QueryState, Readiness, StreamLimits, health_router, routes,
+};
 use licenseflow_runtime::http::{HttpLimits, bind, openapi, serve};
 use licenseflow_store::lookup::{
     CustomerTotals, Freshness, History, JourneyQuery, JourneyStep, LicenseParts, LicenseQuery,
@@ -130,6 +132,7 @@ impl Served {
                 partitions: Arc::new(|lane| (lane == Lane::Interactive).then_some(12)),
                 readiness: Arc::clone(&readiness) as Arc<dyn Readiness>,
                 applied,
+                streams: StreamLimits::default(),
                 clock: Arc::new(|| NOW),
             },
         );

@@ -66,6 +66,17 @@ impl AskedFreshness {
         })
     }
 
+    /// The same, and this position too, which staleness is never served for.
+    pub(crate) fn reaching(mut self, position: &Position) -> Self {
+        for (lane, partition, next_offset) in position.iter() {
+            self.position.raise(lane, partition, next_offset);
+        }
+        if self.on_stale == OnStale::Serve {
+            self.on_stale = OnStale::Fail;
+        }
+        self
+    }
+
     /// Whether anything is asked at all.
     pub(crate) fn asks(&self) -> bool {
         !self.position.is_empty() || self.staleness_ms_max.is_some()

@@ -4,5 +4,6 @@ mod asked;
 mod gate;
 mod layer;
 
+pub(crate) use asked::AskedFreshness;
 pub(crate) use gate::Gate;
 pub(crate) use layer::around;

@@ -31,7 +31,7 @@ use crate::answer::{Answer, Failure};
 use crate::fresh;
 use crate::params::{NOT_AN_ID, Params};
 use crate::state::QueryState;
-use crate::{compress, cors, openapi};
+use crate::{compress, cors, openapi, push};
 
 /// What a handler gives.
 type Answered = Result<Answer, Failure>;
@@ -46,7 +46,8 @@ pub fn routes(state: QueryState) -> Routes {
     // Around the methods that there are: nobody waits to be told that there is no such method.
     let fresh = from_fn_with_state(state.clone(), fresh::around);
     let routes = described(|route| route.map(|methods| methods.route_layer(fresh.clone())));
-    let routes = routes.layer(compress::layer());
+    let stream = push::router(state.clone());
+    let routes = routes.merge(stream.into()).layer(compress::layer());
     // Outside all others: a page is to read errors too.
     let routes = match cors::layer(&state.cors_origins) {
         Some(layer) => routes.layer(layer),

@@ -4,7 +4,7 @@
 //! resets those whose bytes it did not read; a client should learn why instead.
 
 use super::limits::HttpLimits;
-use axum::http::Request;
+use axum::http::{Request, Response, StatusCode};
 use axum_server::accept::Accept;
 use std::future::Future;
 use std::io;
@@ -95,9 +95,9 @@ pub(super) struct Tracked<S> {
     begun: Arc<AtomicUsize>,
 }
 
-impl<S, B> Service<Request<B>> for Tracked<S>
+impl<S, B, R> Service<Request<B>> for Tracked<S>
 where
-    S: Service<Request<B>>,
+    S: Service<Request<B>, Response = Response<R>>,
     S::Future: Send + 'static,
 {
     type Response = S::Response;
@@ -110,28 +110,45 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         self.begun.fetch_add(1, Ordering::AcqRel);
-        let running = Running::new(&self.in_request);
+        let mut running = Running::new(&self.in_request);
         let answer = self.inner.call(request);
         Box::pin(async move {
-            let _running = running;
-            answer.await
+            let answered = answer.await;
+            let is_upgrade = |it: &Response<R>| it.status() == StatusCode::SWITCHING_PROTOCOLS;
+            if answered.as_ref().is_ok_and(is_upgrade) {
+                running.stay();
+            }
+            answered
         })
     }
 }
 
 /// Counts a request as running until it is answered or given up.
-struct Running(Arc<AtomicUsize>);
+struct Running {
+    in_request: Arc<AtomicUsize>,
+    /// The connection speaks another protocol from here on: what comes is no request's headers.
+    for_ever: bool,
+}
 
 impl Running {
     fn new(in_request: &Arc<AtomicUsize>) -> Self {
         in_request.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::clone(in_request))
+        Self {
+            in_request: Arc::clone(in_request),
+            for_ever: false,
+        }
+    }
+
+    fn stay(&mut self) {
+        self.for_ever = true;
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        if !self.for_ever {
+            self.in_request.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 }
 

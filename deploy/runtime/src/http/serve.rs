@@ -64,10 +64,11 @@ pub async fn serve(
     let mut server = axum_server::from_tcp(listener)
         .map_err(Error::Serve)?
         .acceptor(Acceptor::new(&limits))
-        .handle(handle.clone())
-        .http1_only();
-    server
-        .http_builder()
+        .handle(handle.clone());
+    // The builder is told, not the server: that one would serve HTTP/1.1 without upgrades then.
+    let builder = server.http_builder();
+    *builder = builder.clone().http1_only();
+    builder
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.idle_timeout)

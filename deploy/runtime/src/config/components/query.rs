@@ -18,9 +18,18 @@ pub struct QueryApiArgs {
     /// Address that events are sent to, in the links of a license to what can be done next; an intake in the same process is known without it
     #[arg(long, env = "LICENSEFLOW_EVENTS_URL", value_name = "URL")]
     pub events_url: Option<String>,
+
+    /// Open streams of events, then 503; each is a connection too, see --http-connections-max
+    #[arg(long, env = "LICENSEFLOW_STREAMS_MAX", default_value = "10000", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub streams_max: u32,
 }
 
 impl QueryApiArgs {
+    /// How many streams may be open at once.
+    pub fn streams_max(&self) -> usize {
+        self.streams_max as usize
+    }
+
     /// The origins as browsers send them.
     pub fn cors_origins(&self) -> Vec<String> {
         self.cors_origin.iter().map(|it| it.0.clone()).collect()
