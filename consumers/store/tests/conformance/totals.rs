@@ -220,6 +220,7 @@ fn totals_are_a_function_of_the_set_of_records<P: Place>() {
     let config = Config {
         cases: P::SCHEDULES / 4,
         failure_persistence: None,
+        max_shrink_iters: 200,
         ..Config::default()
     };
     let schedules = (
