@@ -6,6 +6,7 @@ use tokio::runtime::Handle;
 use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::error::words;
 use super::tls;
 use crate::Error;
 
@@ -50,7 +51,8 @@ impl Address {
     pub(crate) fn parse(url: &str, schema: &str) -> Result<Self, Error> {
         let (url, asked) = tls::asked(url)?;
         let mut config: Config = url.parse().map_err(|error| {
-            Error::Unusable(format!("the address of PostgreSQL cannot be read: {error}"))
+            let words = words(&error);
+            Error::Unusable(format!("the address of PostgreSQL cannot be read: {words}"))
         })?;
         if !is_plain_name(schema) {
             return Err(Error::Unusable(format!(

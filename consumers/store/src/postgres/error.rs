@@ -62,7 +62,7 @@ fn is_of_tls(error: &tokio_postgres::Error) -> bool {
 }
 
 /// The error with its causes: its own words are two ("db error").
-fn words(error: &tokio_postgres::Error) -> String {
+pub(super) fn words(error: &tokio_postgres::Error) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();
     while let Some(source) = cause {
