@@ -12,7 +12,7 @@ use utoipa::openapi::header::Header;
 use utoipa::openapi::path::{Operation, Parameter, ParameterIn};
 use utoipa::openapi::tag::{Tag, TagBuilder};
 use utoipa::openapi::{Components, OpenApi, Ref, RefOr, Response, ResponseBuilder, Schema};
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::{PartialSchema, ToResponse, ToSchema};
 
 use super::lists::{
     Batch, BatchAsked, DeviceList, EventList, Journey, LicenseAnswer, LicenseList,
@@ -23,6 +23,7 @@ use super::words::{
     data_name,
 };
 use super::{CUSTOMERS, FRESHNESS, LICENSES};
+use crate::push::STREAM;
 use crate::shapes;
 
 /// Errors of any route: status, name, words.
@@ -47,7 +48,7 @@ const ERRORS: [(&str, &str, &str); 5] = [
     (
         "503",
         "StoreAway",
-        "`store_away`, `store_busy`, `too_many_waiters`, `too_many_connections`: try again.",
+        "`store_away`, `store_busy`, `too_many_waiters`, `too_many_connections`, `too_many_streams`: try again.",
     ),
     (
         "504",
@@ -90,6 +91,10 @@ pub(crate) fn lay(document: &mut OpenApi) {
     for (path, item) in &mut document.paths.paths {
         if let Some(get) = &mut item.get {
             around(get, path);
+            if path == STREAM {
+                never_kept(get);
+                continue;
+            }
             get.responses
                 .responses
                 .insert("304".to_owned(), unchanged().into());
@@ -107,6 +112,27 @@ pub(crate) fn lay(document: &mut OpenApi) {
         if let Some(post) = &mut item.post {
             around(post, path);
         }
+    }
+}
+
+/// A page of another origin asked for a socket.
+#[derive(Debug)]
+pub(crate) enum OriginNotAllowed {}
+
+impl ToResponse<'static> for OriginNotAllowed {
+    fn response() -> (&'static str, RefOr<Response>) {
+        let words = "`origin_not_allowed`: a page of this origin may not open a socket.";
+        ("OriginNotAllowed", problem(words).build().into())
+    }
+}
+
+/// What a stream answers has no tag, and nobody keeps it.
+fn never_kept(stream: &mut Operation) {
+    let answer = stream.responses.responses.get_mut("200");
+    if let Some(RefOr::T(answer)) = answer {
+        answer.headers.remove("ETag");
+        let cache = header("Nobody keeps a stream.", json!({ "const": "no-store" }));
+        add_header(answer, "Cache-Control", certain(cache));
     }
 }
 

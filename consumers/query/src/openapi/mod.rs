@@ -9,14 +9,14 @@ mod lists;
 mod parameters;
 mod words;
 
-pub(crate) use around::lay;
+pub(crate) use around::{OriginNotAllowed, lay};
 pub(crate) use lists::{
     Batch, BatchAsked, DeviceList, EventList, Journey, LicenseAnswer, LicenseList, MetricList,
     Stats,
 };
 pub(crate) use parameters::{
     CustomerId, FieldsAlone, LicenseId, OfCustomer, OfDevices, OfEvents, OfJourney, OfLicense,
-    OfLicenses, OfUsage, RequestId,
+    OfLicenses, OfStream, OfUsage, RequestId,
 };
 pub(crate) use words::{
     CountsByType, EventType, LifecycleName, LinksByRelation, ReasonName, StatusName, data_name,

@@ -3,13 +3,15 @@
 use licenseflow_core::contract::EventKind;
 use licenseflow_core::contract::json::schema::TIME;
 use licenseflow_core::status::{Lifecycle, Status};
-use licenseflow_runtime::http::openapi::words::{ID_PATTERN, REQUEST_ID_PATTERN, optional, path};
+use licenseflow_runtime::http::openapi::words::{
+    ID_PATTERN, POSITION_PATTERN, REQUEST_ID_PATTERN, optional, path,
+};
 use serde_json::{Value, json};
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 
 use crate::params::LIMIT_MAX;
-use crate::routes::known;
+use crate::routes::known::{self, LAST_EVENT_ID};
 use crate::shapes::LICENSE_MEMBERS;
 
 macro_rules! parameters {
@@ -47,6 +49,8 @@ parameters! {
     OfUsage => of(&known::USAGE);
     /// Of a timeline.
     OfEvents => of(&known::EVENTS);
+    /// Of a stream.
+    OfStream => stream();
     /// Of a journey.
     OfJourney => of(&known::JOURNEY);
 }
@@ -55,10 +59,36 @@ fn of(names: &[&str]) -> Vec<Parameter> {
     names.iter().map(|name| named(name)).collect()
 }
 
+/// A filter of a stream has one value or several.
+fn stream() -> Vec<Parameter> {
+    let said = EventKind::ALL.into_iter().map(EventKind::name);
+    let said: Vec<&str> = said.filter(|name| *name != "DeviceHeartbeat").collect();
+    let of = |name: &str| match name {
+        LAST_EVENT_ID => optional(ParameterIn::Query, name, LAST_EVENT, position()),
+        "type" => any_of(name, "Only events of these types.", one_of(&said)),
+        _ => {
+            let about = named(name).description.unwrap_or_default();
+            let about = about.replacen("this", "any of these", 1);
+            any_of(name, &about, id("lic-1"))
+        }
+    };
+    let mut all: Vec<Parameter> = known::STREAM.into_iter().map(of).collect();
+    let words = format!("{LAST_EVENT} The header wins.");
+    all.push(optional(ParameterIn::Header, "Last-Event-ID", &words, position()));
+    all
+}
+
+const LAST_EVENT: &str = "The id of the last event at hand: what was said after it comes.";
+
+fn position() -> Value {
+    json!({ "type": "string", "pattern": POSITION_PATTERN, "examples": ["e:2:431"] })
+}
+
 fn named(name: &str) -> Parameter {
     let query = |about: &str, words: Value| optional(ParameterIn::Query, name, about, words);
     match name {
         "customer_id" => query("Only those that this customer holds.", id("cust-1")),
+        "license_id" => query("Only those of this license.", id("lic-1")),
         "product_id" => query("Only those of this product.", id("editor")),
         "plan" => query("Only those of this plan.", id("team")),
         "status" => query(
@@ -112,7 +142,12 @@ fn named(name: &str) -> Parameter {
 
 /// Names separated by commas.
 fn several(name: &str, about: &str, names: &[&str]) -> Parameter {
-    let words = json!({ "type": "array", "items": one_of(names), "minItems": 1 });
+    any_of(name, about, one_of(names))
+}
+
+/// Values separated by commas.
+fn any_of(name: &str, about: &str, each: Value) -> Parameter {
+    let words = json!({ "type": "array", "items": each, "minItems": 1 });
     let parameter = optional(ParameterIn::Query, name, about, words);
     ParameterBuilder::from(parameter)
         .explode(Some(false))

@@ -9,9 +9,6 @@ use licenseflow_store::lookup::SaidEvent;
 use crate::answer::Failure;
 use crate::params::{NOT_AN_ID, Params, invalid};
 
-/// The filters' names.
-pub(super) const FILTERS: [&str; 4] = ["license_id", "customer_id", "product_id", "type"];
-
 /// As many values as one filter may have.
 const VALUES_MAX: usize = 100;
 
@@ -98,10 +95,11 @@ fn values<T, C: FromIterator<T>>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::routes::known::STREAM;
 
     fn filter(query: &str) -> Result<Filter, Failure> {
         let uri = format!("/v1/stream?{query}").parse().unwrap();
-        Filter::of("t".to_owned(), &Params::of(&uri, &FILTERS).unwrap())
+        Filter::of("t".to_owned(), &Params::of(&uri, &STREAM).unwrap())
     }
 
     #[test]

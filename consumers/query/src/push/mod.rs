@@ -27,4 +27,4 @@ mod walk;
 pub use limits::StreamLimits;
 
 pub(crate) use hub::Hub;
-pub(crate) use route::router;
+pub(crate) use route::{STREAM, route};

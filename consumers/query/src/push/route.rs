@@ -1,34 +1,34 @@
 //! `GET /v1/stream`: from which position on, and in which of the two forms.
 
-use axum::Router;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{State, WebSocketUpgrade};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
-use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use licenseflow_core::contract::Position;
 use licenseflow_runtime::http::{Problem, TenantId};
+use utoipa_axum::router::UtoipaMethodRouterExt;
+use utoipa_axum::routes;
 
-use super::filter::{FILTERS, Filter};
+use super::filter::Filter;
 use super::{socket, sse};
 use crate::answer::{Failure, ReadAt};
-use crate::fresh::{self, AskedFreshness};
+use crate::fresh::AskedFreshness;
+use crate::openapi;
 use crate::params::{Params, invalid};
 use crate::partitions;
+use crate::routes::Route;
+use crate::routes::known::{self, LAST_EVENT_ID};
 use crate::state::QueryState;
 
-const PATH: &str = "/v1/stream";
-const LAST_EVENT_ID: &str = "last_event_id";
+/// Where it is.
+pub(crate) const STREAM: &str = "/v1/stream";
 const LAST_EVENT_ID_HEADER: &str = "last-event-id";
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// The route, within what every answer of `/v1` has alike.
-pub(crate) fn router(state: QueryState) -> Router<QueryState> {
-    Router::new()
-        .route(PATH, get(stream))
-        .route_layer(from_fn_with_state(state, fresh::around))
-        .layer(axum::middleware::map_response(never_kept))
+/// The route, with what every answer of `/v1` has alike around it.
+pub(crate) fn route(around: impl FnOnce(Route) -> Route) -> Route {
+    let stream: Route = routes!(stream);
+    around(stream).layer(axum::middleware::map_response(never_kept))
 }
 
 /// No proxy keeps a stream, or holds it back to send it in larger pieces.
@@ -43,6 +43,22 @@ async fn never_kept(mut response: Response) -> Response {
 
 type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
+/// Events as they are applied
+///
+/// Server-Sent Events, or, where an upgrade is asked for, the same as text messages over WebSocket
+/// (`{"id", "type", "event"}`). It begins now, or where `Last-Event-ID` says; the id of an event is the
+/// position after it. Of each event its license's customer and product as they stand now are asked. An event
+/// whose first record turns up later may come once more, at its new place: `event_id` tells. A reader that
+/// does not keep up is cut off with `event: cut`, whose data say why and from where to go on.
+#[utoipa::path(
+    get, path = STREAM, tag = openapi::LICENSES, operation_id = "stream",
+    params(openapi::OfStream),
+    responses(
+        (status = 101, description = "Events come over WebSocket."),
+        (status = 200, body = String, content_type = "text/event-stream", description = "Events, without end."),
+        (status = 403, response = inline(openapi::OriginNotAllowed)),
+    )
+)]
 async fn stream(
     State(state): State<QueryState>,
     tenant: TenantId,
@@ -50,8 +66,7 @@ async fn stream(
     headers: HeaderMap,
     upgrade: Upgrade,
 ) -> Result<Response, Failure> {
-    let known: Vec<&str> = FILTERS.into_iter().chain([LAST_EVENT_ID]).collect();
-    let params = Params::of(&uri, &known)?;
+    let params = Params::of(&uri, &known::STREAM)?;
     let filter = Filter::of(tenant.into_string(), &params)?;
     let wants_socket = is_for_socket(&headers);
     if wants_socket {

@@ -25,4 +25,12 @@ pub(crate) const BATCH: [&str; 1] = [FIELDS];
 pub(crate) const DEVICES: [&str; 4] = ["limit", "cursor", AS_OF, KNOWN_AT];
 pub(crate) const USAGE: [&str; 2] = ["limit", "cursor"];
 pub(crate) const EVENTS: [&str; 5] = ["type", "from", "to", "limit", "cursor"];
+pub(crate) const LAST_EVENT_ID: &str = "last_event_id";
+pub(crate) const STREAM: [&str; 5] = [
+    "license_id",
+    "customer_id",
+    "product_id",
+    "type",
+    LAST_EVENT_ID,
+];
 pub(crate) const JOURNEY: [&str; 2] = ["limit", "cursor"];

@@ -46,8 +46,7 @@ pub fn routes(state: QueryState) -> Routes {
     // Around the methods that there are: nobody waits to be told that there is no such method.
     let fresh = from_fn_with_state(state.clone(), fresh::around);
     let routes = described(|route| route.map(|methods| methods.route_layer(fresh.clone())));
-    let stream = push::router(state.clone());
-    let routes = routes.merge(stream.into()).layer(compress::layer());
+    let routes = routes.layer(compress::layer());
     // Outside all others: a page is to read errors too.
     let routes = match cors::layer(&state.cors_origins) {
         Some(layer) => routes.layer(layer),
@@ -62,7 +61,7 @@ pub fn document() -> OpenApi {
 }
 
 /// A path with its methods and their description.
-type Route = UtoipaMethodRouter<QueryState>;
+pub(crate) type Route = UtoipaMethodRouter<QueryState>;
 
 /// Every route, each with this around it.
 fn described(around: impl Fn(Route) -> Route) -> Routes<QueryState> {
@@ -79,7 +78,7 @@ fn described(around: impl Fn(Route) -> Route) -> Routes<QueryState> {
         routes!(requests::journey),
         routes!(position::position),
     ];
-    let all = all.into_iter().map(around);
+    let all = all.into_iter().map(&around).chain([push::route(&around)]);
     let mut routes = all.fold(Routes::with_openapi(nothing()), Routes::routes);
     openapi::lay(routes.get_openapi_mut());
     routes
