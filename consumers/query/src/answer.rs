@@ -39,10 +39,10 @@ pub(crate) struct ReadAt(pub(crate) Freshness);
 
 /// A problem, and where the model stood if the store was read for it. Boxed, since it travels through
 /// every function that can fail and is rare.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Failure(Box<Inner>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Inner {
     problem: Problem,
     freshness: Option<Freshness>,

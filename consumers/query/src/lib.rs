@@ -23,6 +23,7 @@ mod readiness;
 mod routes;
 mod shapes;
 mod state;
+mod store;
 
 pub use clock::{Clock, system_clock};
 pub use partitions::PartitionCount;

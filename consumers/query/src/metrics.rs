@@ -10,6 +10,12 @@ const LOOKUP_SECONDS: &str = "query_lookup_seconds";
 const LOOKUPS_FAILED: &str = "query_lookups_failed_total";
 const WAITS: &str = "query_waits_total";
 const WAITERS: &str = "query_waiters";
+const TURN_SECONDS: &str = "query_turn_wait_seconds";
+const SHED: &str = "query_shed_total";
+const BREAKER: &str = "query_breaker_state";
+const BREAKER_CHANGES: &str = "query_breaker_changes_total";
+const SHARED: &str = "query_cache_total";
+const KEPT_BYTES: &str = "query_cache_bytes";
 const NOT_MODIFIED: &str = "query_not_modified_total";
 const STREAMS: &str = "query_streams";
 const STREAMS_CUT: &str = "query_streams_cut_total";
@@ -33,6 +39,25 @@ pub(crate) fn describe() {
         "requests that named a position or a staleness, by how that ended"
     );
     describe_gauge!(WAITERS, "requests that wait for the read model right now");
+    describe_histogram!(
+        TURN_SECONDS,
+        Unit::Seconds,
+        "time that a question waited for its turn at the store"
+    );
+    describe_counter!(
+        SHED,
+        "questions refused since too many waited (crowded) or the turn did not come (too_late)"
+    );
+    describe_gauge!(
+        BREAKER,
+        "whether the store is asked: 0 yes (closed), 1 by a few (half-open), 2 not for now (open)"
+    );
+    describe_counter!(BREAKER_CHANGES, "changes of the same, by what it became");
+    describe_counter!(
+        SHARED,
+        "questions by where their answer came from: hit (kept), shared (on its way), miss (asked)"
+    );
+    describe_gauge!(KEPT_BYTES, Unit::Bytes, "what is kept of answers, about");
     describe_counter!(NOT_MODIFIED, "answers that the client had already");
     describe_gauge!(STREAMS, "streams that are open right now");
     describe_counter!(
@@ -62,6 +87,31 @@ pub(crate) fn waited(outcome: &'static str) {
 pub(crate) fn waiters(count: usize) {
     // Far below the numbers that a float cannot hold.
     gauge!(WAITERS).set(count as f64);
+}
+
+pub(crate) fn turn_waited(took: Duration) {
+    histogram!(TURN_SECONDS).record(took.as_secs_f64());
+}
+
+pub(crate) fn shed(why: &'static str) {
+    counter!(SHED, "why" => why).increment(1);
+}
+
+pub(crate) fn breaker(state: u8) {
+    gauge!(BREAKER).set(f64::from(state));
+}
+
+pub(crate) fn breaker_changed(to: &'static str) {
+    counter!(BREAKER_CHANGES, "to" => to).increment(1);
+}
+
+pub(crate) fn shared(outcome: &'static str) {
+    counter!(SHARED, "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn kept(bytes: usize) {
+    // Far below the numbers that a float cannot hold.
+    gauge!(KEPT_BYTES).set(bytes as f64);
 }
 
 pub(crate) fn not_modified() {

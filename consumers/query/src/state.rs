@@ -1,29 +1,28 @@
-//! What every handler holds, and the one way to the store: off the runtime's threads, and bounded.
+//! What every handler holds.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use licenseflow_core::contract::Topics;
-use licenseflow_runtime::http::Problem;
-use licenseflow_store::{Error, Kind, Lookup};
-use tokio::sync::{Semaphore, watch};
-use tracing::Span;
+use licenseflow_store::Lookup;
+use tokio::sync::watch;
 
-use crate::answer::Failure;
 use crate::clock::Clock;
 use crate::fresh::Gate;
 use crate::metrics;
 use crate::partitions::PartitionCount;
 use crate::push::{Hub, StreamLimits};
 use crate::readiness::Readiness;
-
-/// How long a request waits for its turn at the store.
-const TURN_MAX: Duration = Duration::from_secs(5);
+use crate::store::{Bounds, Store};
 
 /// What the query API needs beside the store.
 pub struct QueryOptions {
     /// How many questions the store is asked at once; as many as it has readers.
     pub lookups_max: usize,
+    /// How many questions may wait for their turn beside them; one more is refused.
+    pub queue_max: usize,
+    /// How many bytes of what was read are kept until a newer position is known; 0 keeps none, and asks
+    /// each question by itself.
+    pub cache_bytes_max: usize,
     /// How many requests may wait for the read model at once.
     pub waiters_max: usize,
     /// The topics that answers name.
@@ -59,10 +58,13 @@ impl QueryState {
     /// Must be called inside the runtime: the one who watches for waiters begins to run.
     pub fn new(lookup: Arc<dyn Lookup>, options: QueryOptions) -> Self {
         metrics::describe();
-        let store = Store {
-            lookup,
-            turns: Arc::new(Semaphore::new(options.lookups_max.max(1))),
+        let bounds = Bounds {
+            lookups_max: options.lookups_max,
+            queue_max: options.queue_max,
+            cache_bytes_max: options.cache_bytes_max,
         };
+        let clock = Arc::clone(&options.clock);
+        let store = Store::new(lookup, bounds, options.applied.clone(), clock);
         let hub = Hub::start(
             store.clone(),
             options.topics.clone(),
@@ -118,87 +120,4 @@ impl QueryState {
     pub(crate) fn now_ms(&self) -> i64 {
         self.now().div_euclid(1000)
     }
-}
-
-/// The store, asked by a bounded number at once.
-#[derive(Clone)]
-pub(crate) struct Store {
-    lookup: Arc<dyn Lookup>,
-    turns: Arc<Semaphore>,
-}
-
-impl Store {
-    /// Asks a question; `name` is its label among the numbers.
-    pub(crate) async fn ask<T: Send + 'static>(
-        &self,
-        name: &'static str,
-        question: impl FnOnce(&dyn Lookup) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Failure> {
-        let turn = tokio::time::timeout(TURN_MAX, Arc::clone(&self.turns).acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else {
-            metrics::lookup_failed("busy");
-            return Err(Problem::unavailable(
-                "store_busy",
-                "the store has too many questions to answer now",
-            )
-            .into());
-        };
-        let lookup = Arc::clone(&self.lookup);
-        let span = Span::current();
-        // The question runs to its end also where the client has gone, and keeps its turn so long.
-        let asked = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            let started = Instant::now();
-            let answer = span.in_scope(|| question(lookup.as_ref()));
-            metrics::lookup(name, started.elapsed());
-            answer
-        });
-        match asked.await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(problem_of(&error).into()),
-            Err(error) => {
-                tracing::error!(%error, question = name, "a question to the store did not end");
-                metrics::lookup_failed("panic");
-                Err(Problem::internal().into())
-            }
-        }
-    }
-}
-
-/// The problem that an error of the store's is to whoever asked; it is logged and counted here.
-pub(crate) fn problem_of(error: &Error) -> Problem {
-    let kind = label(error.kind());
-    metrics::lookup_failed(kind);
-    let chain = chain_of(error);
-    match error.kind() {
-        Kind::Away => {
-            tracing::warn!(error = chain, "the store is away");
-            Problem::unavailable("store_away", "the store is busy or away; try again")
-        }
-        Kind::Fenced | Kind::Held | Kind::Unusable | Kind::Broken => {
-            tracing::error!(error = chain, kind, "the store did not answer");
-            Problem::internal()
-        }
-    }
-}
-
-fn label(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Fenced => "fenced",
-        Kind::Held => "held",
-        Kind::Away => "away",
-        Kind::Unusable => "unusable",
-        Kind::Broken => "broken",
-    }
-}
-
-fn chain_of(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

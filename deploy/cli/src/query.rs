@@ -13,9 +13,6 @@ use licenseflow_runtime::config::{Effective, HttpArgs, QueryApiArgs, StoreArgs, 
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// Readers of the store at once. Each is a connection and, while it reads, a thread.
-pub(crate) const READERS: usize = 8;
-
 /// Requests that may wait for the read model to come as far as they ask.
 const WAITERS_MAX: usize = 512;
 
@@ -34,7 +31,7 @@ pub(crate) struct QueryArgs {
 pub(crate) async fn run(arguments: QueryArgs, effective: &Effective) -> anyhow::Result<Exit> {
     let topics = Topics::new(&arguments.topics.topic_prefix);
     let mut service = Service::start("query", effective)?;
-    let reading = Reading::open(arguments.store.place(), READERS).await?;
+    let reading = Reading::open(arguments.store.place(), arguments.api.readers()).await?;
     // This role speaks with no broker: whoever asks for a partition that is none waits in vain.
     let unknown: PartitionCount = Arc::new(|_| None);
     let beside = Beside {
@@ -42,9 +39,8 @@ pub(crate) async fn run(arguments: QueryArgs, effective: &Effective) -> anyhow::
         readiness: Arc::new(StoreAlone),
         partitions: unknown,
         applied: None,
-        streams_max: arguments.api.streams_max(),
     };
-    let state = state(reading, beside);
+    let state = state(reading, beside, &arguments.api);
     let state = told(state, &arguments.api, None);
     end_streams(&mut service, &state);
     let routes = licenseflow_query::routes(state.clone());
@@ -77,21 +73,22 @@ pub(crate) struct Beside {
     pub(crate) readiness: Arc<dyn Readiness>,
     pub(crate) partitions: PartitionCount,
     pub(crate) applied: Option<watch::Receiver<u64>>,
-    pub(crate) streams_max: usize,
 }
 
 /// The query API over a store. `applied` changes with each batch of this process; a store that tells of
 /// every process's is heard instead.
-pub(crate) fn state(reading: Reading, beside: Beside) -> QueryState {
+pub(crate) fn state(reading: Reading, beside: Beside, api: &QueryApiArgs) -> QueryState {
     let options = QueryOptions {
-        lookups_max: READERS,
+        lookups_max: api.readers(),
+        queue_max: api.queue_max(),
+        cache_bytes_max: api.cache_bytes_max(),
         waiters_max: WAITERS_MAX,
         topics: beside.topics,
         partitions: beside.partitions,
         readiness: beside.readiness,
         applied: reading.news.or(beside.applied),
         streams: StreamLimits {
-            streams_max: beside.streams_max,
+            streams_max: api.streams_max(),
             ..StreamLimits::default()
         },
         clock: system_clock(),

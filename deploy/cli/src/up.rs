@@ -80,15 +80,14 @@ pub(crate) async fn run(arguments: UpArgs, effective: &Effective) -> anyhow::Res
     });
     project::run_projector(&mut service, handle);
 
-    let reading = Reading::open(place, query::READERS).await?;
+    let reading = Reading::open(place, api.readers()).await?;
     let beside = Beside {
         topics,
         readiness,
         partitions,
         applied: Some(applied),
-        streams_max: api.streams_max(),
     };
-    let state = query::state(reading, beside);
+    let state = query::state(reading, beside, &api);
     let state = query::told(state, &api, Some("/v1/events"));
     query::end_streams(&mut service, &state);
     let routes = accept::routes(publisher.clone(), settings)

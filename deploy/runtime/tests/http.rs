@@ -11,7 +11,7 @@ use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
-use licenseflow_runtime::http::{HttpLimits, Problem, RequestId, TenantId, bind, serve};
+use licenseflow_runtime::http::{Deadline, HttpLimits, Problem, RequestId, TenantId, bind, serve};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -76,6 +76,9 @@ fn routes() -> Router {
             get(|| async { Problem::unavailable("brokers_away", "none answers") }),
         )
         .route("/slow", get(std::future::pending::<&'static str>))
+        .route("/readyz", get(std::future::pending::<&'static str>))
+        .route("/v1/admin/slow", get(std::future::pending::<&'static str>))
+        .route("/left", get(left))
         .route("/foreign", get(foreign))
         .route("/briefly", get(briefly))
 }
@@ -91,6 +94,10 @@ async fn fails() -> &'static str {
 async fn foreign() -> impl IntoResponse {
     let media_type = [("content-type", "application/vnd.schemaregistry.v1+json")];
     (StatusCode::NOT_FOUND, media_type, r#"{"error_code":40401}"#)
+}
+
+async fn left(deadline: axum::Extension<Deadline>) -> String {
+    deadline.left().as_secs().to_string()
 }
 
 async fn briefly() -> &'static str {
@@ -262,6 +269,29 @@ async fn a_slow_answer_ends_in_a_timeout() {
     let answer = server.get("/slow", "").await;
     assert_eq!(answer.status, 504);
     assert_eq!(answer.problem()["code"], "timeout");
+}
+
+#[tokio::test]
+async fn each_kind_of_request_has_a_time_of_its_own_and_knows_what_is_left_of_it() {
+    let limits = HttpLimits::default();
+    let order = [
+        limits.service_timeout,
+        limits.admin_timeout,
+        limits.health_timeout,
+    ];
+    assert_eq!(order.map(|it| it.as_secs()), [20, 10, 3]);
+    let server = Server::start(HttpLimits {
+        admin_timeout: Duration::from_millis(100),
+        health_timeout: Duration::from_millis(50),
+        ..limits
+    });
+    for path in ["/readyz", "/v1/admin/slow"] {
+        let answer = server.get(path, "").await;
+        assert_eq!(answer.status, 504, "{path}");
+        assert_eq!(answer.problem()["code"], "timeout");
+    }
+    let left: u64 = server.get("/left", "").await.body.parse().unwrap();
+    assert!((10..=20).contains(&left), "{left}");
 }
 
 #[tokio::test]

@@ -28,4 +28,7 @@ mod served;
 mod shapes;
 mod sparse;
 mod stats;
+mod stress;
+mod stress_same;
+mod stress_slow;
 mod web;

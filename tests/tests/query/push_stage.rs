@@ -79,6 +79,8 @@ impl Stage {
             lookup,
             QueryOptions {
                 lookups_max: 4,
+                queue_max: 64,
+                cache_bytes_max: 0,
                 waiters_max: 8,
                 topics: Topics::new("t-"),
                 partitions: Arc::new(|_| Some(12)),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use licenseflow_avro::{Lane, LicenseKey, Topics};
@@ -32,6 +32,12 @@ use crate::model::{Model, NOW};
 /// How many may wait at once in these tests.
 pub(crate) const WAITERS_MAX: usize = 2;
 
+/// How many questions the store answers at once in these tests.
+pub(crate) const READERS: usize = 4;
+
+/// How many wait for their turn beside them.
+pub(crate) const QUEUE_MAX: usize = 4;
+
 /// The API as it is served until dropped.
 pub(crate) struct Served {
     /// Its routes, as the router tells them to whoever debugs it.
@@ -54,7 +60,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    fn of(status: u16, headers: HeaderMap, bytes: Vec<u8>) -> Self {
+    pub(crate) fn of(status: u16, headers: HeaderMap, bytes: Vec<u8>) -> Self {
         let text = String::from_utf8(bytes).unwrap();
         Self {
             status,
@@ -121,12 +127,15 @@ impl Served {
         let path = folder.path().join("licenseflow.db");
         let mut model = Model::open(&path);
         fill(&mut model);
-        let lookup = Arc::new(Watched::over(SqliteLookup::open(&path, 4).unwrap()));
+        let lookup = Arc::new(Watched::over(SqliteLookup::open(&path, READERS).unwrap()));
         let readiness = Arc::new(Told::default());
         let state = QueryState::new(
             Arc::clone(&lookup) as Arc<dyn Lookup>,
             QueryOptions {
-                lookups_max: 4,
+                lookups_max: READERS,
+                queue_max: QUEUE_MAX,
+                // Each answer is read anew; what is kept is told of in `stress`.
+                cache_bytes_max: 0,
                 waiters_max: WAITERS_MAX,
                 topics: Topics::new("t-"),
                 partitions: Arc::new(|lane| (lane == Lane::Interactive).then_some(12)),
@@ -240,19 +249,27 @@ impl Readiness for Told {
     }
 }
 
-/// A lookup that counts how often it is asked where it stands, and can be away or broken.
+/// A lookup that counts what it is asked, and can be away, broken or made to wait.
 pub(crate) struct Watched {
     inner: SqliteLookup,
     freshness_reads: AtomicUsize,
+    asked: AtomicUsize,
+    /// Done before each question but those of where it stands.
+    pub(crate) before: Mutex<Option<Before>>,
     pub(crate) away: AtomicBool,
     pub(crate) broken: AtomicBool,
 }
 
+/// Something that is done before a question.
+pub(crate) type Before = Arc<dyn Fn() + Send + Sync>;
+
 impl Watched {
-    fn over(inner: SqliteLookup) -> Self {
+    pub(crate) fn over(inner: SqliteLookup) -> Self {
         Self {
             inner,
             freshness_reads: AtomicUsize::new(0),
+            asked: AtomicUsize::new(0),
+            before: Mutex::default(),
             away: AtomicBool::new(false),
             broken: AtomicBool::new(false),
         }
@@ -260,6 +277,20 @@ impl Watched {
 
     pub(crate) fn freshness_reads(&self) -> usize {
         self.freshness_reads.load(Ordering::SeqCst)
+    }
+
+    /// How often it was asked anything but where it stands.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    fn about(&self) -> Result<&SqliteLookup, Error> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let before = self.before.lock().unwrap().clone();
+        if let Some(before) = before {
+            before();
+        }
+        self.inner()
     }
 
     fn inner(&self) -> Result<&SqliteLookup, Error> {
@@ -285,7 +316,7 @@ impl Lookup for Watched {
     }
 
     fn license(&self, key: &LicenseKey) -> Result<Read<Option<LicenseRow>>, Error> {
-        self.inner()?.license(key)
+        self.about()?.license(key)
     }
 
     fn licenses_by_id(
@@ -293,11 +324,11 @@ impl Lookup for Watched {
         tenant_id: &str,
         ids: &[String],
     ) -> Result<Read<Vec<Option<LicenseRow>>>, Error> {
-        self.inner()?.licenses_by_id(tenant_id, ids)
+        self.about()?.licenses_by_id(tenant_id, ids)
     }
 
     fn history(&self, key: &LicenseKey, limit: usize) -> Result<Read<Option<History>>, Error> {
-        self.inner()?.history(key, limit)
+        self.about()?.history(key, limit)
     }
 
     fn license_with(
@@ -305,11 +336,11 @@ impl Lookup for Watched {
         key: &LicenseKey,
         parts: &LicenseParts,
     ) -> Result<Read<Option<LicenseView>>, Error> {
-        self.inner()?.license_with(key, parts)
+        self.about()?.license_with(key, parts)
     }
 
     fn licenses(&self, query: &LicenseQuery) -> Result<Read<Page<LicenseRow, SortKey>>, Error> {
-        self.inner()?.licenses(query)
+        self.about()?.licenses(query)
     }
 
     fn customer(
@@ -318,11 +349,11 @@ impl Lookup for Watched {
         customer_id: &str,
         at: i64,
     ) -> Result<Read<Option<CustomerTotals>>, Error> {
-        self.inner()?.customer(tenant_id, customer_id, at)
+        self.about()?.customer(tenant_id, customer_id, at)
     }
 
     fn stats(&self, tenant_id: &str, at: i64) -> Result<Read<Stats>, Error> {
-        self.inner()?.stats(tenant_id, at)
+        self.about()?.stats(tenant_id, at)
     }
 
     fn devices(
@@ -331,11 +362,11 @@ impl Lookup for Watched {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Read<Option<Page<(String, DeviceState), String>>>, Error> {
-        self.inner()?.devices(key, after, limit)
+        self.about()?.devices(key, after, limit)
     }
 
     fn usage(&self, key: &LicenseKey) -> Result<Read<Option<BTreeMap<String, i64>>>, Error> {
-        self.inner()?.usage(key)
+        self.about()?.usage(key)
     }
 
     fn timeline(
@@ -343,15 +374,15 @@ impl Lookup for Watched {
         key: &LicenseKey,
         query: &TimelineQuery,
     ) -> Result<Read<Option<Page<TimelineRow, (i64, u8, Uuid)>>>, Error> {
-        self.inner()?.timeline(key, query)
+        self.about()?.timeline(key, query)
     }
 
     fn said(&self, query: &SaidQuery) -> Result<Read<Page<SaidEvent, RecordPlace>>, Error> {
-        self.inner()?.said(query)
+        self.about()?.said(query)
     }
 
     fn journey(&self, query: &JourneyQuery) -> Result<Read<Page<JourneyStep, RecordPlace>>, Error> {
-        self.inner()?.journey(query)
+        self.about()?.journey(query)
     }
 }
 

@@ -17,7 +17,7 @@ use super::asked::{AskedFreshness, OnStale};
 use crate::answer::Failure;
 use crate::clock::Clock;
 use crate::metrics;
-use crate::state::Store;
+use crate::store::{self, Store};
 
 /// How often the store is read while somebody waits and nothing says that it changed.
 const POLL: Duration = Duration::from_millis(10);
@@ -68,8 +68,18 @@ impl Gate {
 
     /// Returns when the model is as fresh as asked, or at once where staleness is to be served.
     pub(crate) async fn pass(&self, asked: &AskedFreshness) -> Result<(), Failure> {
-        let found = self.shared.freshness().await?;
-        if asked.met_by(&found, self.shared.now_ms()) {
+        let is_met = |freshness: &Freshness| asked.met_by(freshness, self.shared.now_ms());
+        if self
+            .shared
+            .store
+            .known()
+            .is_some_and(|known| is_met(&known))
+        {
+            metrics::waited("fresh");
+            return Ok(());
+        }
+        let found = self.shared.store.freshness().await?;
+        if is_met(&found) {
             metrics::waited("fresh");
             return Ok(());
         }
@@ -99,13 +109,15 @@ impl Gate {
         let mut seen = self.shared.seen.subscribe();
         self.shared.arrived.notify_one();
         let met = seen.wait_for(|freshness| asked.met_by(freshness, self.shared.now_ms()));
-        if tokio::time::timeout(asked.wait_max, met).await.is_ok() {
+        // Who waits holds no turn, and leaves the store what is left of the request's time.
+        let wait_max = asked.wait_max.min(store::left());
+        if tokio::time::timeout(wait_max, met).await.is_ok() {
             metrics::waited("caught_up");
             return Ok(());
         }
         metrics::waited("ran_out");
-        let found = self.shared.freshness().await.unwrap_or(found);
-        let when = format!("after {} ms", asked.wait_max.as_millis());
+        let found = self.shared.store.freshness().await.unwrap_or(found);
+        let when = format!("after {} ms", wait_max.as_millis());
         let problem = Problem::new(StatusCode::GATEWAY_TIMEOUT, "still_stale");
         Err(self.stale(problem, &when, asked, found))
     }
@@ -144,12 +156,6 @@ impl Shared {
         (self.clock)().div_euclid(1000)
     }
 
-    async fn freshness(&self) -> Result<Freshness, Failure> {
-        self.store
-            .ask("freshness", |lookup| lookup.freshness())
-            .await
-    }
-
     /// Reads where the model stands for as long as somebody waits.
     async fn watch(self: Arc<Self>, mut applied: Option<watch::Receiver<u64>>) {
         loop {
@@ -161,7 +167,7 @@ impl Shared {
                 applied.mark_unchanged();
             }
             // The store's own words about an error are in the log; a waiter's time may still suffice.
-            if let Ok(freshness) = self.freshness().await {
+            if let Ok(freshness) = self.store.freshness().await {
                 self.seen.send_replace(freshness);
             }
             self.pause(&mut applied).await;

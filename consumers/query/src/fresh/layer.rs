@@ -6,13 +6,16 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use licenseflow_runtime::http::Deadline;
 use licenseflow_store::lookup::Freshness;
+use tokio::time::Instant;
 
 use super::asked::{AskedFreshness, OnStale};
 use crate::answer::{Failure, ReadAt};
 use crate::metrics;
 use crate::partitions;
 use crate::state::QueryState;
+use crate::store;
 
 const READ_POSITION: HeaderName = HeaderName::from_static("x-read-position");
 const LAG_MS: HeaderName = HeaderName::from_static("x-lag-ms");
@@ -24,6 +27,12 @@ pub(crate) async fn around(
     request: Request,
     next: Next,
 ) -> Response {
+    let deadline = request.extensions().get::<Deadline>().copied();
+    store::answering(deadline, answered(state, request, next)).await
+}
+
+async fn answered(state: QueryState, request: Request, next: Next) -> Response {
+    let asked_at = Instant::now();
     // What is asked by POST is sent whole: 304 means something to GET and HEAD alone.
     let may_be_known = request.method() == Method::GET || request.method() == Method::HEAD;
     let known = request.headers().get(header::IF_NONE_MATCH).cloned();
@@ -35,13 +44,12 @@ pub(crate) async fn around(
     };
     let read = response.extensions_mut().remove::<ReadAt>();
     let freshness = match read {
-        Some(ReadAt(freshness)) => Some(freshness),
+        Some(ReadAt(freshness)) => {
+            state.store.saw(&freshness, asked_at);
+            Some(freshness)
+        }
         // Where the store was not read, its place is a courtesy.
-        None => state
-            .store
-            .ask("freshness", |lookup| lookup.freshness())
-            .await
-            .ok(),
+        None => state.store.standing(response.status()).await,
     };
     if let Some(freshness) = freshness {
         stamp(response.headers_mut(), &freshness, state.now_ms());

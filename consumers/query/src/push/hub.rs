@@ -24,7 +24,7 @@ use super::session::Session;
 use super::walk::id_of;
 use crate::answer::Failure;
 use crate::metrics;
-use crate::state::Store;
+use crate::store::Store;
 
 /// How long streams have to end when the process stops.
 const FAREWELL_MAX: Duration = Duration::from_secs(3);

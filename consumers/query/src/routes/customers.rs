@@ -3,7 +3,9 @@
 use axum::extract::{Path, State};
 use axum::http::Uri;
 use licenseflow_core::contract::limits::valid_id;
+use licenseflow_core::status::Status;
 use licenseflow_runtime::http::{Problem, TenantId};
+use licenseflow_store::lookup::CustomerTotals;
 
 use super::{Answered, licenses};
 use crate::answer::{Answer, Failure};
@@ -11,6 +13,7 @@ use crate::openapi::{self, CustomerId, LicenseList, OfCustomer};
 use crate::params::{NOT_AN_ID, Params};
 use crate::shapes::{self, Customer};
 use crate::state::QueryState;
+use crate::store::{Keep, Question, Weigh};
 
 /// A customer: the totals of the licenses that it holds now
 #[utoipa::path(
@@ -27,11 +30,17 @@ pub(super) async fn one(
     Params::of(&uri, &[])?;
     check(&customer_id)?;
     let (of, asked, at) = (tenant.to_string(), customer_id.clone(), state.now());
-    let read = state
-        .store
-        .ask("customer", move |lookup| lookup.customer(&of, &asked, at));
+    let question = Question {
+        name: "customer",
+        of: format!("{of:?} {asked:?}"),
+        by_time: true,
+    };
+    let kept = move |it: &Option<CustomerTotals>| keep(it.as_ref(), at, it.bytes());
+    let read = state.store.share(question, kept, move |lookup| {
+        lookup.customer(&of, &asked, at)
+    });
     let read = read.await?;
-    let Some(customer) = read.value else {
+    let Some(customer) = read.value.as_ref() else {
         let detail = format!(
             "customer {customer_id} of tenant {tenant} holds no license; the header X-Tenant-Id picks the \
              tenant, and the position of a receipt in X-Min-Position waits for what was just sent"
@@ -40,7 +49,7 @@ pub(super) async fn one(
         return Err(Failure::read(problem, read.freshness));
     };
     Ok(Answer {
-        json: shapes::customer(tenant.as_str(), &customer),
+        json: shapes::customer(tenant.as_str(), customer),
         freshness: read.freshness,
     })
 }
@@ -59,6 +68,16 @@ pub(super) async fn licenses_held(
 ) -> Answered {
     check(&customer_id)?;
     licenses::listed(&state, tenant, &uri, Some(customer_id)).await
+}
+
+/// For how long what was read of a customer at this time holds. The next license to expire is known; the
+/// next to begin is not, so with one that is pending it holds no longer.
+pub(super) fn keep(customer: Option<&CustomerTotals>, at: i64, bytes: usize) -> Keep {
+    match customer {
+        None => Keep::ThisPosition(bytes),
+        Some(customer) if customer.totals.of_status(Status::Pending) > 0 => Keep::No,
+        Some(customer) => Keep::During(at..customer.next_expiry.unwrap_or(i64::MAX), bytes),
+    }
 }
 
 fn check(customer_id: &str) -> Result<(), Failure> {

@@ -1,7 +1,5 @@
 //! Alive: the process answers. Ready: it can be relied on.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
@@ -10,9 +8,6 @@ use serde_json::Value;
 
 use crate::readiness::Check;
 use crate::state::QueryState;
-
-/// How long the store may take to show that it is there.
-const STORE_MAX: Duration = Duration::from_secs(3);
 
 /// `GET /healthz`
 pub(super) async fn alive() -> Json<Value> {
@@ -27,11 +22,9 @@ pub(super) async fn ready(State(state): State<QueryState>) -> Response {
 }
 
 async fn store(state: &QueryState) -> Check {
-    let asked = state.store.ask("freshness", |lookup| lookup.freshness());
-    let problem = match tokio::time::timeout(STORE_MAX, asked).await {
-        Ok(Ok(_)) => None,
-        Ok(Err(failure)) => Some(failure.detail().to_owned()),
-        Err(_) => Some("it does not answer in time".to_owned()),
+    let problem = match state.store.is_there().await {
+        Ok(()) => None,
+        Err(failure) => Some(failure.detail().to_owned()),
     };
     Check {
         name: "store",

@@ -9,13 +9,14 @@ use licenseflow_store::lookup::{LicenseParts, LicenseView};
 use serde_json::Value;
 
 use super::moment::{folded, moment};
-use super::{AboutLicense, Answered, about_license, found, known, parts};
+use super::{AboutLicense, Answered, about_license, customers, found, known, parts, question};
 use crate::answer::{Answer, Failure};
 use crate::fields::Fields;
 use crate::openapi::{self, LicenseAnswer, LicenseId, OfLicense};
 use crate::params::invalid;
 use crate::shapes;
 use crate::state::QueryState;
+use crate::store::{Question, Weigh};
 
 /// As many items as an included page has.
 pub(super) const INCLUDED_LIMIT: usize = 50;
@@ -40,18 +41,35 @@ pub(super) async fn one(State(state): State<QueryState>, about: AboutLicense) ->
     if !moment.is_now() {
         return then(&state, &key, moment, included, &fields).await;
     }
-    let asked = key.clone();
-    let read = state.store.ask("license", move |lookup| {
+    let (asked, now) = (key.clone(), state.now());
+    // Of the time, only the customer's totals are read.
+    let parts = LicenseParts {
+        customer_at: included.customer_at.map(|_| 0),
+        ..included
+    };
+    let question = Question {
+        by_time: included.customer_at.is_some(),
+        ..question("license", &key, parts)
+    };
+    let keep = move |view: &Option<LicenseView>| {
+        let customer = view.as_ref().and_then(|view| view.customer.as_ref());
+        customers::keep(customer, now, view.bytes())
+    };
+    let read = state.store.share(question, keep, move |lookup| {
         lookup.license_with(&asked, &included)
     });
-    let (view, freshness) = found(read.await?, &key)?;
-    let mut json = shown(&state, &key, &view, &fields)?;
+    let read = read.await?;
+    let view = found(&read, &key)?;
+    let mut json = shown(&state, &key, view, &fields)?;
     if let (Some(_), Value::Object(members)) = (included.customer_at, &mut json) {
         let customer = view.customer.as_ref();
         let customer = customer.map(|it| shapes::customer(&key.tenant_id, it));
         members.insert("customer".to_owned(), customer.into());
     }
-    Ok(Answer { json, freshness })
+    Ok(Answer {
+        json,
+        freshness: read.freshness,
+    })
 }
 
 fn shown(

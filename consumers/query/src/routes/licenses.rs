@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::Uri;
 use licenseflow_core::status::{Lifecycle, Status};
 use licenseflow_runtime::http::TenantId;
-use licenseflow_store::lookup::{LicenseQuery, SortBy, SortKey};
+use licenseflow_store::lookup::{LicenseQuery, LicenseRow, Page, Read, SortBy, SortKey};
 use serde::{Deserialize, Serialize};
 
 use super::{Answered, known};
@@ -15,6 +15,7 @@ use crate::openapi::{self, LicenseList, OfLicenses};
 use crate::params::{Params, invalid};
 use crate::shapes;
 use crate::state::QueryState;
+use crate::store::{Keep, Question, Weigh};
 
 /// As many rows as a page looks at.
 const VISIT_AT_MOST: usize = 10_000;
@@ -62,23 +63,59 @@ pub(super) async fn listed(
     let params = Params::of(uri, known)?;
     let filters = filters(&params)?;
     let fields = Fields::of(&params)?;
-    let asked = Asked::of(of, filters, &params, state.now())?.keeping(fields.in_address());
+    let mut asked = Asked::of(of, filters, &params, state.now())?.keeping(fields.in_address());
     let mut query = query(tenant.into_string(), &asked)?;
     query.customer_id = customer_id.or(query.customer_id);
-    let read = state
-        .store
-        .ask("licenses", move |lookup| lookup.licenses(&query))
-        .await?;
-    let items = read.value.items.iter();
+    let query_is_by_status = query.status.is_some();
+    let (question, keep) = question(&query);
+    let read = state.store.share(question, keep, move |lookup| {
+        let read = lookup.licenses(&query)?;
+        let (value, freshness) = ((query.at, read.value), read.freshness);
+        Ok(Read { value, freshness })
+    });
+    let read = read.await?;
+    let (at, page) = read.value.as_ref();
+    if query_is_by_status {
+        asked.at = *at;
+    }
+    let items = page.items.iter();
     let items = items.map(|row| {
         let mut shown = shapes::license(row, asked.at);
         fields.keep(&mut shown);
         shown
     });
     Ok(Answer {
-        json: asked.answer(uri, items.collect(), read.value.next)?,
+        json: asked.answer(uri, items.collect(), page.next.clone())?,
         freshness: read.freshness,
     })
+}
+
+/// What is read of a list, and the time of asking that its licenses were chosen at.
+type Listed = (i64, Page<LicenseRow, SortKey>);
+
+/// Which licenses there are depends on the time only where the status chooses them, and there only on
+/// the first page: it is not known when the next one begins or ends to be of that status.
+fn question(query: &LicenseQuery) -> (Question, impl FnOnce(&Listed) -> Keep + Send + 'static) {
+    let by_time = query.status.is_some() && query.after.is_none();
+    let is_fixed = query.status.is_some() && query.after.is_some();
+    let at = if is_fixed { query.at } else { 0 };
+    let of = format!(
+        "{:?}",
+        LicenseQuery {
+            at,
+            ..query.clone()
+        }
+    );
+    let question = Question {
+        name: "licenses",
+        of,
+        by_time,
+    };
+    let keep = move |(_, page): &Listed| match by_time {
+        true => Keep::No,
+        false => Keep::ThisPosition(page.bytes()),
+    };
+    (question, keep)
 }
 
 fn filters(params: &Params) -> Result<Filters, Failure> {

@@ -12,6 +12,9 @@ mod position;
 mod requests;
 mod stats;
 
+use std::fmt::Debug;
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path};
 use axum::http::Uri;
@@ -21,7 +24,7 @@ use licenseflow_core::contract::LicenseKey;
 use licenseflow_core::contract::limits::valid_id;
 use licenseflow_runtime::http::openapi::{Routes, nothing};
 use licenseflow_runtime::http::{Problem, TenantId};
-use licenseflow_store::lookup::{Freshness, Read};
+use licenseflow_store::lookup::Read;
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{UtoipaMethodRouter, UtoipaMethodRouterExt};
@@ -31,6 +34,7 @@ use crate::answer::{Answer, Failure};
 use crate::fresh;
 use crate::params::{NOT_AN_ID, Params};
 use crate::state::QueryState;
+use crate::store::{Keep, Question, Weigh};
 use crate::{compress, cors, openapi, push};
 
 /// What a handler gives.
@@ -118,16 +122,30 @@ fn about_license(
     Ok((key, params, uri))
 }
 
+/// A question about a license, whose answer depends on these too.
+fn question(name: &'static str, key: &LicenseKey, on: impl Debug) -> Question {
+    Question {
+        name,
+        of: format!("{key:?} {on:?}"),
+        by_time: false,
+    }
+}
+
+/// An answer that changes with the position alone; what depends on the time is computed from it.
+fn by_position<T: Weigh>(read: &Option<T>) -> Keep {
+    Keep::ThisPosition(read.bytes())
+}
+
 /// What was found of a license, or that there is none.
-fn found<T>(read: Read<Option<T>>, key: &LicenseKey) -> Result<(T, Freshness), Failure> {
-    let Some(value) = read.value else {
+fn found<'r, T>(read: &'r Read<Arc<Option<T>>>, key: &LicenseKey) -> Result<&'r T, Failure> {
+    let Some(value) = read.value.as_ref() else {
         let detail = format!(
             "tenant {} has no license {}; the header X-Tenant-Id picks the tenant, and the position of a \
              receipt in X-Min-Position waits for what was just sent",
             key.tenant_id, key.license_id
         );
         let problem = Problem::not_found("license_not_found", detail);
-        return Err(Failure::read(problem, read.freshness));
+        return Err(Failure::read(problem, read.freshness.clone()));
     };
-    Ok((value, read.freshness))
+    Ok(value)
 }

@@ -1,16 +1,19 @@
 //! Another time of asking, `?as_of=` and `?known_at=`: the license and its devices are folded again from
 //! the events that were there then.
 
+use std::sync::Arc;
+
 use licenseflow_core::contract::LicenseKey;
 use licenseflow_core::contract::time::format_rfc3339;
 use licenseflow_core::{FoldedLicense, Moment};
 use licenseflow_runtime::http::Problem;
 use licenseflow_store::lookup::{Freshness, Read};
 
-use super::found;
+use super::{by_position, found, question};
 use crate::answer::Failure;
 use crate::params::Params;
 use crate::state::QueryState;
+use crate::store::Weigh;
 
 /// The parameters' names.
 pub(super) const AS_OF: &str = "as_of";
@@ -31,7 +34,16 @@ pub(super) fn moment(params: &Params) -> Result<Moment, Failure> {
 enum Then {
     TooLong,
     Nothing,
-    License(Box<FoldedLicense>),
+    License(Arc<FoldedLicense>),
+}
+
+impl Weigh for Then {
+    fn bytes(&self) -> usize {
+        match self {
+            Then::License(license) => license.bytes(),
+            Then::TooLong | Then::Nothing => 0,
+        }
+    }
 }
 
 /// The license at that time.
@@ -39,17 +51,18 @@ pub(super) async fn folded(
     state: &QueryState,
     key: &LicenseKey,
     moment: Moment,
-) -> Result<(FoldedLicense, Freshness), Failure> {
+) -> Result<(Arc<FoldedLicense>, Freshness), Failure> {
     let of = key.clone();
+    let question = question("history", key, moment);
     // Folded where the store is read: a long history takes a moment that no other request should wait.
-    let read = state.store.ask("history", move |lookup| {
+    let read = state.store.share(question, by_position, move |lookup| {
         let read = lookup.history(&of, EVENTS_MAX)?;
         let then = read.value.map(|history| {
             if !history.is_whole {
                 return Then::TooLong;
             }
             match moment.fold(&history.events) {
-                Some(license) => Then::License(Box::new(license)),
+                Some(license) => Then::License(Arc::new(license)),
                 None => Then::Nothing,
             }
         });
@@ -58,9 +71,11 @@ pub(super) async fn folded(
             freshness: read.freshness,
         })
     });
-    let (then, freshness) = found(read.await?, key)?;
+    let read = read.await?;
+    let then = found(&read, key)?;
+    let freshness = read.freshness.clone();
     match then {
-        Then::License(license) => Ok((*license, freshness)),
+        Then::License(license) => Ok((Arc::clone(license), freshness)),
         Then::TooLong => Err(Failure::read(too_long(key), freshness)),
         Then::Nothing => Err(Failure::read(nothing(key, moment), freshness)),
     }

@@ -15,7 +15,9 @@ use uuid::Uuid;
 
 use super::license::INCLUDED_LIMIT;
 use super::moment::{folded, moment};
-use super::{AboutLicense, Answered, Everything, about_license, found, known};
+use super::{
+    AboutLicense, Answered, Everything, about_license, by_position, found, known, question,
+};
 use crate::answer::{Answer, Failure};
 use crate::links;
 use crate::list::Asked;
@@ -84,12 +86,17 @@ pub(super) async fn devices(State(state): State<QueryState>, about: AboutLicense
         return Ok(Answer { json, freshness });
     }
     let (of, after, limit) = (key.clone(), asked.after.clone(), asked.limit);
-    let read = state.store.ask("devices", move |lookup| {
+    let question = question("devices", &key, (&after, limit));
+    let read = state.store.share(question, by_position, move |lookup| {
         lookup.devices(&of, after.as_deref(), limit)
     });
-    let (page, freshness) = found(read.await?, &key)?;
-    let json = asked.answer(&uri, device_items(&key, &page), page.next)?;
-    Ok(Answer { json, freshness })
+    let read = read.await?;
+    let page = found(&read, &key)?;
+    let json = asked.answer(&uri, device_items(&key, page), page.next.clone())?;
+    Ok(Answer {
+        json,
+        freshness: read.freshness,
+    })
 }
 
 /// What was used of a license, by metric
@@ -102,11 +109,18 @@ pub(super) async fn usage(State(state): State<QueryState>, about: AboutLicense) 
     let (key, params, uri) = about_license(about, &known::USAGE)?;
     let asked = UsageAsked::of(name("usage", &key), Everything {}, &params, state.now())?;
     let of = key.clone();
-    let read = state.store.ask("usage", move |lookup| lookup.usage(&of));
-    let (metrics, freshness) = found(read.await?, &key)?;
-    let (items, next) = usage_items(&key, &metrics, asked.after.as_deref(), asked.limit);
+    let question = question("usage", &key, ());
+    let read = state
+        .store
+        .share(question, by_position, move |lookup| lookup.usage(&of));
+    let read = read.await?;
+    let metrics = found(&read, &key)?;
+    let (items, next) = usage_items(&key, metrics, asked.after.as_deref(), asked.limit);
     let json = asked.answer(&uri, items, next)?;
-    Ok(Answer { json, freshness })
+    Ok(Answer {
+        json,
+        freshness: read.freshness,
+    })
 }
 
 /// The timeline of a license
@@ -129,12 +143,17 @@ pub(super) async fn events(State(state): State<QueryState>, about: AboutLicense)
         limit: asked.limit,
     };
     let of = key.clone();
-    let read = state
-        .store
-        .ask("timeline", move |lookup| lookup.timeline(&of, &query));
-    let (page, freshness) = found(read.await?, &key)?;
-    let json = asked.answer(&uri, event_items(&page, &state.topics), page.next)?;
-    Ok(Answer { json, freshness })
+    let question = question("timeline", &key, &query);
+    let read = state.store.share(question, by_position, move |lookup| {
+        lookup.timeline(&of, &query)
+    });
+    let read = read.await?;
+    let page = found(&read, &key)?;
+    let json = asked.answer(&uri, event_items(page, &state.topics), page.next)?;
+    Ok(Answer {
+        json,
+        freshness: read.freshness,
+    })
 }
 
 fn event_filters(params: &Params) -> Result<EventFilters, Failure> {

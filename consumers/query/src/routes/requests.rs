@@ -5,7 +5,7 @@ use axum::http::Uri;
 use licenseflow_core::contract::headers::RequestId;
 use licenseflow_core::contract::{Offset, PartitionId, Topics};
 use licenseflow_runtime::http::{Problem, TenantId};
-use licenseflow_store::lookup::{JourneyQuery, RecordPlace};
+use licenseflow_store::lookup::{JourneyQuery, JourneyStep, Page, RecordPlace};
 use serde_json::Value;
 
 use super::{Answered, Everything, known};
@@ -15,6 +15,7 @@ use crate::openapi::{self, Journey, OfJourney};
 use crate::params::Params;
 use crate::shapes;
 use crate::state::QueryState;
+use crate::store::{Keep, Question};
 
 /// The way of a request: what became of each of its records
 #[utoipa::path(
@@ -44,9 +45,16 @@ pub(super) async fn journey(
         after: asked.after,
         limit: asked.limit,
     };
+    let question = Question {
+        name: "journey",
+        of: format!("{query:?}"),
+        by_time: true,
+    };
+    // A letter is acknowledged without a new position.
+    let keep = |_: &Page<JourneyStep, RecordPlace>| Keep::No;
     let read = state
         .store
-        .ask("journey", move |lookup| lookup.journey(&query));
+        .share(question, keep, move |lookup| lookup.journey(&query));
     let read = read.await?;
     if read.value.items.is_empty() && asked.after.is_none() {
         return Err(Failure::read(not_read(&tenant, &id), read.freshness));

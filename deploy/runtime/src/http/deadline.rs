@@ -14,6 +14,26 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::time::Instant;
+
+/// When the answer to a request must be there. Every request that is served has it among its extensions:
+/// whatever it waits for on its way, it has no more time than this.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// So long from now.
+    #[must_use]
+    pub fn within(longest: Duration) -> Self {
+        Self(Instant::now() + longest)
+    }
+
+    /// The time that is left.
+    #[must_use]
+    pub fn left(&self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+}
 
 /// Ends slow bodies with 408 and slow answers with 504.
 pub(super) async fn enforce(
@@ -22,8 +42,10 @@ pub(super) async fn enforce(
     next: Next,
 ) -> Response {
     let ran_out = Arc::new(AtomicBool::new(false));
-    let request = request.map(|body| bounded(body, limits.body_timeout, &ran_out));
-    let answer = tokio::time::timeout(limits.service_timeout, next.run(request)).await;
+    let deadline = Deadline::within(limits.timeout_of(request.uri().path()));
+    let mut request = request.map(|body| bounded(body, limits.body_timeout, &ran_out));
+    request.extensions_mut().insert(deadline);
+    let answer = tokio::time::timeout_at(deadline.0, next.run(request)).await;
     if ran_out.load(Ordering::Acquire) {
         return slow_body();
     }

@@ -19,6 +19,10 @@ pub struct HttpLimits {
     pub body_timeout: Duration,
     /// From the end of the headers to the answer, then 504 (`deadline`).
     pub service_timeout: Duration,
+    /// The same for whoever looks after the service, under `/v1/admin/`.
+    pub admin_timeout: Duration,
+    /// The same for `/healthz` and `/readyz`.
+    pub health_timeout: Duration,
     /// Bytes of request line and headers, then 431 (`harden`).
     pub header_bytes_max: usize,
     /// Headers of one request, then 431 (`harden`).
@@ -29,6 +33,18 @@ pub struct HttpLimits {
     pub grace: Duration,
 }
 
+impl HttpLimits {
+    /// How long the answer to a request for this path may take; nothing takes longer than the service.
+    pub(super) fn timeout_of(&self, path: &str) -> Duration {
+        let timeout = match path {
+            "/healthz" | "/readyz" => self.health_timeout,
+            path if path.starts_with("/v1/admin/") => self.admin_timeout,
+            _ => self.service_timeout,
+        };
+        timeout.min(self.service_timeout)
+    }
+}
+
 impl Default for HttpLimits {
     fn default() -> Self {
         Self {
@@ -36,6 +52,8 @@ impl Default for HttpLimits {
             idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(15),
             service_timeout: Duration::from_secs(20),
+            admin_timeout: Duration::from_secs(10),
+            health_timeout: Duration::from_secs(3),
             header_bytes_max: 8 * 1024,
             headers_max: 100,
             connections_max: 1024,

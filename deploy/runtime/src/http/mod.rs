@@ -14,6 +14,7 @@ pub mod request_id;
 pub mod serve;
 pub mod tenant;
 
+pub use deadline::Deadline;
 pub use harden::harden;
 pub use health::{Check, Health};
 pub use limits::HttpLimits;

@@ -22,12 +22,39 @@ pub struct QueryApiArgs {
     /// Open streams of events, then 503; each is a connection too, see --http-connections-max
     #[arg(long, env = "LICENSEFLOW_STREAMS_MAX", default_value = "10000", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub streams_max: u32,
+
+    /// Questions that the store answers at once, each over a connection of its own
+    #[arg(long, env = "LICENSEFLOW_QUERY_READERS", default_value = "8", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub query_readers: u32,
+
+    /// Questions that wait for their turn beside them, for 5 seconds at most; what comes beyond that is answered 503 at once
+    #[arg(long, env = "LICENSEFLOW_QUERY_QUEUE_MAX", default_value = "512", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub query_queue_max: u32,
+
+    /// Memory for what was just read, in MiB, told again until a newer position is known; 0 reads anew for each request
+    #[arg(long, env = "LICENSEFLOW_QUERY_CACHE_MIB", default_value = "64", value_name = "MIB", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub query_cache_mib: u32,
 }
 
 impl QueryApiArgs {
     /// How many streams may be open at once.
     pub fn streams_max(&self) -> usize {
         self.streams_max as usize
+    }
+
+    /// Questions that the store answers at once.
+    pub fn readers(&self) -> usize {
+        self.query_readers as usize
+    }
+
+    /// Questions that wait for their turn.
+    pub fn queue_max(&self) -> usize {
+        self.query_queue_max as usize
+    }
+
+    /// Bytes for what was just read. Platforms with less than 64 bits hold no more than their own most.
+    pub fn cache_bytes_max(&self) -> usize {
+        (self.query_cache_mib as usize).saturating_mul(1 << 20)
     }
 
     /// The origins as browsers send them.
