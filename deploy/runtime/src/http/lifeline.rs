@@ -29,6 +29,11 @@ const REFUSED_MAX: usize = 64;
 // Both answers end where the connection ends, so they need no length.
 const SLOW_HEADERS: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/problem+json\r\nconnection: close\r\n\r\n{\"type\":\"about:blank\",\"title\":\"Request Timeout\",\"status\":408,\"code\":\"slow_headers\",\"detail\":\"the headers of the request did not arrive in time\"}";
 
+/// How a connection begins that is to speak HTTP/2 from the start.
+const HTTP_2: &[u8] = b"PRI";
+
+const NOT_HTTP_1: &[u8] = b"HTTP/1.1 505 HTTP Version Not Supported\r\ncontent-type: application/problem+json\r\nconnection: close\r\n\r\n{\"type\":\"about:blank\",\"title\":\"HTTP Version Not Supported\",\"status\":505,\"code\":\"http_version\",\"detail\":\"HTTP/1.1 is spoken here\"}";
+
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\nconnection: close\r\n\r\n{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"code\":\"too_many_connections\",\"detail\":\"all connections are taken; try again\"}";
 
 /// Accepts connections up to a cap and gives each its lifeline.
@@ -38,6 +43,7 @@ pub(super) struct Acceptor {
     /// Those who are turned away and still read; beyond them nobody is waited for.
     refused: Arc<Semaphore>,
     header_timeout: Duration,
+    idle_timeout: Duration,
 }
 
 impl Acceptor {
@@ -46,6 +52,7 @@ impl Acceptor {
             places: Arc::new(Semaphore::new(limits.connections_max)),
             refused: Arc::new(Semaphore::new(REFUSED_MAX)),
             header_timeout: limits.header_timeout,
+            idle_timeout: limits.idle_timeout,
         }
     }
 
@@ -65,7 +72,8 @@ impl Acceptor {
             begun: Arc::default(),
             clock_begun: 0,
             header_timeout: self.header_timeout,
-            clock: None,
+            is_silent: true,
+            clock: Some(Box::pin(tokio::time::sleep(self.idle_timeout))),
         })
     }
 }
@@ -165,7 +173,10 @@ pub(super) struct Lifeline {
     /// What `begun` was when the clock was started.
     clock_begun: usize,
     header_timeout: Duration,
-    /// Runs from the first byte of a request until its headers are complete.
+    /// Nothing was said on it yet: hyper begins its own times with the first bytes.
+    is_silent: bool,
+    /// Runs until the first byte, and then from the first byte of a request until its headers are
+    /// complete.
     clock: Option<Pin<Box<Sleep>>>,
 }
 
@@ -201,14 +212,24 @@ impl AsyncRead for Lifeline {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if let Poll::Ready(error) = self.poll_too_slow(context) {
-            if let Ok(stream) = self.stream() {
+            let has_spoken = !self.is_silent;
+            if let (true, Ok(stream)) = (has_spoken, self.stream()) {
                 let _ = stream.try_write(SLOW_HEADERS);
             }
             return Poll::Ready(Err(error));
         }
         let filled = buffer.filled().len();
         let read = self.stream()?.poll_read(context, buffer);
-        let began = buffer.filled().len() > filled && self.clock.is_none();
+        let has_more = buffer.filled().len() > filled;
+        if has_more && std::mem::take(&mut self.is_silent) {
+            self.clock = None;
+            // Whatever serves upgrades would go on in HTTP/2, which knows none of these times.
+            if buffer.filled()[filled..].starts_with(HTTP_2) {
+                let _ = self.stream()?.try_write(NOT_HTTP_1);
+                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+            }
+        }
+        let began = has_more && self.clock.is_none();
         if began && self.in_request.load(Ordering::Acquire) == 0 {
             self.clock_begun = self.begun.load(Ordering::Acquire);
             self.clock = Some(Box::pin(tokio::time::sleep(self.header_timeout)));
