@@ -29,7 +29,7 @@ lint: setup ## formatting, lints as law, licences and sources of dependencies, u
 	cargo shear
 	shellcheck --severity=warning --external-sources --source-path=deploy/local $(SCRIPTS)
 
-bench: setup ## how fast the projector catches up, beside a bare consumer; BENCH='--events N --json'
+bench: setup ## how fast it catches up, answers and is fresh, beside bare parts; BENCH='--only stores --json'
 	cargo build --release -p licenseflow-cli -p licenseflow-tests --bin licenseflow --bin bench
 	@"$$CARGO_TARGET_DIR/release/bench" $(BENCH)
 

@@ -1,4 +1,5 @@
-//! `make bench`: how fast the projector catches up, beside a bare consumer that only counts bytes.
+//! `make bench`: how fast the projector catches up, beside a bare consumer that only counts bytes; how fast
+//! the query API answers, beside a bare handler; and how soon what was acknowledged can be read.
 //!
 //! One broker of its own, set up as users run it; one log; and then, in alternation, the same records
 //! read by both. Each measurement is a process of its own, so that its peak memory is its own too.
@@ -9,26 +10,33 @@ mod alone;
 mod bare;
 mod catch_up;
 mod fill;
+mod freshness;
 mod meter;
+mod reads;
 mod report;
 mod sample;
+mod stores;
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 use clap::{Parser, ValueEnum};
 use licenseflow_projector::Shares;
 use licenseflow_tests::harness::{Kafka, unique_prefix};
+use tokio::runtime::Runtime;
 
+use fill::Log;
 use meter::Measured;
-use report::Report;
+use report::{OnStore, Report};
+use stores::{Kind, Place};
 
 /// The platform's own.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[derive(Debug, Clone, Parser)]
-#[command(name = "bench", about = "How fast the projector catches up")]
+#[command(name = "bench", about = "How fast the platform is, beside bare parts")]
 struct Options {
     /// How many events the log has
     #[arg(long, default_value = "1000000")]
@@ -45,6 +53,12 @@ struct Options {
     /// The projector's ceiling of memory
     #[arg(long, default_value = "512")]
     ceiling_mib: u32,
+    /// What is measured; all of it without this
+    #[arg(long)]
+    only: Option<Only>,
+    /// How long each of the readers asks, and how long freshness is looked at
+    #[arg(long, default_value = "10", value_parser = clap::value_parser!(u32).range(1..))]
+    read_seconds: u32,
     /// Prints one JSON object instead of a table
     #[arg(long)]
     json: bool,
@@ -55,6 +69,19 @@ struct Options {
     bootstrap: String,
     #[arg(long, hide = true, default_value = "")]
     topic: String,
+    #[arg(long, hide = true, default_value = "")]
+    answer: PathBuf,
+    #[arg(long, hide = true, default_value = "0")]
+    port: u16,
+}
+
+/// What can be measured alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Only {
+    /// The projector beside a bare consumer, on SQLite.
+    CatchUp,
+    /// The projector, the query API and freshness on both stores.
+    Stores,
 }
 
 /// Which headers the records have.
@@ -75,6 +102,8 @@ enum Part {
     Fold,
     /// Writing batches that are ready.
     Store,
+    /// A server that answers everything with the same bytes.
+    BareHttp,
 }
 
 impl Options {
@@ -113,6 +142,7 @@ fn main() -> anyhow::Result<()> {
             Part::Bare => bare::read(&options)?,
             Part::Fold => alone::fold(&options)?,
             Part::Store => alone::store(&options)?,
+            Part::BareHttp => return reads::serve(&options),
         };
         return report::say(&serde_json::to_string(&measured)?);
     }
@@ -120,7 +150,9 @@ fn main() -> anyhow::Result<()> {
     let prefix = unique_prefix();
     let log = fill::fill(&options, kafka.bootstrap(), &prefix)?;
     let mut report = Report::new(&options, &log);
-    for run in 1..=options.runs {
+    let has = |part| options.only.is_none_or(|only| only == part);
+    let runs = if has(Only::CatchUp) { options.runs } else { 0 };
+    for run in 1..=runs {
         report::note(&format!("run {run} of {}", options.runs));
         let measure = |part| options.measure(part, kafka.bootstrap(), &log.topic);
         report.bare.push(measure(Part::Bare)?);
@@ -130,5 +162,38 @@ fn main() -> anyhow::Result<()> {
         report.fold.push(measure(Part::Fold)?);
         report.store.push(measure(Part::Store)?);
     }
+    if has(Only::Stores) {
+        let runtime = tokio::runtime::Runtime::new()?;
+        for kind in Kind::ALL {
+            let measured = on_store(kind, &options, kafka.bootstrap(), (&prefix, &log), &runtime)?;
+            report.stores.push(measured);
+        }
+    }
     report.print(options.json)
+}
+
+/// One store: filled from the log, read, and then another of its kind that is written at a steady rate.
+fn on_store(
+    kind: Kind,
+    options: &Options,
+    bootstrap: &str,
+    (prefix, log): (&str, &Log),
+    runtime: &Runtime,
+) -> anyhow::Result<OnStore> {
+    let name = kind.name();
+    report::note(&format!("filling {name}, and reading from it"));
+    let place = Place::new(kind, options, bootstrap, prefix)?.with("LICENSEFLOW_CACHE_MIB", "0");
+    let projector = place.fill(runtime.handle(), log.offsets, options.events)?;
+    let reads = reads::run(options, &place)?;
+    drop(place);
+    report::note(&format!("how fresh {name} is"));
+    let prefix = unique_prefix();
+    let place = Place::new(kind, options, bootstrap, &prefix)?;
+    let freshness = runtime.block_on(freshness::run(options, &place, &prefix))?;
+    Ok(OnStore {
+        kind,
+        projector,
+        reads,
+        freshness,
+    })
 }

@@ -2,11 +2,15 @@
 
 use std::io::{Write, stderr, stdout};
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::Options;
 use crate::fill::Log;
+use crate::freshness::Freshness;
 use crate::meter::Measured;
+use crate::reads::Reads;
+use crate::stores::Kind;
 
 /// All measurements of one call.
 #[derive(Debug)]
@@ -17,6 +21,16 @@ pub(crate) struct Report {
     pub(crate) projector: Vec<Measured>,
     pub(crate) fold: Vec<Measured>,
     pub(crate) store: Vec<Measured>,
+    pub(crate) stores: Vec<OnStore>,
+}
+
+/// What was measured on one store.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct OnStore {
+    pub(crate) kind: Kind,
+    pub(crate) projector: Measured,
+    pub(crate) reads: Vec<Reads>,
+    pub(crate) freshness: Freshness,
 }
 
 impl Report {
@@ -28,6 +42,7 @@ impl Report {
             projector: Vec::new(),
             fold: Vec::new(),
             store: Vec::new(),
+            stores: Vec::new(),
         }
     }
 
@@ -59,6 +74,13 @@ impl Report {
             options.ceiling_mib,
             options.runs
         ))?;
+        if !self.bare.is_empty() {
+            self.print_catch_up()?;
+        }
+        self.stores.iter().try_for_each(print_store)
+    }
+
+    fn print_catch_up(&self) -> anyhow::Result<()> {
         say("                           events/s   seconds   CPU µs/event   peak MiB")?;
         for (name, measured) in self.rows() {
             say(&format!(
@@ -74,7 +96,8 @@ impl Report {
 
     fn json(&self) -> Value {
         let mut members = serde_json::Map::new();
-        for (name, measured) in self.rows() {
+        let measured = self.rows().into_iter().filter(|(_, runs)| !runs.is_empty());
+        for (name, measured) in measured {
             let name = name.replace(' ', "_");
             let figures = json!({
                 "events_per_second": median(measured, Measured::events_per_second),
@@ -87,9 +110,40 @@ impl Report {
         }
         members.insert("events".to_owned(), json!(self.options.events));
         members.insert("licenses".to_owned(), json!(self.options.licenses));
-        members.insert("ratio".to_owned(), json!(self.ratio()));
+        if !self.bare.is_empty() {
+            members.insert("ratio".to_owned(), json!(self.ratio()));
+        }
+        members.insert("stores".to_owned(), json!(self.stores));
         Value::Object(members)
     }
+}
+
+fn print_store(of: &OnStore) -> anyhow::Result<()> {
+    let projector = &of.projector;
+    say(&format!(
+        "\n{}\n  projector: {:.0} events/s, {:.2} CPU µs/event of its own, peak {} MiB",
+        of.kind.name(),
+        projector.events_per_second(),
+        projector.cpu_micros_per_event(),
+        projector.peak_bytes >> 20,
+    ))?;
+    say("                        answers/s   p50 ms   p99 ms   bare handler/s   ratio")?;
+    for reads in &of.reads {
+        say(&format!(
+            "  {:18} {:>12.0} {:>8.2} {:>8.2} {:>16.0} {:>7.3}",
+            reads.what.name(),
+            reads.query.per_second,
+            reads.query.p50_ms,
+            reads.query.p99_ms,
+            reads.bare.per_second,
+            reads.ratio(),
+        ))?;
+    }
+    let fresh = &of.freshness;
+    say(&format!(
+        "  from acknowledged to readable at {:.0} events/s: p50 {:.1} ms, p99 {:.1} ms ({} reads)",
+        fresh.per_second, fresh.p50_ms, fresh.p99_ms, fresh.reads
+    ))
 }
 
 fn median(measured: &[Measured], of: impl Fn(&Measured) -> f64) -> f64 {

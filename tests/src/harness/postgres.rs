@@ -42,6 +42,18 @@ impl Postgres {
     /// # Errors
     /// Where it does not start.
     pub fn own() -> Result<Self> {
+        Self::started(&["--for-tests"])
+    }
+
+    /// As users run it: what it has committed, a loss of power leaves.
+    ///
+    /// # Errors
+    /// Where it does not start.
+    pub fn for_measuring() -> Result<Self> {
+        Self::started(&[])
+    }
+
+    fn started(setup: &[&str]) -> Result<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("licenseflow-postgres-{}-{number}", process::id());
@@ -61,7 +73,7 @@ impl Postgres {
             folder,
             url: String::new(),
         };
-        postgres.run(&["up", "--port", "0", "--for-tests"])?;
+        postgres.run(&[&["up", "--port", "0"], setup].concat())?;
         postgres.url = postgres.run(&["url"])?.trim().to_owned();
         Ok(postgres)
     }

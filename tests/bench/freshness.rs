@@ -1,0 +1,130 @@
+//! How long after its acknowledgement an event can be read, while events come at a steady rate.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use licenseflow_avro::registry_client::RegistryClient;
+use licenseflow_avro::{Lane, Topics, schema};
+use licenseflow_producers::generate::bench_event;
+use licenseflow_producers::publish::{
+    Publisher, PublisherSettings, Receipt, RequestContext, SchemaIds,
+};
+use licenseflow_runtime::log::KafkaSettings;
+use licenseflow_tests::harness::{Platform, Role};
+use serde::Serialize;
+use tokio::task::JoinSet;
+
+use crate::stores::Place;
+use crate::{Options, sample};
+
+/// Events a second.
+const RATE: u64 = 5000;
+
+/// One event in so many is read.
+const ONE_IN: u64 = 25;
+
+/// Before this nothing is measured: connections, statements and caches are made.
+const WARM: Duration = Duration::from_secs(5);
+
+/// From the receipt to the answer that has the event, the way over HTTP and back included.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Freshness {
+    pub(crate) per_second: f64,
+    pub(crate) reads: usize,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
+}
+
+type Times = Arc<Mutex<Vec<f64>>>;
+
+/// Measures on a platform of its own topics.
+pub(crate) async fn run(
+    options: &Options,
+    place: &Place,
+    prefix: &str,
+) -> anyhow::Result<Freshness> {
+    let up = tokio::task::block_in_place(|| place.platform.start(Role::Up))?;
+    let publisher = publisher(&place.platform, prefix).await?;
+    let http = reqwest::Client::new();
+    let times = Times::default();
+    let mut reading = JoinSet::new();
+    let mut tick = tokio::time::interval(Duration::from_millis(1));
+    let begun = Instant::now();
+    let lasts = WARM + Duration::from_secs(u64::from(options.read_seconds));
+    let mut number = 0;
+    while begun.elapsed() < lasts {
+        tick.tick().await;
+        let due = (begun.elapsed().as_secs_f64() * RATE as f64) as u64;
+        while number < due {
+            let event = bench_event(number, options.licenses);
+            let context = RequestContext {
+                request_id: sample::request_id(number).context("a uuid is a request id")?,
+                received_at_ms: sample::RECEIVED_AT_MS,
+                traceparent: None,
+                tracestate: None,
+                answer_by: None,
+            };
+            let delivery = publisher
+                .enqueue(&event, Lane::Interactive, &context)
+                .await?;
+            if number % ONE_IN == 0 {
+                let (http, times) = (http.clone(), times.clone());
+                let url = format!("{}/v1/licenses/{}", place.platform.api(), event.license_id);
+                let counts = begun.elapsed() > WARM;
+                reading.spawn(async move {
+                    let receipt = delivery.receipt().await?;
+                    let position = Receipt::position([&receipt]).to_string();
+                    let acknowledged = Instant::now();
+                    let asked = http.get(url).header("x-min-position", position);
+                    let answer = asked.header("x-wait-ms", "10000").send().await?;
+                    ensure!(answer.status() == 200, "{}", answer.text().await?);
+                    answer.bytes().await?;
+                    if counts {
+                        let took = acknowledged.elapsed().as_secs_f64() * 1000.0;
+                        let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
+                        times.push(took);
+                    }
+                    Ok(())
+                });
+            }
+            number += 1;
+        }
+        while let Some(done) = reading.try_join_next() {
+            done??;
+        }
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    while let Some(done) = reading.join_next().await {
+        done??;
+    }
+    publisher.stop(Duration::from_secs(10)).await;
+    tokio::task::block_in_place(|| Platform::stop(up))?;
+    let mut times = std::mem::take(&mut *times.lock().unwrap_or_else(PoisonError::into_inner));
+    times.sort_by(f64::total_cmp);
+    let at = |share: f64| times.get((times.len() as f64 * share) as usize).copied();
+    Ok(Freshness {
+        per_second: number as f64 / seconds,
+        reads: times.len(),
+        p50_ms: at(0.50).context("nothing was read")?,
+        p99_ms: at(0.99).context("nothing was read")?,
+    })
+}
+
+async fn publisher(platform: &Platform, prefix: &str) -> anyhow::Result<Publisher> {
+    let topics = Topics::new(prefix);
+    let registry = RegistryClient::new(&platform.registry())?;
+    let subject = |lane| topics.subject(lane);
+    let ids = SchemaIds {
+        interactive: registry
+            .register(&subject(Lane::Interactive), schema::LICENSE_EVENT)
+            .await?,
+        bulk: registry
+            .register(&subject(Lane::Bulk), schema::LICENSE_EVENT)
+            .await?,
+    };
+    let kafka = KafkaSettings::new(platform.bootstrap(), "bench");
+    Ok(Publisher::start(PublisherSettings::new(
+        kafka, topics, ids,
+    ))?)
+}
