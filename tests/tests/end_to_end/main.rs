@@ -20,5 +20,6 @@ mod on_postgres;
 mod processes;
 mod secured;
 mod send_and_tail;
+mod several_processes;
 mod three_brokers;
 mod well_behaved;

@@ -1,0 +1,370 @@
+//! Several processes over one PostgreSQL: projectors that share the log, query processes that learn of what
+//! another process wrote, and a server that dies under all of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use licenseflow_avro::Topics;
+use licenseflow_avro::registry_client::RegistryClient;
+use licenseflow_core::Batch;
+use licenseflow_kafka::{KafkaLetters, KafkaSource, SourceSettings};
+use licenseflow_projector::{Handle, Parts, Projector, Settings, wall_clock};
+use licenseflow_runtime::log::KafkaSettings;
+use licenseflow_store::postgres::PostgresOptions;
+use licenseflow_store::read_model::{Applied, Letter, PartitionEnd, PartitionState};
+use licenseflow_store::{Error, Lookup, Outbox, PostgresLookup, PostgresModel, ReadModel};
+use licenseflow_tests::harness::{
+    Kafka, Platform, Postgres, Process, Role, kcat, unique_prefix, wait_until,
+};
+use reqwest::{Client, StatusCode};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::well_behaved::{Expects, WellBehaved};
+
+/// How long a step may take, the machine being busy with other tests.
+const STEP: Duration = Duration::from_secs(120);
+
+/// Processes on one log and one database, each on ports of its own.
+struct Installation {
+    postgres: Postgres,
+    prefix: String,
+}
+
+impl Installation {
+    fn new() -> Self {
+        Self {
+            postgres: Postgres::own().unwrap(),
+            prefix: unique_prefix(),
+        }
+    }
+
+    fn place(&self) -> Platform {
+        Platform::new(Kafka::shared().bootstrap(), &self.prefix)
+            .unwrap()
+            .with("LICENSEFLOW_STORE", self.postgres.url())
+    }
+
+    fn lookup(&self, runtime: &tokio::runtime::Handle) -> PostgresLookup {
+        let schema = PostgresOptions::default().schema;
+        PostgresLookup::open(self.postgres.url(), &schema, 1, runtime.clone()).unwrap()
+    }
+}
+
+/// How many offsets the store has dealt with.
+fn dealt_with(lookup: &PostgresLookup) -> i64 {
+    let freshness = lookup.freshness().map(|it| it.partitions);
+    let partitions = freshness.unwrap_or_default();
+    partitions.iter().map(|it| it.next_offset).sum()
+}
+
+#[test]
+fn projectors_share_the_log_and_one_that_is_killed_is_replaced_by_the_others() {
+    const RECORDS: i64 = 40_000;
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let installation = Installation::new();
+    let projector = || {
+        let place = installation.place();
+        place
+            .with("LICENSEFLOW_APPLIERS", "2")
+            .with("LICENSEFLOW_BATCH_RECORDS_MAX", "500")
+    };
+    let (first, second) = (projector(), projector());
+    let stays = first.start(Role::Project).unwrap();
+    let mut dies = second.start(Role::Project).unwrap();
+    let lookup = installation.lookup(runtime.handle());
+    let count = RECORDS.to_string();
+    let history = [
+        "events",
+        "generate",
+        "--count",
+        &count,
+        "--licenses",
+        "500",
+        "--tenants",
+        "2",
+    ];
+    let faults = [
+        "--conflicting",
+        "0.02",
+        "--poison",
+        "0.01",
+        "--voided",
+        "0.02",
+    ];
+    thread::scope(|scope| {
+        let generate = scope.spawn(|| first.run(&[&history[..], &faults[..]].concat()));
+        wait_until("both are at it", STEP, || {
+            dealt_with(&lookup) > RECORDS / 10
+        })
+        .unwrap();
+        dies.kill().unwrap();
+        generate.join().unwrap().unwrap();
+    });
+    wait_until("all is dealt with", STEP, || dealt_with(&lookup) >= RECORDS)
+        .unwrap_or_else(|error| panic!("{error}\n{}", stays.stderr()));
+    let report = first.verify().unwrap();
+    assert_eq!(report["equal"], true, "{report}");
+    let dead = Topics::new(&installation.prefix).dead_letters();
+    let rejected = report["rejected"].as_u64().unwrap();
+    assert!(rejected > 0, "{report}");
+    wait_until("each letter is there", STEP, || {
+        let letters = kcat::consume(first.bootstrap(), &dead, &["-f", "%h\\n", "-e"]);
+        let letters = letters.unwrap_or_default();
+        let originals = letters.lines().filter_map(original);
+        originals.collect::<std::collections::BTreeSet<_>>().len() as u64 >= rejected
+    })
+    .unwrap();
+    Platform::stop(stays).unwrap();
+}
+
+/// Where a letter's original lies, as its headers say.
+fn original(headers: &str) -> Option<String> {
+    let headers: BTreeMap<&str, &str> = headers
+        .split(',')
+        .filter_map(|header| header.split_once('='))
+        .collect();
+    let of = |name: &str| headers.get(name).copied();
+    let (topic, partition) = (of("x-original-topic")?, of("x-original-partition")?);
+    Some(format!("{topic}:{partition}:{}", of("x-original-offset")?))
+}
+
+/// What a reader was told while the database was away and before and after.
+#[derive(Debug, Default)]
+struct Told {
+    answered: AtomicU64,
+    refused: AtomicU64,
+    is_over: AtomicBool,
+}
+
+/// Asks without end; each answer is one that the contract knows.
+async fn reads(api: String, told: Arc<Told>) {
+    let http = Client::new();
+    while !told.is_over.load(Ordering::Acquire) {
+        let answer = http.get(format!("{api}/v1/licenses?limit=5")).send().await;
+        let answer = answer.unwrap();
+        let retry_after = answer.headers().contains_key("retry-after");
+        match answer.status() {
+            StatusCode::OK => told.answered.fetch_add(1, Ordering::AcqRel),
+            StatusCode::SERVICE_UNAVAILABLE => {
+                assert!(retry_after, "{}", answer.text().await.unwrap());
+                told.refused.fetch_add(1, Ordering::AcqRel)
+            }
+            status => panic!("{status}: {}", answer.text().await.unwrap()),
+        };
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_dies_under_load_is_told_at_once_and_comes_back_by_itself() {
+    let mut installation = Installation::new();
+    let place = installation.place();
+    let up = place.start(Role::Up).unwrap();
+    let clients: Vec<WellBehaved> = (0..3)
+        .map(|number| WellBehaved::begin(place.api(), &format!("c{number}"), Expects::BrokersAway))
+        .collect();
+    let told = Arc::new(Told::default());
+    let readers: Vec<_> = (0..4)
+        .map(|_| tokio::spawn(reads(place.api(), Arc::clone(&told))))
+        .collect();
+    let given = || clients.iter().map(WellBehaved::given).min().unwrap_or(0);
+    let until = async |what: &str, mut condition: Box<dyn FnMut() -> bool>| {
+        let waited = licenseflow_tests::harness::wait_for_async(what, STEP, async || {
+            condition().then_some(())
+        });
+        waited
+            .await
+            .unwrap_or_else(|error| panic!("{error}\n{}", up.stderr()));
+    };
+    let answered = |told: &Arc<Told>| {
+        let told = Arc::clone(told);
+        let before = told.answered.load(Ordering::Acquire);
+        Box::new(move || told.answered.load(Ordering::Acquire) > before + 50)
+            as Box<dyn FnMut() -> bool>
+    };
+    until("readers and writers are at it", answered(&told)).await;
+    let before = given();
+    tokio::task::block_in_place(|| installation.postgres.kill()).unwrap();
+    {
+        let told = Arc::clone(&told);
+        // More of them than there are readers times the attempts that one second has room for, so that
+        // a refusal is quick: a reader that hung would not add to them.
+        until(
+            "readers are told",
+            Box::new(move || told.refused.load(Ordering::Acquire) > 100),
+        )
+        .await;
+    }
+    // Whoever writes does not need the read model.
+    let behind = licenseflow_tests::harness::wait_for_async("receipts go on", STEP, async || {
+        (given() > before + 20).then_some(())
+    });
+    behind.await.unwrap();
+    tokio::task::block_in_place(|| installation.postgres.start_again()).unwrap();
+    until("readers are answered again", answered(&told)).await;
+    told.is_over.store(true, Ordering::Release);
+    for reader in readers {
+        reader.await.unwrap();
+    }
+    for client in clients {
+        let receipts = client.end().await;
+        assert_eq!(receipts.refusals, 0, "the intake needs no database");
+        receipts.are_in_the_read_model(&place.api()).await;
+    }
+    println!("{told:?}");
+    assert_eq!(place.verify().unwrap()["equal"], true);
+    Platform::stop(up).unwrap();
+}
+
+/// A store that is written late: what a projector that is behind looks like to readers.
+struct Late {
+    model: PostgresModel,
+    by: Duration,
+}
+
+impl ReadModel for Late {
+    fn positions(&mut self) -> Result<Vec<PartitionState>, Error> {
+        self.model.positions()
+    }
+
+    fn apply(&mut self, batch: Batch, now: i64) -> Result<Applied, Error> {
+        thread::sleep(self.by);
+        self.model.apply(batch, now)
+    }
+
+    fn note_ends(&mut self, ends: &[PartitionEnd], now: i64) -> Result<(), Error> {
+        self.model.note_ends(ends, now)
+    }
+}
+
+impl Outbox for Late {
+    fn unsent(&mut self, after: i64, limit: usize) -> Result<Vec<Letter>, Error> {
+        self.model.unsent(after, limit)
+    }
+
+    fn mark_sent(&mut self, ids: &[i64], now: i64) -> Result<(), Error> {
+        self.model.mark_sent(ids, now)
+    }
+
+    fn leave(&mut self) -> Result<(), Error> {
+        self.model.leave()
+    }
+}
+
+/// A projector in this process, held back by so much before each batch.
+fn late_projector(installation: &Installation, registry: &str, by: Duration) -> Handle {
+    let kafka = KafkaSettings::new(Kafka::shared().bootstrap(), "late");
+    let topics = Topics::new(&installation.prefix);
+    let runtime = tokio::runtime::Handle::current();
+    let source = SourceSettings {
+        kafka: kafka.clone(),
+        topics: topics.clone(),
+        group_instance: None,
+        queued_kbytes_max: 8 * 1024,
+        fetch_bytes_max: 8 << 20,
+        ends_interval: Settings::default().ends_interval,
+    };
+    let url = installation.postgres.url();
+    let open = || PostgresModel::open(url, &PostgresOptions::default(), runtime.clone());
+    let model = tokio::task::block_in_place(open).unwrap();
+    let parts = Parts {
+        source: KafkaSource::start(&source).unwrap(),
+        schemas: RegistryClient::new(registry).unwrap().blocking(runtime),
+        model: Late { model, by },
+        letters: KafkaLetters::new(&kafka, &topics).unwrap(),
+        clock: wall_clock(),
+    };
+    Projector::start(Settings::default(), parts, &CancellationToken::new()).unwrap()
+}
+
+/// Writes `count` events of one license, and reads each at another process as soon as its receipt is there.
+async fn writes_and_reads(intake: String, queries: [String; 2], license: usize, count: usize) {
+    let http = Client::new();
+    let (event, license) = (usage_of(license), format!("LIC-{license}"));
+    for number in 0..count {
+        let sent = http.post(format!("{intake}/v1/events")).json(&event).send();
+        let answer = sent.await.unwrap();
+        assert_eq!(answer.status(), StatusCode::ACCEPTED);
+        let receipt: Value = answer.json().await.unwrap();
+        let query = &queries[number % 2];
+        let asked = http
+            .get(format!("{query}/v1/licenses/{license}"))
+            .header("x-min-position", receipt["position"].as_str().unwrap())
+            .header("x-wait-ms", "15000");
+        let answer = asked.send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        let shown: Value = answer.json().await.unwrap();
+        assert_eq!(shown["event_count"], number + 1, "{receipt} {shown}");
+    }
+}
+
+fn usage_of(license: usize) -> Value {
+    json!({
+        "license_id": format!("LIC-{license}"), "type": "UsageRecorded",
+        "data": {"metric": "calls", "quantity": 1},
+    })
+}
+
+/// How many reads found what they asked for at once, and how many had to wait for it.
+async fn waits(query: &Platform) -> (u64, u64) {
+    let metrics = reqwest::get(format!("{}/metrics", query.api()))
+        .await
+        .unwrap();
+    let metrics = metrics.text().await.unwrap();
+    let of = |outcome: &str| {
+        let name = format!("query_waits_total{{outcome=\"{outcome}\"}} ");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+        line.map_or(0, |number| number.parse().unwrap())
+    };
+    (of("fresh"), of("caught_up"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_receipts_are_read_at_once_at_processes_that_did_not_write_them() {
+    const RECEIPTS: usize = 10_000;
+    const CLIENTS: usize = 200;
+    let installation = Installation::new();
+    let intake = installation.place();
+    let ingest = intake.start(Role::Ingest).unwrap();
+    let handle = late_projector(
+        &installation,
+        &intake.registry(),
+        Duration::from_millis(200),
+    );
+    let queries = [installation.place(), installation.place()];
+    let running: Vec<Process> = queries
+        .iter()
+        .map(|it| it.start(Role::Query).unwrap())
+        .collect();
+    let addresses = [queries[0].api(), queries[1].api()];
+    let clients = (0..CLIENTS).map(|license| {
+        let (intake, queries) = (intake.api(), addresses.clone());
+        tokio::spawn(writes_and_reads(
+            intake,
+            queries,
+            license,
+            RECEIPTS / CLIENTS,
+        ))
+    });
+    for client in clients.collect::<Vec<_>>() {
+        client.await.unwrap();
+    }
+    let (mut fresh, mut waited) = (0, 0);
+    for query in &queries {
+        let (at_once, later) = waits(query).await;
+        (fresh, waited) = (fresh + at_once, waited + later);
+    }
+    println!("{waited} of {RECEIPTS} receipts would have been stale without the wait, {fresh} not");
+    assert_eq!(fresh + waited, RECEIPTS as u64);
+    assert!(waited >= 9 * RECEIPTS as u64 / 10, "{waited} of {RECEIPTS}");
+    handle.stop();
+    tokio::task::block_in_place(|| handle.join()).unwrap();
+    for process in running {
+        Platform::stop(process).unwrap();
+    }
+    Platform::stop(ingest).unwrap();
+}
