@@ -50,7 +50,8 @@ pub(crate) async fn run(arguments: IngestArgs, effective: &Effective) -> anyhow:
     let publisher = publisher(&log, &schemas, &topics).await?;
     let brokers = Brokers::watch(&mut service, admin);
     let settings = intake_settings(&intake, &judgement, &http);
-    let routes = accept::routes(publisher.clone(), settings).merge(brokers.health().router().into());
+    let routes =
+        accept::routes(publisher.clone(), settings).merge(brokers.health().router().into());
     service.serve(&http, routes)?;
     let exit = service.until_stopped().await;
     publisher.stop(PUBLISHER_GRACE).await;

@@ -76,7 +76,11 @@ async fn every_route_is_described_and_nothing_else_is() {
     for path in &names {
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
             let asked = path.replace("{file}", "begin.js");
-            let asked = asked.replace('{', "").replace('}', "");
+            let mut asked = asked.replace('{', "").replace('}', "");
+            if path == "/v1/stream" {
+                // Its answer never ends; that it cannot be taken does.
+                asked.push_str("?unknown=1");
+            }
             let asked_method = Method::from_bytes(method.as_bytes()).unwrap();
             let (status, ..) = served.sent(asked_method, &asked, &[], "").await;
             let is_described = described[path].get(method.to_lowercase()).is_some();

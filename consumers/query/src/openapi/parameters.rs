@@ -74,7 +74,12 @@ fn stream() -> Vec<Parameter> {
     };
     let mut all: Vec<Parameter> = known::STREAM.into_iter().map(of).collect();
     let words = format!("{LAST_EVENT} The header wins.");
-    all.push(optional(ParameterIn::Header, "Last-Event-ID", &words, position()));
+    all.push(optional(
+        ParameterIn::Header,
+        "Last-Event-ID",
+        &words,
+        position(),
+    ));
     all
 }
 
