@@ -59,6 +59,8 @@ async fn events_come_once_as_they_are_applied(kind: Kind) {
     events.is_quiet().await;
 }
 
+type Headers<'h> = &'h [(&'h str, &'h str)];
+
 #[tokio::test]
 async fn events_come_once_as_they_are_applied_on_sqlite() {
     events_come_once_as_they_are_applied(Kind::Sqlite).await;
@@ -81,7 +83,7 @@ async fn filters_pick_events_and_another_tenant_hears_nothing() {
         issued(3, "L-3", "c-3"),
     ];
     let writer = writer.write(&first).await;
-    let asked: [(&str, &[(&str, &str)], &[u128]); 7] = [
+    let asked: [(&str, Headers<'_>, &[u128]); 7] = [
         ("/v1/stream", &[], &[4, 5, 6, 7]),
         ("/v1/stream?license_id=L-1,L-3", &[], &[4, 6, 7]),
         ("/v1/stream?customer_id=c-2", &[], &[5]),
@@ -231,7 +233,7 @@ async fn a_page_of_another_origin_opens_no_socket_unless_it_may() {
 async fn what_cannot_be_streamed_is_refused_with_a_word() {
     let (stage, writer) = Stage::open(Setting::default());
     let _writer = writer.write(&[issued(1, "L-1", "c-1")]).await;
-    let cases: [(&str, &[(&str, &str)], u16, &str); 8] = [
+    let cases: [(&str, Headers<'_>, u16, &str); 8] = [
         ("?licence_id=L-1", &[], 400, "unknown_parameter"),
         ("?license_id=", &[], 400, "invalid_parameter"),
         ("?type=DeviceHeartbeat", &[], 400, "invalid_parameter"),

@@ -510,7 +510,8 @@ async fn all_of_it_is_among_the_numbers() {
             drop(hold);
         }
     );
-    (one.ok(), other.ok());
+    one.ok();
+    other.ok();
     api.lookup.away.store(true, Ordering::SeqCst);
     for number in 0..20 {
         api.get(&format!("/v1/licenses/A-{number}"))
