@@ -257,7 +257,7 @@ async fn a_connection_that_says_nothing_is_closed_without_a_word() {
 async fn who_speaks_http_2_is_told_so() {
     let server = Server::start(tiny());
     let answer = server.exchange(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
-    assert_eq!(answer.status, 505);
+    assert_eq!(answer.status, 400);
     assert_eq!(answer.problem()["code"], "http_version");
 }
 

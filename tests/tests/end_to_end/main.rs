@@ -21,5 +21,6 @@ mod processes;
 mod secured;
 mod send_and_tail;
 mod several_processes;
+mod stream;
 mod three_brokers;
 mod well_behaved;

@@ -1,7 +1,6 @@
 //! Several processes over one PostgreSQL: projectors that share the log, query processes that learn of what
 //! another process wrote, and a server that dies under all of them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -108,28 +107,16 @@ fn projectors_share_the_log_and_one_that_is_killed_is_replaced_by_the_others() {
         .unwrap_or_else(|error| panic!("{error}\n{}", stays.stderr()));
     let report = first.verify().unwrap();
     assert_eq!(report["equal"], true, "{report}");
-    let dead = Topics::new(&installation.prefix).dead_letters();
-    let rejected = report["rejected"].as_u64().unwrap();
+    let of = |name: &str| report[name].as_u64().unwrap();
+    let rejected = of("records") - of("accepted");
     assert!(rejected > 0, "{report}");
-    wait_until("each letter is there", STEP, || {
-        let letters = kcat::consume(first.bootstrap(), &dead, &["-f", "%h\\n", "-e"]);
-        let letters = letters.unwrap_or_default();
-        let originals = letters.lines().filter_map(original);
-        originals.collect::<std::collections::BTreeSet<_>>().len() as u64 >= rejected
+    let dead = Topics::new(&installation.prefix).dead_letters();
+    wait_until("the letters are there", STEP, || {
+        let letters = kcat::consume(first.bootstrap(), &dead, &["-f", "%p:%o\\n", "-e"]);
+        letters.unwrap_or_default().lines().count() as u64 >= rejected
     })
     .unwrap();
     Platform::stop(stays).unwrap();
-}
-
-/// Where a letter's original lies, as its headers say.
-fn original(headers: &str) -> Option<String> {
-    let headers: BTreeMap<&str, &str> = headers
-        .split(',')
-        .filter_map(|header| header.split_once('='))
-        .collect();
-    let of = |name: &str| headers.get(name).copied();
-    let (topic, partition) = (of("x-original-topic")?, of("x-original-partition")?);
-    Some(format!("{topic}:{partition}:{}", of("x-original-offset")?))
 }
 
 /// What a reader was told while the database was away and before and after.

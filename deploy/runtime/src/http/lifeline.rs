@@ -32,7 +32,7 @@ const SLOW_HEADERS: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: appl
 /// How a connection begins that is to speak HTTP/2 from the start.
 const HTTP_2: &[u8] = b"PRI";
 
-const NOT_HTTP_1: &[u8] = b"HTTP/1.1 505 HTTP Version Not Supported\r\ncontent-type: application/problem+json\r\nconnection: close\r\n\r\n{\"type\":\"about:blank\",\"title\":\"HTTP Version Not Supported\",\"status\":505,\"code\":\"http_version\",\"detail\":\"HTTP/1.1 is spoken here\"}";
+const NOT_HTTP_1: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\nconnection: close\r\n\r\n{\"type\":\"about:blank\",\"title\":\"Bad Request\",\"status\":400,\"code\":\"http_version\",\"detail\":\"HTTP/1.1 is spoken here\"}";
 
 const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\nconnection: close\r\n\r\n{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"code\":\"too_many_connections\",\"detail\":\"all connections are taken; try again\"}";
 
