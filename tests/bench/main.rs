@@ -69,7 +69,7 @@ struct Options {
     bootstrap: String,
     #[arg(long, hide = true, default_value = "")]
     topic: String,
-    #[arg(long, hide = true, default_value = "")]
+    #[arg(long, hide = true, default_value = "answer.json")]
     answer: PathBuf,
     #[arg(long, hide = true, default_value = "0")]
     port: u16,
