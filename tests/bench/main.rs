@@ -182,7 +182,8 @@ fn on_store(
 ) -> anyhow::Result<OnStore> {
     let name = kind.name();
     report::note(&format!("filling {name}, and reading from it"));
-    let place = Place::new(kind, options, bootstrap, prefix)?.with("LICENSEFLOW_CACHE_MIB", "0");
+    let place =
+        Place::new(kind, options, bootstrap, prefix)?.with("LICENSEFLOW_QUERY_CACHE_MIB", "0");
     let projector = place.fill(runtime.handle(), log.offsets, options.events)?;
     let reads = reads::run(options, &place)?;
     drop(place);
