@@ -3,6 +3,7 @@
 //! This crate names schemas, topics and headers, and turns bytes into [`LicenseEvent`]s and back.
 //! It knows no database, no HTTP and no Kafka client.
 
+pub mod causes;
 pub mod codec;
 pub mod event;
 pub mod headers;

@@ -19,6 +19,7 @@ use schema_registry_converter::schema_registry_common::{
 };
 use tokio::runtime::Handle;
 
+use crate::causes::chain;
 use crate::codec::{NotALicenseEvent, Plan};
 use crate::judgement::{Schemas, SchemasAway};
 
@@ -278,15 +279,4 @@ fn reason(error: &SRCError) -> String {
         Some(cause) => format!("{}: {cause}", error.error),
         None => error.error.clone(),
     }
-}
-
-/// An error with what caused it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }

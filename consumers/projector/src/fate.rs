@@ -30,17 +30,6 @@ pub fn of_failure(error: &Error) -> Fate {
     }
 }
 
-/// The metric's label of a store's error.
-pub(crate) fn label(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Fenced => "fenced",
-        Kind::Held => "held",
-        Kind::Away => "away",
-        Kind::Unusable => "unusable",
-        Kind::Broken => "broken",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use licenseflow_avro::judgement::SchemasAway;

@@ -47,28 +47,13 @@ impl Projector {
     /// Starts the projector's threads. It ends when `shutdown` is cancelled, and cancels it where it
     /// cannot go on.
     ///
-    /// # Errors
-    /// [`Error::Thread`].
-    pub fn start<S, J, M, L>(
-        settings: Settings,
-        parts: Parts<S, J, M, L>,
-        shutdown: &CancellationToken,
-    ) -> Result<Handle>
-    where
-        S: Source + 'static,
-        J: Schemas + Send + 'static,
-        M: ReadModel + Outbox + 'static,
-        L: Letters + 'static,
-    {
-        Projector::start_appliers(settings, [parts], shutdown)
-    }
-
-    /// Starts several loops beside one another, each a member of the group with partitions of its own,
-    /// over a store that takes so many writers. They are one projector: where one cannot go on, all end.
+    /// Several appliers are loops beside one another, each a member of the group with partitions of its
+    /// own, over a store that takes so many writers. They are one projector: where one cannot go on, all
+    /// end.
     ///
     /// # Errors
     /// [`Error::Thread`].
-    pub fn start_appliers<S, J, M, L>(
+    pub fn start<S, J, M, L>(
         settings: Settings,
         appliers: impl IntoIterator<Item = Parts<S, J, M, L>>,
         shutdown: &CancellationToken,
@@ -89,13 +74,12 @@ impl Projector {
         for (number, parts) in appliers.into_iter().enumerate() {
             let board = Board::new();
             handle.boards.push(board.clone());
-            let applier = Made {
-                number,
+            let seen = Seen {
                 board,
+                gauges: Gauges::of(number),
                 position: position.clone(),
-                settings: settings.clone(),
             };
-            match applier.start(parts, shutdown) {
+            match parts.start(settings.clone(), seen, shutdown) {
                 Ok(threads) => handle.appliers.push(threads),
                 Err(error) => {
                     shutdown.cancel();
@@ -107,37 +91,32 @@ impl Projector {
     }
 }
 
-/// A loop before it runs.
-struct Made {
-    number: usize,
+/// What others see of a loop.
+struct Seen {
     board: Board,
+    gauges: Gauges,
     position: watch::Sender<Position>,
-    settings: Settings,
 }
 
-impl Made {
-    fn start<S, J, M, L>(
+impl<S, J, M, L> Parts<S, J, M, L>
+where
+    S: Source + 'static,
+    J: Schemas + Send + 'static,
+    M: ReadModel + Outbox + 'static,
+    L: Letters + 'static,
+{
+    /// Starts one loop.
+    fn start(
         self,
-        parts: Parts<S, J, M, L>,
+        settings: Settings,
+        seen: Seen,
         shutdown: &CancellationToken,
-    ) -> Result<Threads>
-    where
-        S: Source + 'static,
-        J: Schemas + Send + 'static,
-        M: ReadModel + Outbox + 'static,
-        L: Letters + 'static,
-    {
-        let Made {
-            number,
-            board,
-            position,
-            settings,
-        } = self;
+    ) -> Result<Threads> {
         let (tasks, to_do) = channel();
         let (told, answers) = channel();
         let (outgoing, inbox) = channel();
         let sending = Sending {
-            letters: parts.letters,
+            letters: self.letters,
             inbox,
             tasks: tasks.clone(),
             within: settings.letters_within,
@@ -145,28 +124,27 @@ impl Made {
             backoff: settings.backoff,
             stop: shutdown.clone(),
         };
-        let gauges = Gauges::of(number);
         let store = StoreThread {
-            model: parts.model,
+            model: self.model,
             tasks: to_do,
             told,
             letters: outgoing,
             letters_max: settings.letters_max,
             walk: Walk::new(settings.letters_max, settings.backoff),
-            position,
-            clock: parts.clock.clone(),
-            gauges: gauges.clone(),
+            position: seen.position,
+            clock: self.clock.clone(),
+            gauges: seen.gauges.clone(),
             is_sending: false,
             acknowledged: Vec::new(),
             look: Instant::now(),
         };
         let pump = Pump {
-            source: parts.source,
-            schemas: parts.schemas,
+            source: self.source,
+            schemas: self.schemas,
             store: StoreLine::new(tasks, answers),
-            clock: parts.clock,
-            board,
-            gauges,
+            clock: self.clock,
+            board: seen.board,
+            gauges: seen.gauges,
             growing: Growing::default(),
             partitions: Partitions::default(),
             ends: Ends::new(settings.ends_interval),

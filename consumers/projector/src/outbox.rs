@@ -4,6 +4,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use licenseflow_avro::causes::chain;
 use licenseflow_avro::{Coordinates, RawRecord, Reason};
 use licenseflow_core::crash;
 use licenseflow_kafka::{DeadLetter, Delivery, Letters};
@@ -229,16 +230,4 @@ fn nothing_left(at: Coordinates) -> RawRecord {
         value: None,
         headers: Vec::new(),
     }
-}
-
-/// An error and what caused it, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        cause = next.source();
-    }
-    text
 }

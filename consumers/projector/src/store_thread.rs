@@ -94,7 +94,7 @@ impl<M: ReadModel + Outbox> StoreThread<M> {
     /// Whoever sends letters after us need not wait for our turn to end by itself.
     fn leave(&mut self) {
         if let Err(error) = self.model.leave() {
-            metrics::failure("leave", fate::label(error.kind()));
+            metrics::failure("leave", error.kind().label());
             tracing::warn!(%error, "others that send letters wait until our turn is over");
         }
     }
@@ -151,7 +151,7 @@ impl<M: ReadModel + Outbox> StoreThread<M> {
                 Told::Applied(applied)
             }
             Err(error) => {
-                metrics::failure("apply", fate::label(error.kind()));
+                metrics::failure("apply", error.kind().label());
                 Told::Failed(error)
             }
         }
@@ -166,7 +166,7 @@ impl<M: ReadModel + Outbox> StoreThread<M> {
                 Told::Positions(states)
             }
             Err(error) => {
-                metrics::failure("positions", fate::label(error.kind()));
+                metrics::failure("positions", error.kind().label());
                 Told::Failed(error)
             }
         }
@@ -217,7 +217,7 @@ impl<M: ReadModel + Outbox> StoreThread<M> {
 /// A failure that the next round makes good is logged; any other is told.
 fn passing(place: &'static str, done: Result<(), Error>) -> Option<Told> {
     let error = done.err()?;
-    metrics::failure(place, fate::label(error.kind()));
+    metrics::failure(place, error.kind().label());
     match fate::of_failure(&error) {
         licenseflow_core::Fate::Retry(why) => {
             tracing::warn!(place, "the store is asked again later: {why}");

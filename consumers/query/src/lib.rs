@@ -6,6 +6,7 @@
 //! through [`Readiness`] and a signal that the projector gives.
 
 mod answer;
+mod changes;
 mod clock;
 mod compress;
 mod cors;

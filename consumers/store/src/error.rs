@@ -54,6 +54,20 @@ pub enum Kind {
     Broken,
 }
 
+impl Kind {
+    /// A short stable word for metrics.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Kind::Fenced => "fenced",
+            Kind::Held => "held",
+            Kind::Away => "away",
+            Kind::Unusable => "unusable",
+            Kind::Broken => "broken",
+        }
+    }
+}
+
 impl Error {
     /// Which kind of error it is.
     #[must_use]

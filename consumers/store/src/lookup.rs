@@ -145,9 +145,10 @@ pub struct History {
 }
 
 /// What a list of licenses is sorted by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum SortBy {
     /// By `license_id`, by bytes.
+    #[default]
     LicenseId,
     /// By `expires_at`; those for ever come after all others.
     ExpiresAt,
@@ -156,7 +157,7 @@ pub enum SortBy {
 }
 
 /// Which licenses are asked for, and in which order. All filters must hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LicenseQuery {
     /// The tenant.
     pub tenant_id: String,

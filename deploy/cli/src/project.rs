@@ -159,7 +159,7 @@ impl Work {
             });
         }
         let stop = service.stop_token();
-        Ok(Projector::start_appliers(settings, appliers, &stop)?)
+        Ok(Projector::start(settings, appliers, &stop)?)
     }
 }
 

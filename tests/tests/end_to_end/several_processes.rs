@@ -265,7 +265,7 @@ fn late_projector(installation: &Installation, registry: &str, by: Duration) -> 
         letters: KafkaLetters::new(&kafka, &topics).unwrap(),
         clock: wall_clock(),
     };
-    Projector::start(Settings::default(), parts, &CancellationToken::new()).unwrap()
+    Projector::start(Settings::default(), [parts], &CancellationToken::new()).unwrap()
 }
 
 /// Writes `count` events of one license, and reads each at another process as soon as its receipt is there.

@@ -46,7 +46,7 @@ impl Bench {
             letters: made.letters.clone(),
             clock: wall_clock(),
         };
-        let handle = Projector::start(settings, parts, &CancellationToken::new()).unwrap();
+        let handle = Projector::start(settings, [parts], &CancellationToken::new()).unwrap();
         Bench {
             _folder: folder,
             world,
@@ -91,7 +91,7 @@ pub(crate) fn started_again(world: &World, door: &Door, letters: &MemoryLetters)
         letters: letters.clone(),
         clock: wall_clock(),
     };
-    Projector::start(large_settings(), parts, &CancellationToken::new()).unwrap()
+    Projector::start(large_settings(), [parts], &CancellationToken::new()).unwrap()
 }
 
 /// What can be set before the loop starts.

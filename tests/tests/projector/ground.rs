@@ -105,7 +105,7 @@ impl Ground {
             },
             ..Settings::default()
         };
-        Projector::start(settings, parts, &CancellationToken::new()).unwrap()
+        Projector::start(settings, [parts], &CancellationToken::new()).unwrap()
     }
 
     pub(crate) fn end(&self) -> Position {

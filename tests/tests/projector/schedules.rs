@@ -65,7 +65,7 @@ impl Schedule {
             letters,
             clock: wall_clock(),
         };
-        Projector::start(quick(&mut chance), parts, &CancellationToken::new()).unwrap()
+        Projector::start(quick(&mut chance), [parts], &CancellationToken::new()).unwrap()
     }
 
     fn is_applied(&self) -> bool {

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use super::asked::{AskedFreshness, OnStale};
 use crate::answer::Failure;
+use crate::changes::Changes;
 use crate::clock::Clock;
 use crate::metrics;
 use crate::store::{self, Store};
@@ -58,7 +59,12 @@ impl Gate {
             seen: watch::Sender::new(Freshness::default()),
         });
         let mut watcher = JoinSet::new();
-        watcher.spawn(Arc::clone(&shared).watch(applied));
+        let changes = Changes {
+            applied,
+            poll: POLL,
+            poll_beside_signal: POLL_BESIDE_SIGNAL,
+        };
+        watcher.spawn(Arc::clone(&shared).watch(changes));
         Self {
             shared,
             waiters_max,
@@ -157,35 +163,17 @@ impl Shared {
     }
 
     /// Reads where the model stands for as long as somebody waits.
-    async fn watch(self: Arc<Self>, mut applied: Option<watch::Receiver<u64>>) {
+    async fn watch(self: Arc<Self>, mut changes: Changes) {
         loop {
             if self.waiters.load(Ordering::Acquire) == 0 {
                 self.arrived.notified().await;
             }
-            if let Some(applied) = &mut applied {
-                // What was committed before this read is in it.
-                applied.mark_unchanged();
-            }
+            changes.mark_seen();
             // The store's own words about an error are in the log; a waiter's time may still suffice.
             if let Ok(freshness) = self.store.freshness().await {
                 self.seen.send_replace(freshness);
             }
-            self.pause(&mut applied).await;
-        }
-    }
-
-    async fn pause(&self, applied: &mut Option<watch::Receiver<u64>>) {
-        let Some(signal) = applied else {
-            tokio::time::sleep(POLL).await;
-            return;
-        };
-        tokio::select! {
-            changed = signal.changed() => if changed.is_err() {
-                // The projector has ended, and another process may go on in its place.
-                *applied = None;
-            },
-            () = self.arrived.notified() => {}
-            () = tokio::time::sleep(POLL_BESIDE_SIGNAL) => {}
+            changes.next(&self.arrived).await;
         }
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::MissedTickBehavior;
 use super::hub::Shared;
 use super::walk::Walk;
 use crate::answer::Failure;
+use crate::changes::Changes;
 
 /// How often the store is read where nothing says that it changed.
 const POLL: Duration = Duration::from_millis(25);
@@ -24,17 +25,20 @@ const AGAIN_AFTER: Duration = Duration::from_millis(250);
 const PAGE_EVENTS: usize = 1000;
 
 /// Follows the store for as long as somebody listens.
-pub(super) async fn follow(shared: Arc<Shared>, mut applied: Option<watch::Receiver<u64>>) {
+pub(super) async fn follow(shared: Arc<Shared>, applied: Option<watch::Receiver<u64>>) {
+    let mut changes = Changes {
+        applied,
+        poll: POLL,
+        poll_beside_signal: POLL_BESIDE_SIGNAL,
+    };
     loop {
         while shared.forget() {
             shared.arrived.notified().await;
         }
-        if let Some(applied) = &mut applied {
-            // What was committed before this read is in it.
-            applied.mark_unchanged();
-        }
+        changes.mark_seen();
         match go_on(&shared).await {
-            Ok(()) => pause(&shared, &mut applied).await,
+            // Whoever arrives has seen where the model stands, and joins there.
+            Ok(()) => changes.next(&shared.arrived).await,
             // The store's own words about an error are in the log; streams stay open meanwhile.
             Err(_) => tokio::time::sleep(AGAIN_AFTER).await,
         }
@@ -43,10 +47,7 @@ pub(super) async fn follow(shared: Arc<Shared>, mut applied: Option<watch::Recei
 
 /// Tells everything from where the follower stands to where the model stands.
 async fn go_on(shared: &Shared) -> Result<(), Failure> {
-    let freshness = shared
-        .store
-        .ask("freshness", |lookup| lookup.freshness())
-        .await?;
+    let freshness = shared.store.freshness().await?;
     let Some(followed) = shared.go_on_from(&freshness) else {
         return Ok(());
     };
@@ -79,22 +80,6 @@ async fn go_on(shared: &Shared) -> Result<(), Failure> {
         tokio::task::yield_now().await;
     }
     Ok(())
-}
-
-async fn pause(shared: &Shared, applied: &mut Option<watch::Receiver<u64>>) {
-    let Some(signal) = applied else {
-        tokio::time::sleep(POLL).await;
-        return;
-    };
-    tokio::select! {
-        changed = signal.changed() => if changed.is_err() {
-            // The projector has ended, and another process may go on in its place.
-            *applied = None;
-        },
-        // Whoever comes has seen where the model stands, and joins there.
-        () = shared.arrived.notified() => {}
-        () = tokio::time::sleep(POLL_BESIDE_SIGNAL) => {}
-    }
 }
 
 /// Once a second.

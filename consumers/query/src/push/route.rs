@@ -76,10 +76,7 @@ async fn stream(
     if let Some(last) = &last {
         wait_for(last, &state, &headers, &uri).await?;
     }
-    let freshness = state
-        .store
-        .ask("freshness", |lookup| lookup.freshness())
-        .await?;
+    let freshness = state.store.freshness().await?;
     let after = last.unwrap_or_else(|| freshness.position());
     let mut response = match (wants_socket, upgrade) {
         (false, _) => sse::response(state.hub.open(filter, after, freshness.generation)?),

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use futures::FutureExt;
+use licenseflow_core::contract::causes::chain;
 use licenseflow_runtime::http::{Deadline, Problem};
 use licenseflow_store::lookup::{Freshness, Read};
 use licenseflow_store::{Error, Kind, Lookup, Patience};
@@ -379,9 +380,9 @@ fn ran_out() -> Failure {
 
 /// The problem that an error of the store's is to whoever asked; it is logged and counted here.
 pub(crate) fn problem_of(error: &Error) -> Problem {
-    let kind = label(error.kind());
+    let kind = error.kind().label();
     metrics::lookup_failed(kind);
-    let chain = chain_of(error);
+    let chain = chain(error);
     match error.kind() {
         Kind::Away => {
             tracing::warn!(error = chain, "the store is away");
@@ -392,25 +393,4 @@ pub(crate) fn problem_of(error: &Error) -> Problem {
             Problem::internal()
         }
     }
-}
-
-fn label(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Fenced => "fenced",
-        Kind::Held => "held",
-        Kind::Away => "away",
-        Kind::Unusable => "unusable",
-        Kind::Broken => "broken",
-    }
-}
-
-fn chain_of(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use licenseflow_avro::causes::chain;
 use tokio::runtime::Handle;
 use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::error::words;
 use super::tls;
 use crate::Error;
 
@@ -51,7 +51,7 @@ impl Address {
     pub(crate) fn parse(url: &str, schema: &str) -> Result<Self, Error> {
         let (url, asked) = tls::asked(url)?;
         let mut config: Config = url.parse().map_err(|error| {
-            let words = words(&error);
+            let words = chain(&error);
             Error::Unusable(format!("the address of PostgreSQL cannot be read: {words}"))
         })?;
         if !is_plain_name(schema) {

@@ -1,9 +1,9 @@
 //! What PostgreSQL's errors mean to us.
 
 use std::error::Error as _;
-use std::fmt::Write as _;
 use std::io::ErrorKind;
 
+use licenseflow_avro::causes::chain;
 use tokio_postgres::error::SqlState;
 
 use crate::Error;
@@ -17,7 +17,8 @@ const FOR_A_PERSON: [&str; 2] = ["28", "3D"];
 
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
-        let words = words(&error);
+        // Its own words are two ("db error").
+        let words = chain(&error);
         if error.is_closed() || has_lost_its_connection(&error) {
             return Error::Away(words.into());
         }
@@ -59,16 +60,4 @@ fn has_lost_its_connection(error: &tokio_postgres::Error) -> bool {
 /// A certificate that is not trusted, or a server without TLS: the client says so in its words alone.
 fn is_of_tls(error: &tokio_postgres::Error) -> bool {
     error.to_string().contains("TLS")
-}
-
-/// The error with its causes: its own words are two ("db error").
-pub(super) fn words(error: &tokio_postgres::Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        // Writing to a string cannot fail.
-        let _ = write!(words, ": {source}");
-        cause = source.source();
-    }
-    words
 }

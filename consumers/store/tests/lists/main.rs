@@ -29,20 +29,12 @@ const SORTS: [SortBy; 3] = [SortBy::LicenseId, SortBy::ExpiresAt, SortBy::LastEv
 fn everything(sort: SortBy, descending: bool) -> LicenseQuery {
     LicenseQuery {
         tenant_id: TENANT.to_owned(),
-        customer_id: None,
-        product_id: None,
-        plan: None,
-        status: None,
-        lifecycle: None,
-        expires_before: None,
-        expires_after: None,
-        over_seat: None,
         sort,
         descending,
         at: NOW,
-        after: None,
         limit: 7,
         visit_at_most: 10_000,
+        ..LicenseQuery::default()
     }
 }
 

@@ -265,20 +265,11 @@ mod tests {
     fn query(sort: SortBy, descending: bool) -> LicenseQuery {
         LicenseQuery {
             tenant_id: "default".to_owned(),
-            customer_id: None,
-            product_id: None,
-            plan: None,
-            status: None,
-            lifecycle: None,
-            expires_before: None,
-            expires_after: None,
-            over_seat: None,
             sort,
             descending,
-            at: 0,
-            after: None,
             limit: 1,
             visit_at_most: 1,
+            ..LicenseQuery::default()
         }
     }
 }

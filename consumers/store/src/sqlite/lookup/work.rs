@@ -128,19 +128,11 @@ fn a_page_of_a_hundred_thousand_licenses_of_one_customer_visits_few_rows() {
                 let mut query = LicenseQuery {
                     tenant_id: "t".to_owned(),
                     customer_id: Some("c".to_owned()),
-                    product_id: None,
-                    plan: None,
-                    status: None,
-                    lifecycle: None,
-                    expires_before: None,
-                    expires_after: None,
-                    over_seat: None,
                     sort,
                     descending,
-                    at: 0,
-                    after: None,
                     limit: PAGE,
                     visit_at_most: 10_000,
+                    ..LicenseQuery::default()
                 };
                 for _ in 0..3 {
                     let page = snapshot.licenses(&query).unwrap();
