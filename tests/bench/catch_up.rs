@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use licenseflow_projector::wall_clock;
-use licenseflow_tests::harness::{Platform, Role};
+use licenseflow_tests::harness::{Platform, Process, Role};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::Options;
 use crate::fill::Log;
-use crate::meter::{Measured, cpu_seconds};
+use crate::meter::Measured;
 
 /// A projector that takes longer than this is not worth measuring.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -32,27 +32,32 @@ pub(crate) fn run(
     std::fs::write(platform.store().with_extension("db.instance"), "bench")?;
     let clock = wall_clock();
     let mut project = platform.launch(Role::Project)?;
+    let mut ended = 0;
+    until_applied(&mut project, log.offsets, || {
+        ended = clock();
+        applied(&platform.store())
+    })?;
+    let seconds = (ended - first_batch_ms(&platform.store())?) as f64 / 1000.0;
+    let measured = Measured::of(&project, options.events, seconds)?;
+    Platform::stop(project)?;
+    Ok(measured)
+}
+
+/// Waits until what a projector has applied comes to so many offsets.
+pub(crate) fn until_applied(
+    project: &mut Process,
+    offsets: i64,
+    mut applied: impl FnMut() -> anyhow::Result<i64>,
+) -> anyhow::Result<()> {
     let begun = Instant::now();
-    loop {
-        let ended = clock();
-        if applied(&platform.store())? >= log.offsets {
-            let process = project.id().to_string();
-            let measured = Measured {
-                events: options.events,
-                bytes: 0,
-                seconds: (ended - first_batch_ms(&platform.store())?) as f64 / 1000.0,
-                cpu_seconds: cpu_seconds(&process)?,
-                peak_bytes: project.peak_memory_bytes()?,
-            };
-            Platform::stop(project)?;
-            return Ok(measured);
-        }
+    while applied()? < offsets {
         ensure!(project.is_running()?, "it ended:\n{}", project.stderr());
         if begun.elapsed() > PATIENCE {
             bail!("no end after {PATIENCE:?}:\n{}", project.stderr());
         }
         std::thread::sleep(GLANCE);
     }
+    Ok(())
 }
 
 fn open(store: &Path) -> anyhow::Result<Connection> {

@@ -3,13 +3,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use anyhow::Context;
 use licenseflow_avro::registry_client::RegistryClient;
 use licenseflow_avro::{Lane, Topics, codec, schema};
 use licenseflow_producers::generate::bench_event;
-use licenseflow_producers::publish::{
-    Publisher, PublisherSettings, RawRecord, RequestContext, SchemaIds,
-};
+use licenseflow_producers::publish::{Publisher, PublisherSettings, RawRecord, SchemaIds};
 use licenseflow_runtime::log::{Admin, KafkaSettings};
 use licenseflow_tests::harness::{Platform, Role};
 
@@ -47,17 +44,22 @@ pub(crate) fn fill(options: &Options, bootstrap: &str, prefix: &str) -> anyhow::
 async fn register(bootstrap: &str, prefix: &str, topics: &Topics) -> anyhow::Result<SchemaIds> {
     let platform = Platform::new(bootstrap, prefix)?;
     let up = platform.start(Role::Up)?;
-    let registry = RegistryClient::new(&platform.registry())?;
-    let ids = SchemaIds {
-        interactive: registry
-            .register(&topics.subject(Lane::Interactive), schema::LICENSE_EVENT)
-            .await?,
-        bulk: registry
-            .register(&topics.subject(Lane::Bulk), schema::LICENSE_EVENT)
-            .await?,
-    };
+    let ids = schema_ids(&platform, topics).await?;
     Platform::stop(up)?;
     Ok(ids)
+}
+
+/// The ids of our schema at the platform's registry.
+pub(crate) async fn schema_ids(platform: &Platform, topics: &Topics) -> anyhow::Result<SchemaIds> {
+    let registry = RegistryClient::new(&platform.registry())?;
+    let id = async |lane| {
+        let subject = topics.subject(lane);
+        registry.register(&subject, schema::LICENSE_EVENT).await
+    };
+    Ok(SchemaIds {
+        interactive: id(Lane::Interactive).await?,
+        bulk: id(Lane::Bulk).await?,
+    })
 }
 
 async fn send(
@@ -69,13 +71,7 @@ async fn send(
     let mut sent = VecDeque::with_capacity(ON_THEIR_WAY);
     for number in 0..options.events {
         let event = bench_event(number, options.licenses);
-        let context = RequestContext {
-            request_id: sample::request_id(number).context("a uuid is a request id")?,
-            received_at_ms: sample::RECEIVED_AT_MS,
-            traceparent: None,
-            tracestate: None,
-            answer_by: None,
-        };
+        let context = sample::request(number)?;
         let delivery = match options.headers {
             Headers::Intake => {
                 publisher

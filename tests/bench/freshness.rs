@@ -4,17 +4,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use licenseflow_avro::registry_client::RegistryClient;
-use licenseflow_avro::{Lane, Topics, schema};
+use licenseflow_avro::{Lane, Topics};
 use licenseflow_producers::generate::bench_event;
-use licenseflow_producers::publish::{
-    Publisher, PublisherSettings, Receipt, RequestContext, SchemaIds,
-};
+use licenseflow_producers::publish::{Publisher, PublisherSettings, Receipt};
 use licenseflow_runtime::log::KafkaSettings;
 use licenseflow_tests::harness::{Platform, Role};
 use serde::Serialize;
 use tokio::task::JoinSet;
 
+use crate::fill::schema_ids;
 use crate::stores::Place;
 use crate::{Options, sample};
 
@@ -58,13 +56,7 @@ pub(crate) async fn run(
         let due = (begun.elapsed().as_secs_f64() * RATE as f64) as u64;
         while number < due {
             let event = bench_event(number, options.licenses);
-            let context = RequestContext {
-                request_id: sample::request_id(number).context("a uuid is a request id")?,
-                received_at_ms: sample::RECEIVED_AT_MS,
-                traceparent: None,
-                tracestate: None,
-                answer_by: None,
-            };
+            let context = sample::request(number)?;
             let delivery = publisher
                 .enqueue(&event, Lane::Interactive, &context)
                 .await?;
@@ -113,16 +105,7 @@ pub(crate) async fn run(
 
 async fn publisher(platform: &Platform, prefix: &str) -> anyhow::Result<Publisher> {
     let topics = Topics::new(prefix);
-    let registry = RegistryClient::new(&platform.registry())?;
-    let subject = |lane| topics.subject(lane);
-    let ids = SchemaIds {
-        interactive: registry
-            .register(&subject(Lane::Interactive), schema::LICENSE_EVENT)
-            .await?,
-        bulk: registry
-            .register(&subject(Lane::Bulk), schema::LICENSE_EVENT)
-            .await?,
-    };
+    let ids = schema_ids(platform, &topics).await?;
     let kafka = KafkaSettings::new(platform.bootstrap(), "bench");
     Ok(Publisher::start(PublisherSettings::new(
         kafka, topics, ids,

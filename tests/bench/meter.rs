@@ -4,6 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use licenseflow_tests::harness::Process;
 use serde::{Deserialize, Serialize};
 
 /// One measurement.
@@ -18,6 +19,17 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
+    /// What a process of its own took for so many events, from its beginning on but for the time.
+    pub(crate) fn of(process: &Process, events: u64, seconds: f64) -> anyhow::Result<Self> {
+        Ok(Self {
+            events,
+            bytes: 0,
+            seconds,
+            cpu_seconds: cpu_seconds(&process.id().to_string())?,
+            peak_bytes: process.peak_memory_bytes()?,
+        })
+    }
+
     pub(crate) fn events_per_second(&self) -> f64 {
         self.events as f64 / self.seconds
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use licenseflow_avro::codec::{self, Plan};
 use licenseflow_avro::headers::{RECEIVED_AT, REQUEST_ID, RequestId};
 use licenseflow_avro::judgement::{Schemas, SchemasAway};
@@ -9,19 +10,31 @@ use licenseflow_avro::record::Header;
 use licenseflow_avro::time::format_rfc3339;
 use licenseflow_avro::{Coordinates, Lane, LicenseEvent, RawRecord, schema};
 use licenseflow_producers::generate::bench_event;
+use licenseflow_producers::publish::RequestContext;
 
 use crate::Headers;
 
 /// How many events a request brings.
 pub(crate) const EVENTS_PER_REQUEST: u64 = 100;
 /// When all requests were taken in; after every event's own time.
-pub(crate) const RECEIVED_AT_MS: i64 = 1_790_000_000_000;
+const RECEIVED_AT_MS: i64 = 1_790_000_000_000;
 const PARTITIONS: u64 = 12;
 const SCHEMA_ID: u32 = 1;
 
-pub(crate) fn request_id(number: u64) -> Option<RequestId> {
+fn request_id(number: u64) -> Option<RequestId> {
     let of_request = uuid::Uuid::from_u128(u128::from(number / EVENTS_PER_REQUEST) | 7 << 76);
     RequestId::parse(&of_request.to_string())
+}
+
+/// The request that brings event `number`.
+pub(crate) fn request(number: u64) -> anyhow::Result<RequestContext> {
+    Ok(RequestContext {
+        request_id: request_id(number).context("a uuid is a request id")?,
+        received_at_ms: RECEIVED_AT_MS,
+        traceparent: None,
+        tracestate: None,
+        answer_by: None,
+    })
 }
 
 /// Headers as the intake sends them, or the request id alone.

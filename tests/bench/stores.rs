@@ -1,8 +1,7 @@
 //! The two stores as users have them, each with a projector that fills it and processes that read it.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{bail, ensure};
 use licenseflow_store::postgres::PostgresOptions;
 use licenseflow_store::{Lookup, PostgresLookup, SqliteLookup};
 use licenseflow_tests::harness::{Platform, Postgres, Role};
@@ -10,11 +9,8 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 
 use crate::Options;
-use crate::meter::{Measured, cpu_seconds};
-
-/// A projector that takes longer than this is not worth measuring.
-const PATIENCE: Duration = Duration::from_secs(900);
-const GLANCE: Duration = Duration::from_millis(20);
+use crate::catch_up::until_applied;
+use crate::meter::Measured;
 
 /// Which store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -76,9 +72,8 @@ impl Place {
         events: u64,
     ) -> anyhow::Result<Measured> {
         let mut project = self.platform.launch(Role::Project)?;
-        let launched = Instant::now();
-        let (mut begun, mut lookup) = (launched, None);
-        loop {
+        let (mut begun, mut lookup) = (Instant::now(), None);
+        until_applied(&mut project, offsets, || {
             if lookup.is_none() {
                 lookup = self.lookup(runtime);
             }
@@ -86,23 +81,11 @@ impl Place {
             if applied == 0 {
                 begun = Instant::now();
             }
-            if applied >= offsets {
-                let measured = Measured {
-                    events,
-                    bytes: 0,
-                    seconds: begun.elapsed().as_secs_f64(),
-                    cpu_seconds: cpu_seconds(&project.id().to_string())?,
-                    peak_bytes: project.peak_memory_bytes()?,
-                };
-                Platform::stop(project)?;
-                return Ok(measured);
-            }
-            ensure!(project.is_running()?, "it ended:\n{}", project.stderr());
-            if launched.elapsed() > PATIENCE {
-                bail!("no end after {PATIENCE:?}:\n{}", project.stderr());
-            }
-            std::thread::sleep(GLANCE);
-        }
+            Ok(applied)
+        })?;
+        let measured = Measured::of(&project, events, begun.elapsed().as_secs_f64())?;
+        Platform::stop(project)?;
+        Ok(measured)
     }
 
     /// None as long as there is no store.
