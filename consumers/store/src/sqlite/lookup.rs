@@ -10,6 +10,8 @@ mod journey;
 mod licenses;
 mod pool;
 mod said;
+#[cfg(test)]
+mod steps;
 mod timeline;
 mod totals;
 #[cfg(test)]

@@ -6,6 +6,8 @@
 mod data;
 mod large;
 mod long;
+#[path = "../places/many.rs"]
+mod many;
 mod news;
 #[path = "../places/postgres.rs"]
 mod postgres;

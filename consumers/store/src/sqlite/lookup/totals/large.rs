@@ -1,19 +1,13 @@
 //! A customer of a hundred thousand licenses: as much work as there are days, not licenses.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use licenseflow_avro::event::{LicenseEvent, LicenseIssued, LicenseRevoked, Payload};
 use licenseflow_avro::{Coordinates, Lane};
 use licenseflow_core::Batch;
 use licenseflow_core::batch::Envelope;
 use licenseflow_core::status::Status;
-use rusqlite::Connection;
 use uuid::Uuid;
 
-use super::super::Snapshot;
-use crate::read_model::ReadModel;
-use crate::sqlite::{SqliteModel, SqliteOptions};
+use super::super::steps::counted;
 
 const LICENSES: i64 = 100_000;
 const DAY: i64 = 86_400_000_000;
@@ -40,7 +34,7 @@ fn said(number: i64, offset: i64, payload: Payload) -> LicenseEvent {
     }
 }
 
-fn fill(model: &mut SqliteModel) {
+fn everything_said() -> Batch {
     let (mut batch, mut offset) = (Batch::default(), 0);
     let mut accept = |event: LicenseEvent| {
         let at = Coordinates {
@@ -71,45 +65,28 @@ fn fill(model: &mut SqliteModel) {
             offset += 1;
         }
     }
-    model.apply(batch, 0).unwrap();
+    batch
 }
 
 #[test]
 fn the_work_for_a_customer_does_not_grow_with_its_licenses() {
-    let name = format!("licenseflow-customer-{}", Uuid::now_v7().simple());
-    let folder = std::env::temp_dir().join(name);
-    let path = folder.join("licenseflow.db");
-    fill(&mut SqliteModel::open(&path, SqliteOptions::default()).unwrap());
-
-    let mut connection = Connection::open(&path).unwrap();
-    let steps = Arc::new(AtomicU64::new(0));
-    let counted = Arc::clone(&steps);
-    let count = move || {
-        counted.fetch_add(1, Ordering::Relaxed);
-        false
-    };
-    connection.progress_handler(1, Some(count)).unwrap();
-    let snapshot = Snapshot {
-        rows: connection.transaction().unwrap(),
-        hash_seed: 0,
-    };
-    for number in [0, 1, LICENSES / 2, LICENSES - 1] {
-        let at = expires_at(number);
-        steps.store(0, Ordering::Relaxed);
-        let customer = snapshot.customer("t", "c", at).unwrap().unwrap();
-        let taken = steps.load(Ordering::Relaxed);
-        assert!(
-            taken < LICENSES.cast_unsigned(),
-            "{taken} steps at {number}"
-        );
-        let counts = |number: &i64| !is_revoked(*number);
-        let expired = (0..=number).filter(counts).count() as i64;
-        let active = (number + 1..LICENSES).filter(counts).count() as i64;
-        assert_eq!(customer.totals.of_status(Status::Expired), expired);
-        assert_eq!(customer.totals.of_status(Status::Active), active);
-        let next = (number + 1..LICENSES).find(counts).map(expires_at);
-        assert_eq!(customer.next_expiry, next);
-    }
-    drop(snapshot);
-    std::fs::remove_dir_all(folder).unwrap();
+    counted([everything_said()], |snapshot, steps| {
+        for number in [0, 1, LICENSES / 2, LICENSES - 1] {
+            let at = expires_at(number);
+            steps();
+            let customer = snapshot.customer("t", "c", at).unwrap().unwrap();
+            let taken = steps();
+            assert!(
+                taken < LICENSES.cast_unsigned(),
+                "{taken} steps at {number}"
+            );
+            let counts = |number: &i64| !is_revoked(*number);
+            let expired = (0..=number).filter(counts).count() as i64;
+            let active = (number + 1..LICENSES).filter(counts).count() as i64;
+            assert_eq!(customer.totals.of_status(Status::Expired), expired);
+            assert_eq!(customer.totals.of_status(Status::Active), active);
+            let next = (number + 1..LICENSES).find(counts).map(expires_at);
+            assert_eq!(customer.next_expiry, next);
+        }
+    });
 }
