@@ -20,7 +20,8 @@ use uuid::Uuid;
 use crate::Error;
 use crate::columns::{Columns, needed, order_key, order_key_blob};
 use crate::head::Head;
-use crate::lookup::{TimelineQuery, TimelineRow};
+use crate::lookup::{Page, TimelineQuery, TimelineRow};
+use crate::page::PAGE_BYTES_MAX;
 
 /// A license that has had more counting events than this has a long timeline, for ever. There are no more
 /// than twice as many events in a timeline as count, since each that does not is voided by one that does.
@@ -237,7 +238,58 @@ pub(crate) fn timeline_row(recorded: RecordedEvent, voided_by: Option<Uuid>) -> 
     }
 }
 
-/// The end of a page.
-pub(crate) fn end(order: &OrderKey) -> TimelineKey {
-    (order.occurred_at, order.rank, order.event_id)
+/// An event as a page reads it whole.
+pub(crate) struct Whole {
+    /// Its body's length.
+    pub(crate) bytes: usize,
+    pub(crate) recorded: RecordedEvent,
+    /// What its row says; that of a long timeline alone says it.
+    pub(crate) voided_by: Option<Uuid>,
+}
+
+/// A page that is filled with what was chosen for it, up to [`PAGE_BYTES_MAX`] and the event that reaches it.
+pub(crate) struct Filling {
+    /// What the license's EventVoideds name; none where each row says what voided it.
+    voids: Option<BTreeMap<Uuid, OrderKey>>,
+    wanted: usize,
+    next: Option<OrderKey>,
+    bytes: usize,
+    items: Vec<TimelineRow>,
+}
+
+impl Filling {
+    pub(crate) fn new<P>(chosen: &Chosen<P>, voids: Option<BTreeMap<Uuid, OrderKey>>) -> Self {
+        let wanted = chosen.events.len();
+        Self {
+            voids,
+            wanted,
+            next: chosen.next,
+            bytes: 0,
+            items: Vec::with_capacity(wanted),
+        }
+    }
+
+    /// Takes the next event; whether the page is full, and the next one begins behind it.
+    pub(crate) fn take(&mut self, order: &OrderKey, event: Whole) -> bool {
+        let voided_by = match &self.voids {
+            Some(voids) => voids.get(&order.event_id).map(|by| by.event_id),
+            None => event.voided_by,
+        };
+        self.items.push(timeline_row(event.recorded, voided_by));
+        self.bytes += event.bytes;
+        let goes_on = self.items.len() < self.wanted || self.next.is_some();
+        let is_full = self.bytes > PAGE_BYTES_MAX && goes_on;
+        if is_full {
+            self.next = Some(*order);
+        }
+        is_full
+    }
+
+    pub(crate) fn into_page(self) -> Page<TimelineRow, TimelineKey> {
+        let next = self.next;
+        Page {
+            items: self.items,
+            next: next.map(|order| (order.occurred_at, order.rank, order.event_id)),
+        }
+    }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use licenseflow_avro::EventKind;
 use licenseflow_core::event_counts::{Counted, EventsChange, TenantEvents};
+use licenseflow_core::status::Lifecycle;
 use licenseflow_core::totals::{
     Count, DaySums, DayTurns, Dimension, Group, GroupTotals, Totals, TotalsChange,
 };
@@ -17,6 +18,7 @@ use crate::columns::{
     Columns, LICENSE_COLUMN_COUNT, license_key, license_state, lifecycle_of_number, needed,
     recorded_event, voids,
 };
+use crate::lookup::Groups;
 
 /// What a batch changes about totals and numbers of events.
 #[derive(Debug, Default)]
@@ -179,6 +181,22 @@ pub(crate) fn day_sums(row: &impl Columns, first: usize) -> Result<DaySums, Erro
         to_start: integer(1)?,
         turning: integer(2)?,
     })
+}
+
+/// Groups by name, at the end of the day; one of which no license turns has no sums.
+pub(crate) fn groups(
+    counts: BTreeMap<String, Vec<(Lifecycle, Count)>>,
+    sums: &BTreeMap<String, DaySums>,
+    goes_on: bool,
+) -> Groups {
+    let totals = counts.into_iter().map(|(name, counts)| {
+        let sums = sums.get(&name).copied().unwrap_or_default();
+        (name, Totals::at_day_end(counts, sums))
+    });
+    Groups {
+        totals: totals.collect(),
+        goes_on,
+    }
 }
 
 /// A license that turns in the rest of the day.

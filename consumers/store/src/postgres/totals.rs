@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use licenseflow_core::event_counts::{EventCounts, TenantEvents, kept_from};
 use licenseflow_core::totals::{Count, DayTurns, Group, GroupTotals};
+use tokio_postgres::types::ToSql;
 
 use super::rows::TIMELINE_COLUMNS;
 use super::session::Work;
@@ -77,7 +78,20 @@ impl<'a> Groups<'a> {
     fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
+
+    /// The first values of every statement on groups.
+    fn values<'v>(&'v self, applier: &'v i32) -> Vec<Value<'v>> {
+        vec![
+            applier,
+            &self.tenants,
+            &self.dimensions,
+            &self.names,
+            &self.places,
+        ]
+    }
 }
+
+type Value<'v> = &'v (dyn ToSql + Sync);
 
 async fn write_counts(
     work: &mut Work<'_>,
@@ -104,6 +118,9 @@ async fn write_counts(
         return Ok(());
     }
     let column = |of: fn(&Count) -> i64| counts.iter().map(of).collect::<Vec<i64>>();
+    let licenses = column(|it| it.licenses);
+    let seats = column(|it| it.seats);
+    let seats_used = column(|it| it.seats_used);
     let sql = "insert into total (tenant_id, dimension, name, lifecycle, applier, licenses, seats, seats_used)
          select tenant_id, dimension, name, lifecycle, $1::int, licenses, seats, seats_used
          from unnest($2::text[], $3::smallint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
@@ -112,20 +129,9 @@ async fn write_counts(
          on conflict (tenant_id, dimension, name, lifecycle, applier) do update set
            licenses = total.licenses + excluded.licenses, seats = total.seats + excluded.seats,
            seats_used = total.seats_used + excluded.seats_used";
-    work.execute(
-        sql,
-        &[
-            &applier,
-            &changed.tenants,
-            &changed.dimensions,
-            &changed.names,
-            &changed.places,
-            &column(|it| it.licenses),
-            &column(|it| it.seats),
-            &column(|it| it.seats_used),
-        ],
-    )
-    .await?;
+    let mut values = changed.values(&applier);
+    values.extend([&licenses as Value<'_>, &seats, &seats_used]);
+    work.execute(sql, &values).await?;
     let sql = "delete from total using unnest($2::text[], $3::smallint[], $4::text[], $5::bigint[])
            as it (tenant_id, dimension, name, lifecycle)
          where total.tenant_id = it.tenant_id and total.dimension = it.dimension and total.name = it.name
@@ -160,19 +166,9 @@ async fn write_days(
            as it (tenant_id, dimension, name, day, starts, ends)
          on conflict (tenant_id, dimension, name, day, applier) do update set
            starts = total_day.starts + excluded.starts, ends = total_day.ends + excluded.ends";
-    work.execute(
-        sql,
-        &[
-            &applier,
-            &changed.tenants,
-            &changed.dimensions,
-            &changed.names,
-            &changed.places,
-            &starting,
-            &ending,
-        ],
-    )
-    .await?;
+    let mut values = changed.values(&applier);
+    values.extend([&starting as Value<'_>, &ending]);
+    work.execute(sql, &values).await?;
     let sql =
         "delete from total_day using unnest($2::text[], $3::smallint[], $4::text[], $5::bigint[])
            as it (tenant_id, dimension, name, day)
@@ -192,17 +188,7 @@ async fn drop_empty(
     if rows.is_empty() {
         return Ok(());
     }
-    work.execute(
-        sql,
-        &[
-            &applier,
-            &rows.tenants,
-            &rows.dimensions,
-            &rows.names,
-            &rows.places,
-        ],
-    )
-    .await?;
+    work.execute(sql, &rows.values(&applier)).await?;
     Ok(())
 }
 
@@ -275,14 +261,12 @@ async fn write_events(
 ) -> Result<(), Error> {
     let all = Events::of(events, counts, |_| true);
     if !all.times.is_empty() {
-        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-            [&applier, &all.tenants, &all.times, &all.kinds, &all.by];
+        let values: [Value<'_>; 5] = [&applier, &all.tenants, &all.times, &all.kinds, &all.by];
         work.execute(table.add, &values).await?;
     }
     let fewer = Events::of(events, counts, |by| by < 0);
     if !fewer.times.is_empty() {
-        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
-            [&applier, &fewer.tenants, &fewer.times, &fewer.kinds];
+        let values: [Value<'_>; 4] = [&applier, &fewer.tenants, &fewer.times, &fewer.kinds];
         work.execute(table.drop_empty, &values).await?;
     }
     Ok(())

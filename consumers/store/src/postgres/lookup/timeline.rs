@@ -6,7 +6,6 @@ use std::pin::pin;
 
 use futures::TryStreamExt;
 use licenseflow_avro::LicenseKey;
-use licenseflow_core::event_set::RecordedEvent;
 use licenseflow_core::order::OrderKey;
 use uuid::Uuid;
 
@@ -15,9 +14,8 @@ use crate::Error;
 use crate::columns::{Columns, needed, recorded_event, voids};
 use crate::head::Head;
 use crate::lookup::{Page, TimelineQuery, TimelineRow};
-use crate::page::PAGE_BYTES_MAX;
 use crate::postgres::rows::TIMELINE_COLUMNS;
-use crate::timeline::{Chosen, FirstInOrder, InOrder, TimelineKey, end, timeline_row};
+use crate::timeline::{Chosen, Filling, FirstInOrder, InOrder, TimelineKey, Whole};
 
 /// How many events are read whole at once: each may carry half a megabyte.
 const AT_ONCE: usize = 64;
@@ -33,13 +31,6 @@ const IN_ORDER: &str = "select standing, hash, seq from timeline \
      where tenant_id = $1 and license = $2 and standing > $3 and standing < $4 \
      order by standing limit $5";
 
-/// An event as it is read whole.
-struct Whole {
-    bytes: usize,
-    recorded: RecordedEvent,
-    voided_by: Option<Uuid>,
-}
-
 impl Snapshot<'_> {
     pub(super) async fn timeline(
         &self,
@@ -53,28 +44,19 @@ impl Snapshot<'_> {
             None => self.in_order(key, license, query, limit).await?,
             Some(_) => self.first_in_order(key, license, query, limit).await?,
         };
-        let wanted = chosen.events.len();
-        let (mut items, mut bytes) = (Vec::with_capacity(wanted), 0);
+        let mut page = Filling::new(&chosen, voids);
         for chunk in chosen.events.chunks(AT_ONCE) {
             let mut events = self.events(key, license, chunk).await?;
             for (order, (_, seq)) in chunk {
                 let event = events
                     .remove(seq)
                     .ok_or_else(|| Error::broken(format!("no event of number {seq}")))?;
-                let voided_by = match &voids {
-                    Some(voids) => voids.get(&order.event_id).map(|by| by.event_id),
-                    None => event.voided_by,
-                };
-                items.push(timeline_row(event.recorded, voided_by));
-                bytes += event.bytes;
-                if bytes > PAGE_BYTES_MAX && (items.len() < wanted || chosen.next.is_some()) {
-                    let next = Some(end(order));
-                    return Ok(Page { items, next });
+                if page.take(order, event) {
+                    return Ok(page.into_page());
                 }
             }
         }
-        let next = chosen.next.as_ref().map(end);
-        Ok(Page { items, next })
+        Ok(page.into_page())
     }
 
     async fn in_order(

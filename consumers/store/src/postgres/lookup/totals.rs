@@ -12,7 +12,7 @@ use super::{READ_MAX, Snapshot, Values};
 use crate::columns::{Columns, lifecycle_of_number, needed};
 use crate::lookup::{CustomerTotals, DAYS_MAX, GROUPS_MAX, Groups, Stats, TenantTotals};
 use crate::postgres::totals::NEWEST_RECORD_MS;
-use crate::totals::{Turning, count, day_sums, event_count};
+use crate::totals::{Turning, count, day_sums, event_count, groups};
 use crate::{Error, Patience};
 
 /// The licenses, seats and seats used of all parts.
@@ -232,14 +232,7 @@ impl Snapshot<'_> {
         for row in self.rows(&sql, values).await? {
             sums.insert(row.try_get(0)?, day_sums(&row, 1)?);
         }
-        let totals = counts.into_iter().map(|(name, counts)| {
-            let sums = sums.get(&name).copied().unwrap_or_default();
-            (name, Totals::at_day_end(counts, sums))
-        });
-        Ok(Groups {
-            totals: totals.collect(),
-            goes_on,
-        })
+        Ok(groups(counts, &sums, goes_on))
     }
 
     async fn per_minute(&self, tenant_id: &str, at: i64) -> Result<EventCounts, Error> {

@@ -11,9 +11,8 @@ use super::Snapshot;
 use crate::Error;
 use crate::columns::{Columns, needed};
 use crate::lookup::{Page, TimelineQuery, TimelineRow};
-use crate::page::PAGE_BYTES_MAX;
 use crate::sqlite::rows::{TIMELINE_COLUMNS, recorded_event, voids};
-use crate::timeline::{Chosen, FirstInOrder, InOrder, TimelineKey, end, timeline_row};
+use crate::timeline::{Chosen, Filling, FirstInOrder, InOrder, TimelineKey, Whole};
 
 /// The events of a long timeline between two places.
 const IN_ORDER: &str = "select standing, seq from timeline indexed by timeline_in_order \
@@ -34,27 +33,22 @@ impl Snapshot<'_> {
         };
         let sql = format!("select {TIMELINE_COLUMNS}, voided_by from timeline where seq = ?");
         let mut statement = self.rows.prepare_cached(&sql)?;
-        let wanted = chosen.events.len();
-        let (mut items, mut bytes) = (Vec::with_capacity(wanted), 0);
+        let mut page = Filling::new(&chosen, voids);
         for (order, seq) in chosen.events {
             let mut rows = statement.query([seq])?;
             let row = rows
                 .next()?
                 .ok_or_else(|| Error::broken(format!("no event of number {seq}")))?;
-            bytes += row.get_ref(6)?.as_blob().map_or(0, <[u8]>::len);
-            let recorded = recorded_event(row, 0, key)?;
-            let voided_by = match &voids {
-                Some(voids) => voids.get(&order.event_id).map(|by| by.event_id),
-                None => voided_by(row)?,
+            let event = Whole {
+                bytes: row.get_ref(6)?.as_blob().map_or(0, <[u8]>::len),
+                recorded: recorded_event(row, 0, key)?,
+                voided_by: voided_by(row)?,
             };
-            items.push(timeline_row(recorded, voided_by));
-            if bytes > PAGE_BYTES_MAX && (items.len() < wanted || chosen.next.is_some()) {
-                let next = Some(end(&order));
-                return Ok(Page { items, next });
+            if page.take(&order, event) {
+                break;
             }
         }
-        let next = chosen.next.as_ref().map(end);
-        Ok(Page { items, next })
+        Ok(page.into_page())
     }
 
     fn in_order(

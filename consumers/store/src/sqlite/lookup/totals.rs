@@ -11,7 +11,7 @@ use crate::columns::lifecycle_of_number;
 use crate::lookup::{CustomerTotals, DAYS_MAX, GROUPS_MAX, Groups, Stats, TenantTotals};
 use crate::sqlite::recount::each_row;
 use crate::sqlite::totals::newest_record_ms;
-use crate::totals::{Turning, count, day_sums, event_count};
+use crate::totals::{Turning, count, day_sums, event_count, groups};
 use crate::{Error, Patience};
 
 /// Ended by the end of today, starting after today, turning today; a day is `?4`.
@@ -185,14 +185,7 @@ impl Snapshot<'_> {
             sums.insert(row.get(0)?, day_sums(row, 1)?);
             Ok(())
         })?;
-        let totals = counts.into_iter().map(|(name, counts)| {
-            let sums = sums.get(&name).copied().unwrap_or_default();
-            (name, Totals::at_day_end(counts, sums))
-        });
-        Ok(Groups {
-            totals: totals.collect(),
-            goes_on,
-        })
+        Ok(groups(counts, &sums, goes_on))
     }
 
     fn per_minute(&self, tenant: i64, at: i64) -> Result<EventCounts, Error> {
