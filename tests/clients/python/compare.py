@@ -19,14 +19,20 @@ from read_topics import DEAD_LETTERS, Schemas, read_lanes, read_topic
 SHOWN = 20
 
 
-def arguments():
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def command_line(about):
+    """What every comparison is told: where the lanes, the registry and the API are."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
     parser.add_argument("--bootstrap", required=True)
     parser.add_argument("--prefix", default="")
     parser.add_argument("--registry", required=True)
     parser.add_argument("--api", required=True, help="http://127.0.0.1:PORT")
     parser.add_argument("--deadline", type=int, default=120, help="seconds until the API must have caught up")
+    return parser
+
+
+def arguments():
+    """The command line."""
+    parser = command_line(__doc__)
     parser.add_argument("--page", choices=("1000", "7"), default="1000", help="licenses a page; other lists as the API pages them")
     parser.add_argument("--no-letters", action="store_true", help="leave the dead-letter topic alone")
     return parser.parse_args()

@@ -5,7 +5,6 @@ The API's process has to run with ../clock/moved_clock.c and the file that --clo
 the first differences; exit 1 if there are any.
 """
 
-import argparse
 import json
 import random
 import sys
@@ -17,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import shapes
 from api import Api
 from clock import REAL, Clock
-from compare import SHOWN, settled
+from compare import SHOWN, command_line, settled
 from compare_clock import AtClock, chance_of
 from compare_then import Then
 from rollups import DAY, Rollups
@@ -29,17 +28,12 @@ STRANGERS = ("cust-none", "LIC", "c:ust-0")
 
 def arguments():
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--bootstrap", required=True)
-    parser.add_argument("--prefix", default="")
-    parser.add_argument("--registry", required=True)
-    parser.add_argument("--api", required=True, help="http://127.0.0.1:PORT")
+    parser = command_line(__doc__)
     parser.add_argument("--clock", required=True, help="the file that the API's clock is read from")
     parser.add_argument("--seed", type=int, required=True, help="of the choice of times")
     parser.add_argument("--moments", type=int, default=6, help="other times that each license is asked about")
     parser.add_argument("--instants", type=int, default=4, help="starts and ends that the clock is moved over")
     parser.add_argument("--threads", type=int, default=4)
-    parser.add_argument("--deadline", type=int, default=120, help="seconds until the API must have caught up")
     return parser.parse_args()
 
 
