@@ -228,6 +228,21 @@ fn a_librdkafka_setting_that_breaks_a_promise_is_a_wrong_use() {
 }
 
 #[test]
+fn several_writers_of_a_file_are_a_wrong_use_before_any_broker_is_asked() {
+    for role in ["project", "up"] {
+        let folder = Folder::new("cli").unwrap();
+        let output = licenseflow(&folder)
+            .args([role, "--appliers", "2", "--kafka", "127.0.0.1:1"])
+            .output()
+            .unwrap();
+        let words = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{words}");
+        assert!(words.contains("a file has one writer"), "{words}");
+        assert!(!words.contains("127.0.0.1:1 "), "{words}");
+    }
+}
+
+#[test]
 fn a_file_that_is_not_there_is_named_before_any_broker_is_asked() {
     let folder = Folder::new("cli").unwrap();
     let output = licenseflow(&folder)

@@ -50,13 +50,12 @@ impl Shares {
     }
 
     /// Divides a ceiling among as many appliers as are asked for, or fewer where that leaves them too
-    /// little: what each of them gets.
+    /// little: how many there are, and what each of them gets.
     #[must_use]
-    pub fn among(ceiling_mib: u32, appliers: u32) -> Vec<Shares> {
+    pub fn among(ceiling_mib: u32, appliers: u32) -> (u32, Shares) {
         let left = left(ceiling_mib);
         let appliers = appliers.clamp(1, left / APPLIER_MIN_MIB);
-        let each = Shares::of_one(left / appliers);
-        (0..appliers).map(|_| each).collect()
+        (appliers, Shares::of_one(left / appliers))
     }
 
     fn of_one(left: u32) -> Shares {
@@ -109,13 +108,13 @@ mod tests {
     #[test]
     fn appliers_share_a_ceiling_and_are_fewer_where_it_is_too_small_for_all() {
         for (ceiling, asked, expected) in [(96, 4, 1), (144, 4, 2), (512, 4, 4), (512, 1, 1)] {
-            let shares = Shares::among(ceiling, asked);
-            assert_eq!(shares.len(), expected, "{ceiling}");
-            assert!(shares.iter().all(|each| each.batch_bytes >= 8 << 20));
-            let batches: usize = shares.iter().map(|each| 2 * each.batch_bytes).sum();
+            let (appliers, each) = Shares::among(ceiling, asked);
+            assert_eq!(appliers, expected, "{ceiling}");
+            assert!(each.batch_bytes >= 8 << 20);
+            let batches = appliers as usize * 2 * each.batch_bytes;
             assert!(batches <= bytes(left(ceiling)), "{ceiling}");
         }
-        assert_eq!(Shares::among(512, 1), [Shares::of(512)]);
+        assert_eq!(Shares::among(512, 1), (1, Shares::of(512)));
     }
 
     #[test]

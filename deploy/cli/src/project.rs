@@ -1,12 +1,12 @@
 //! `project`: builds the read model from the log.
 
 use crate::brokers::Brokers;
-use crate::exit::Exit;
+use crate::exit::{Exit, WrongUse};
 use crate::log::LogArgs;
 use crate::opening::Opening;
 use crate::schemas::Taken;
 use crate::service::Service;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 use licenseflow_avro::Topics;
 use licenseflow_avro::registry_client::RegistryClient;
@@ -48,6 +48,7 @@ pub(crate) async fn run(arguments: ProjectArgs, effective: &Effective) -> anyhow
         projector,
         judgement,
     } = arguments;
+    check_appliers(&store, &projector)?;
     let mut opening = Opening::begin("project", &log, effective)?;
     let schemas = opening.schemas(&log, Taken::Used).await?;
     let Opening {
@@ -89,12 +90,6 @@ impl Work {
         let ceiling = self.projector.memory_ceiling_mib;
         match self.store.place() {
             StorePlace::Sqlite(path) => {
-                let asked = self.projector.appliers.unwrap_or(1);
-                if asked > 1 {
-                    bail!(
-                        "--appliers {asked}: a file has one writer; leave it out, or name a PostgreSQL with --store"
-                    );
-                }
                 let shares = Shares::of(ceiling);
                 let options = SqliteOptions {
                     cache_mib: shares.store_cache_bytes >> 20,
@@ -102,69 +97,91 @@ impl Work {
                 };
                 let model = SqliteModel::open(&path, options)?;
                 let instance = Some(instance(&path)?);
-                self.start_over(vec![(model, shares)], instance, service)
+                self.start_over([model], shares, instance, service)
             }
             StorePlace::Postgres(url) => {
                 let options = PostgresOptions {
                     max_future_skew_micros,
                     ..PostgresOptions::default()
                 };
-                let shares = Shares::among(ceiling, self.projector.appliers.unwrap_or_else(cores));
+                let asked = self.projector.appliers.unwrap_or_else(cores);
+                let (appliers, shares) = Shares::among(ceiling, asked);
+                if appliers < asked {
+                    tracing::warn!(
+                        asked,
+                        appliers,
+                        "fewer write at once: the memory ceiling has no room for all"
+                    );
+                }
                 let runtime = tokio::runtime::Handle::current();
                 let open = move || {
-                    let each = shares.into_iter();
-                    let models = each.map(|shares| {
-                        let model = PostgresModel::open(url.expose(), &options, runtime.clone());
-                        model.map(|model| (model, shares))
-                    });
-                    models.collect::<Result<Vec<_>, _>>()
+                    let open = |_| PostgresModel::open(url.expose(), &options, runtime.clone());
+                    (0..appliers).map(open).collect::<Result<Vec<_>, _>>()
                 };
                 let models = tokio::task::spawn_blocking(open).await;
                 let models = models.context("the store did not open")??;
-                tracing::info!(appliers = models.len(), "the store in PostgreSQL is open");
+                tracing::info!(appliers, "the store in PostgreSQL is open");
                 // Several projectors share the work, on one host too, so none has a name of its own.
-                self.start_over(models, None, service)
+                self.start_over(models, shares, None, service)
             }
         }
     }
 
+    /// Starts an applier over each of these, which are one store.
     fn start_over<M: ReadModel + Outbox + 'static>(
         self,
-        models: Vec<(M, Shares)>,
+        models: impl IntoIterator<Item = M>,
+        shares: Shares,
         group_instance: Option<String>,
         service: &Service,
     ) -> anyhow::Result<Handle> {
-        let mut settings = Settings {
+        let settings = Settings {
             batch_records_max: self.projector.batch_records_max as usize,
+            batch_bytes_max: shares.batch_bytes,
             max_future_skew: self.judgement.max_future_skew,
             ..Settings::default()
         };
-        let mut appliers = Vec::with_capacity(models.len());
-        for (model, shares) in models {
-            settings.batch_bytes_max = shares.batch_bytes;
-            let source = SourceSettings {
-                kafka: self.kafka.clone(),
-                topics: self.topics.clone(),
-                group_instance: group_instance.clone(),
-                queued_kbytes_max: shares.queued_kbytes,
-                fetch_bytes_max: shares.fetch_bytes,
-                ends_interval: settings.ends_interval,
-            };
-            appliers.push(Parts {
+        let source = SourceSettings {
+            kafka: self.kafka.clone(),
+            topics: self.topics.clone(),
+            group_instance,
+            queued_kbytes_max: shares.queued_kbytes,
+            fetch_bytes_max: shares.fetch_bytes,
+            ends_interval: settings.ends_interval,
+        };
+        let parts = models.into_iter().map(|model| {
+            anyhow::Ok(Parts {
                 source: KafkaSource::start(&source)?,
                 schemas: self.schemas.blocking(tokio::runtime::Handle::current()),
                 model,
                 letters: KafkaLetters::new(&self.kafka, &self.topics)?,
                 clock: wall_clock(),
-            });
-        }
+            })
+        });
+        let appliers = parts.collect::<Result<Vec<_>, _>>()?;
         let stop = service.stop_token();
         Ok(Projector::start(settings, appliers, &stop)?)
     }
 }
 
-/// As many as write at once where nobody says otherwise: more than a database has cores for would wait for
-/// one another.
+/// Whether so many may write to the store at once.
+pub(crate) fn check_appliers(store: &StoreArgs, projector: &ProjectorArgs) -> Result<(), WrongUse> {
+    match (store.place(), projector.appliers) {
+        (StorePlace::Sqlite(_), Some(appliers @ 2..)) => Err(WrongUse::of(OneWriter { appliers })),
+        (StorePlace::Sqlite(_) | StorePlace::Postgres(_), _) => Ok(()),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "--appliers {appliers}: a file has one writer; leave it out, or name a PostgreSQL with --store"
+)]
+struct OneWriter {
+    appliers: u32,
+}
+
+/// As many as write at once where nobody says otherwise. The database's own cores are not known here; more
+/// appliers than either has cores for would wait for one another.
 fn cores() -> u32 {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     u32::try_from(cores.min(4)).unwrap_or(1)

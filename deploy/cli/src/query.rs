@@ -10,6 +10,7 @@ use licenseflow_query::{
     Check, PartitionCount, QueryOptions, QueryState, Readiness, StreamLimits, system_clock,
 };
 use licenseflow_runtime::config::{Effective, HttpArgs, QueryApiArgs, StoreArgs, TopicsArgs};
+use licenseflow_runtime::http::openapi::Routes;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -40,26 +41,32 @@ pub(crate) async fn run(arguments: QueryArgs, effective: &Effective) -> anyhow::
         partitions: unknown,
         applied: None,
     };
-    let state = state(reading, beside, &arguments.api);
-    let state = told(state, &arguments.api, None);
-    end_streams(&mut service, &state);
-    let routes = licenseflow_query::routes(state.clone());
-    let routes = routes.merge(licenseflow_query::health_router(state).into());
+    let routes = routes(&mut service, reading, beside, &arguments.api, None);
     service.serve(&arguments.http, routes)?;
     service.until_stopped().await
 }
 
-/// The API after it was told of its surroundings; `intake` is the path of an intake at the same address.
-pub(crate) fn told(state: QueryState, api: &QueryApiArgs, intake: Option<&str>) -> QueryState {
-    let state = state.open_to(&api.cors_origins());
-    match api.events_url.as_deref().or(intake) {
+/// The query API over a store, with its health, and its streams told when the service ends; `intake` is the
+/// path of an intake at the same address.
+pub(crate) fn routes(
+    service: &mut Service,
+    reading: Reading,
+    beside: Beside,
+    api: &QueryApiArgs,
+    intake: Option<&str>,
+) -> Routes {
+    let state = state(reading, beside, api).open_to(&api.cors_origins());
+    let state = match api.events_url.as_deref().or(intake) {
         Some(address) => state.sending_events_to(address),
         None => state,
-    }
+    };
+    end_streams(service, &state);
+    let routes = licenseflow_query::routes(state.clone());
+    routes.merge(licenseflow_query::health_router(state).into())
 }
 
 /// Streams end by themselves only with the service: here they are told so.
-pub(crate) fn end_streams(service: &mut Service, state: &QueryState) {
+fn end_streams(service: &mut Service, state: &QueryState) {
     let (state, stop) = (state.clone(), service.stop_token());
     service.run("streams", async move {
         state.end_streams(stop.cancelled()).await;
@@ -77,7 +84,7 @@ pub(crate) struct Beside {
 
 /// The query API over a store. `applied` changes with each batch of this process; a store that tells of
 /// every process's is heard instead.
-pub(crate) fn state(reading: Reading, beside: Beside, api: &QueryApiArgs) -> QueryState {
+fn state(reading: Reading, beside: Beside, api: &QueryApiArgs) -> QueryState {
     let options = QueryOptions {
         lookups_max: api.readers(),
         queue_max: api.queue_max(),

@@ -50,6 +50,7 @@ pub(crate) async fn run(arguments: UpArgs, effective: &Effective) -> anyhow::Res
         judgement,
         api,
     } = arguments;
+    project::check_appliers(&store, &projector)?;
     let mut opening = Opening::begin("up", &log, effective)?;
     let door = opening.service.open_door(&http)?;
     let schemas = opening.schemas(&log, Taken::Refused).await?;
@@ -87,12 +88,8 @@ pub(crate) async fn run(arguments: UpArgs, effective: &Effective) -> anyhow::Res
         partitions,
         applied: Some(applied),
     };
-    let state = query::state(reading, beside, &api);
-    let state = query::told(state, &api, Some("/v1/events"));
-    query::end_streams(&mut service, &state);
-    let routes = accept::routes(publisher.clone(), settings)
-        .merge(licenseflow_query::routes(state.clone()))
-        .merge(licenseflow_query::health_router(state).into());
+    let asked = query::routes(&mut service, reading, beside, &api, Some("/v1/events"));
+    let routes = accept::routes(publisher.clone(), settings).merge(asked);
     service.serve_at(door, &http, routes);
     let exit = service.until_stopped().await;
     publisher.stop(PUBLISHER_GRACE).await;

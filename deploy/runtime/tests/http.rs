@@ -254,11 +254,23 @@ async fn a_connection_that_says_nothing_is_closed_without_a_word() {
 }
 
 #[tokio::test]
-async fn who_speaks_http_2_is_told_so() {
+async fn who_speaks_http_2_is_told_so_also_a_byte_at_a_time() {
     let server = Server::start(tiny());
-    let answer = server.exchange(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
-    assert_eq!(answer.status, 400);
-    assert_eq!(answer.problem()["code"], "http_version");
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    for first in [preface.len(), 1, 2] {
+        let mut stream = server.connect().await;
+        stream.set_nodelay(true).unwrap();
+        stream.write_all(&preface[..first]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        // It may be refused already.
+        let _ = stream.write_all(&preface[first..]).await;
+        let mut bytes = Vec::new();
+        let read = stream.read_to_end(&mut bytes);
+        tokio::time::timeout(DEADLINE, read).await.unwrap().unwrap();
+        let answer = String::from_utf8(bytes).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{first}: {answer}");
+        assert!(answer.contains("\"code\":\"http_version\""), "{answer}");
+    }
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ const LINGER: Duration = Duration::from_secs(5);
 /// How many refused connections are read to their end at once.
 const REFUSED_MAX: usize = 64;
 
-// Both answers end where the connection ends, so they need no length.
+// These answers end where the connection ends, so they need no length.
 const SLOW_HEADERS: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/problem+json\r\nconnection: close\r\n\r\n{\"type\":\"about:blank\",\"title\":\"Request Timeout\",\"status\":408,\"code\":\"slow_headers\",\"detail\":\"the headers of the request did not arrive in time\"}";
 
 /// How a connection begins that is to speak HTTP/2 from the start.
@@ -72,7 +72,7 @@ impl Acceptor {
             begun: Arc::default(),
             clock_begun: 0,
             header_timeout: self.header_timeout,
-            is_silent: true,
+            said_of_http_2: Some(0),
             clock: Some(Box::pin(tokio::time::sleep(self.idle_timeout))),
         })
     }
@@ -173,8 +173,9 @@ pub(super) struct Lifeline {
     /// What `begun` was when the clock was started.
     clock_begun: usize,
     header_timeout: Duration,
-    /// Nothing was said on it yet: hyper begins its own times with the first bytes.
-    is_silent: bool,
+    /// How much was said of [`HTTP_2`] and of nothing else; none: this is HTTP/1. hyper begins its own times
+    /// with the first bytes.
+    said_of_http_2: Option<usize>,
     /// Runs until the first byte, and then from the first byte of a request until its headers are
     /// complete.
     clock: Option<Pin<Box<Sleep>>>,
@@ -205,6 +206,13 @@ impl Lifeline {
     }
 }
 
+/// How much of [`HTTP_2`] was said with these bytes, which may bring it in pieces; none: something else was.
+fn go_on_with_http_2(said: usize, bytes: &[u8]) -> Option<usize> {
+    let left = HTTP_2.get(said..)?;
+    let length = left.len().min(bytes.len());
+    (left[..length] == bytes[..length]).then_some(said + length)
+}
+
 impl AsyncRead for Lifeline {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -212,7 +220,7 @@ impl AsyncRead for Lifeline {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if let Poll::Ready(error) = self.poll_too_slow(context) {
-            let has_spoken = !self.is_silent;
+            let has_spoken = self.said_of_http_2 != Some(0);
             if let (true, Ok(stream)) = (has_spoken, self.stream()) {
                 let _ = stream.try_write(SLOW_HEADERS);
             }
@@ -221,10 +229,13 @@ impl AsyncRead for Lifeline {
         let filled = buffer.filled().len();
         let read = self.stream()?.poll_read(context, buffer);
         let has_more = buffer.filled().len() > filled;
-        if has_more && std::mem::take(&mut self.is_silent) {
-            self.clock = None;
+        if let (true, Some(said)) = (has_more, self.said_of_http_2) {
+            if said == 0 {
+                self.clock = None;
+            }
+            self.said_of_http_2 = go_on_with_http_2(said, &buffer.filled()[filled..]);
             // Whatever serves upgrades would go on in HTTP/2, which knows none of these times.
-            if buffer.filled()[filled..].starts_with(HTTP_2) {
+            if self.said_of_http_2 == Some(HTTP_2.len()) {
                 let _ = self.stream()?.try_write(NOT_HTTP_1);
                 return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
             }

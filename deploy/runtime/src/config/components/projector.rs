@@ -9,8 +9,9 @@ pub struct ProjectorArgs {
     pub memory_ceiling_mib: u32,
 
     /// How many write to PostgreSQL at once, each a member of the group with partitions of its own;
-    /// without it as many as there are cores, at most 4. A file has one writer
-    #[arg(long, env = "LICENSEFLOW_APPLIERS", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=32), hide_default_value = true)]
+    /// without it as many as this machine has cores, at most 4; fewer where the memory ceiling has no room
+    /// for all. A file has one writer
+    #[arg(long, env = "LICENSEFLOW_APPLIERS", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=32))]
     pub appliers: Option<u32>,
 
     /// The most records that one batch writes to the store

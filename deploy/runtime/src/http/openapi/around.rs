@@ -1,5 +1,7 @@
 //! What is around every route: the request's id, and the errors that any request may meet.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
 use utoipa::openapi::{Components, OpenApi, Ref, RefOr, Response};
@@ -38,7 +40,7 @@ const ERRORS: [(&str, &str, &str); 5] = [
     ),
 ];
 
-/// Made where the connection is, before the request is known.
+/// Statuses that an answer may have that is made where the connection is, before the request is known.
 const NAMELESS: [&str; 2] = ["408", "503"];
 
 pub(super) fn lay(document: &mut OpenApi) {
@@ -61,19 +63,22 @@ pub(super) fn lay(document: &mut OpenApi) {
             .responses
             .insert(name.to_owned(), response.into());
     }
-    for (name, response) in &mut components.responses {
-        let known = ERRORS.iter().find(|(_, its, _)| its == name);
-        let nameless = known.is_some_and(|(status, ..)| NAMELESS.contains(status));
-        identify(response, !nameless);
-    }
+    let mut nameless = BTreeSet::new();
     for item in document.paths.paths.values_mut() {
         for operation in operations(item) {
-            around(operation);
+            around(operation, &mut nameless);
+        }
+    }
+    for (name, response) in &mut components.responses {
+        let place = Ref::from_response_name(name).ref_location;
+        if let RefOr::T(response) = response {
+            identify(response, !nameless.contains(&place));
         }
     }
 }
 
-fn around(operation: &mut Operation) {
+/// Lays it around one operation; what that refers to for a nameless status is noted.
+fn around(operation: &mut Operation, nameless: &mut BTreeSet<String>) {
     let words = json!({ "type": "string", "pattern": REQUEST_ID_PATTERN, "maxLength": 128 });
     let id = optional(
         ParameterIn::Header,
@@ -90,16 +95,20 @@ fn around(operation: &mut Operation) {
         responses.entry(status.to_owned()).or_insert_with(error);
     }
     for (status, response) in responses {
-        identify(response, !NAMELESS.contains(&status.as_str()));
+        let is_named = !NAMELESS.contains(&status.as_str());
+        match response {
+            RefOr::T(response) => identify(response, is_named),
+            RefOr::Ref(to) if !is_named => {
+                nameless.insert(to.ref_location.clone());
+            }
+            RefOr::Ref(_) => {}
+        }
     }
 }
 
 /// Says that the answer names its request.
-fn identify(response: &mut RefOr<Response>, always: bool) {
-    let RefOr::T(response) = response else {
-        return;
-    };
-    let words = json!({ "type": "string", "pattern": REQUEST_ID_PATTERN });
+fn identify(response: &mut Response, always: bool) {
+    let words = json!({ "type": "string", "pattern": REQUEST_ID_PATTERN, "maxLength": 128 });
     let id = header(
         "The id of the request, the client's own or a new one.",
         words,

@@ -152,15 +152,21 @@ openapi_word!(
                 "description": "The name of this kind of error, to program against.",
             },
             "detail": { "type": "string", "description": "A sentence about this one occurrence." },
-            "instance": { "type": "string", "description": "The path that was asked." },
-            "request_id": { "$ref": "#/components/schemas/RequestIdText" },
+            "instance": {
+                "type": "string",
+                "description": "The path that was asked. Left out where the request was not read that far.",
+            },
+            "request_id": {
+                "$ref": "#/components/schemas/RequestIdText",
+                "description": "As in `X-Request-ID`. Left out where the request was not read that far.",
+            },
             "errors": {
                 "type": "array",
                 "items": { "$ref": "#/components/schemas/FieldProblem" },
                 "description": "Each wrong place of what was sent.",
             },
         },
-        "required": ["type", "title", "status", "code", "detail", "instance", "request_id"],
+        "required": ["type", "title", "status", "code", "detail"],
         "additionalProperties": true,
         "examples": [{
             "type": "about:blank",
