@@ -32,13 +32,10 @@ pub(crate) fn asked(url: &str) -> Result<(String, Asked), Error> {
     let Some((place, parameters)) = url.split_once('?') else {
         return Ok((url.to_owned(), asked));
     };
-    let mut left = Vec::new();
+    let (mut left, mut mode) = (Vec::new(), None);
     for parameter in parameters.split('&') {
         match parameter.split_once('=') {
-            Some(("sslmode", "verify-full" | "verify-ca")) => {
-                asked.verified = true;
-                left.push("sslmode=require");
-            }
+            Some(("sslmode", said)) => mode = Some(said),
             Some(("sslrootcert", path)) => {
                 let path = percent_encoding::percent_decode_str(path).decode_utf8();
                 let path = path.map_err(|_| unusable("sslrootcert is no UTF-8"))?;
@@ -47,8 +44,15 @@ pub(crate) fn asked(url: &str) -> Result<(String, Asked), Error> {
             Some(_) | None => left.push(parameter),
         }
     }
-    // As libpq does: whoever names roots wants them asked.
-    asked.verified |= asked.roots.is_some();
+    asked.verified = match mode {
+        Some("verify-full" | "verify-ca") => true,
+        Some("disable") => false,
+        // Whoever names roots wants them asked, and a server without TLS shows nothing to ask them of.
+        Some(_) | None => asked.roots.is_some(),
+    };
+    let mode = if asked.verified { Some("require") } else { mode };
+    let mode = mode.map(|mode| format!("sslmode={mode}"));
+    left.extend(mode.as_deref());
     Ok((format!("{place}?{}", left.join("&")), asked))
 }
 
@@ -164,15 +168,27 @@ mod tests {
     #[test]
     fn what_an_address_says_of_verification_is_taken_out_of_it() {
         let url = "postgres://h/d?sslmode=verify-full&application_name=x";
-        let left = "postgres://h/d?sslmode=require&application_name=x";
+        let left = "postgres://h/d?application_name=x&sslmode=require";
         assert_eq!(of(url), (left.to_owned(), true, None));
-        let url = "postgres://h/d?sslrootcert=/a%20b.pem&sslmode=require";
-        let left = "postgres://h/d?sslmode=require";
-        let roots = Some(PathBuf::from("/a b.pem"));
-        assert_eq!(of(url), (left.to_owned(), true, roots));
         for url in ["postgres://h/d", "postgres://h/d?sslmode=require"] {
             assert_eq!(of(url), (url.to_owned(), false, None));
         }
+    }
+
+    #[test]
+    fn roots_that_are_named_are_asked_and_no_server_gets_around_them_without_tls() {
+        let roots = || Some(PathBuf::from("/a b.pem"));
+        let required = "postgres://h/d?sslmode=require";
+        for mode in ["", "&sslmode=prefer", "&sslmode=require", "&sslmode=verify-ca"] {
+            let url = format!("postgres://h/d?sslrootcert=/a%20b.pem{mode}");
+            assert_eq!(of(&url), (required.to_owned(), true, roots()), "{mode}");
+        }
+        let disabled = "postgres://h/d?sslmode=disable";
+        let url = format!("{disabled}&sslrootcert=/a%20b.pem");
+        assert_eq!(of(&url), (disabled.to_owned(), false, roots()));
+        // The last counts, as with libpq.
+        let url = "postgres://h/d?sslmode=disable&sslmode=verify-full";
+        assert_eq!(of(url), (required.to_owned(), true, None));
     }
 
     #[test]
