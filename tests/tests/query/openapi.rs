@@ -142,6 +142,55 @@ fn every_operation_is_told_in_words_and_names_its_answers() {
     }
 }
 
+/// What is made before a request is read knows neither its id nor its path.
+#[test]
+fn an_answer_that_may_come_before_the_request_promises_no_id_of_it() {
+    let document: Value = serde_json::from_str(&whole()).unwrap();
+    let required = &document["components"]["schemas"]["Problem"]["required"];
+    let always = ["type", "title", "status", "code", "detail"];
+    assert_eq!(required, &serde_json::json!(always));
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                let response = match response["$ref"].as_str() {
+                    Some(to) => document.pointer(to.strip_prefix('#').unwrap()).unwrap(),
+                    None => response,
+                };
+                let id = &response["headers"]["X-Request-ID"];
+                let is_certain = id["required"] == true;
+                let is_nameless = ["408", "503"].contains(&status.as_str());
+                assert!(id.is_object(), "{method} {path}: {status}");
+                assert_eq!(is_certain, !is_nameless, "{method} {path}: {status}");
+            }
+        }
+    }
+}
+
+/// The words of a description, wherever they stand.
+fn told<'d>(value: &'d Value, found: &mut Vec<&'d str>) {
+    match value {
+        Value::Object(members) => {
+            let words = ["description", "summary"].map(|name| members.get(name));
+            let words = words.into_iter().flatten();
+            found.extend(words.filter_map(Value::as_str));
+            members.values().for_each(|it| told(it, found));
+        }
+        Value::Array(items) => items.iter().for_each(|it| told(it, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn a_sentence_has_one_blank_between_its_words() {
+    let document: Value = serde_json::from_str(&whole()).unwrap();
+    let mut found = Vec::new();
+    told(&document, &mut found);
+    assert!(found.len() > 100);
+    for words in found {
+        assert!(!words.contains("  "), "{words}");
+    }
+}
+
 #[tokio::test]
 async fn a_method_that_is_none_is_told_so_at_once() {
     let (served, _model) = Served::start(fill).await;

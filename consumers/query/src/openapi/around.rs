@@ -48,7 +48,8 @@ const ERRORS: [(&str, &str, &str); 5] = [
     (
         "503",
         "StoreAway",
-        "`store_away`, `store_busy`, `too_many_waiters`, `too_many_connections`, `too_many_streams`: try again.",
+        "`store_away`, `store_busy`, `too_many_waiters`, `too_many_connections`, `too_many_streams`, \
+        `stopping`: try again.",
     ),
     (
         "504",

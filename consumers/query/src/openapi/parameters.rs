@@ -59,20 +59,9 @@ fn of(names: &[&str]) -> Vec<Parameter> {
     names.iter().map(|name| named(name)).collect()
 }
 
-/// A filter of a stream has one value or several.
+/// All of a stream; the header that says where it goes on is one that browsers send by themselves.
 fn stream() -> Vec<Parameter> {
-    let said = EventKind::ALL.into_iter().map(EventKind::name);
-    let said: Vec<&str> = said.filter(|name| *name != "DeviceHeartbeat").collect();
-    let of = |name: &str| match name {
-        LAST_EVENT_ID => optional(ParameterIn::Query, name, LAST_EVENT, position()),
-        "type" => any_of(name, "Only events of these types.", one_of(&said)),
-        _ => {
-            let about = named(name).description.unwrap_or_default();
-            let about = about.replacen("this", "any of these", 1);
-            any_of(name, &about, id("lic-1"))
-        }
-    };
-    let mut all: Vec<Parameter> = known::STREAM.into_iter().map(of).collect();
+    let mut all: Vec<Parameter> = known::STREAM.into_iter().map(of_stream).collect();
     let words = format!("{LAST_EVENT} The header wins.");
     all.push(optional(
         ParameterIn::Header,
@@ -81,6 +70,28 @@ fn stream() -> Vec<Parameter> {
         position(),
     ));
     all
+}
+
+/// A filter of a stream has one value or several.
+fn of_stream(name: &str) -> Parameter {
+    let said = EventKind::ALL.into_iter().map(EventKind::name);
+    let said: Vec<&str> = said.filter(|name| *name != "DeviceHeartbeat").collect();
+    match name {
+        "license_id" => any_of(name, "Only events of these licenses.", id("lic-1")),
+        "customer_id" => any_of(
+            name,
+            "Only events of licenses that one of these customers holds when the event is told.",
+            id("cust-1"),
+        ),
+        "product_id" => any_of(
+            name,
+            "Only events of licenses for one of these products.",
+            id("editor"),
+        ),
+        "type" => any_of(name, "Only events of these types.", one_of(&said)),
+        LAST_EVENT_ID => optional(ParameterIn::Query, name, LAST_EVENT, position()),
+        _ => any_of(name, "", json!({ "type": "string" })),
+    }
 }
 
 const LAST_EVENT: &str = "The id of the last event at hand: what was said after it comes.";
@@ -93,7 +104,6 @@ fn named(name: &str) -> Parameter {
     let query = |about: &str, words: Value| optional(ParameterIn::Query, name, about, words);
     match name {
         "customer_id" => query("Only those that this customer holds.", id("cust-1")),
-        "license_id" => query("Only those of this license.", id("lic-1")),
         "product_id" => query("Only those of this product.", id("editor")),
         "plan" => query("Only those of this plan.", id("team")),
         "status" => query(
@@ -201,9 +211,10 @@ mod tests {
             &known::EVENTS,
             &known::JOURNEY,
         ];
-        for name in all.concat() {
-            let words = named(name).description.unwrap_or_default();
-            assert!(!words.is_empty(), "{name}");
+        let named = all.concat().into_iter().map(named);
+        for parameter in named.chain(known::STREAM.map(of_stream)) {
+            let words = parameter.description.unwrap_or_default();
+            assert!(!words.is_empty(), "{}", parameter.name);
         }
     }
 }

@@ -45,11 +45,13 @@ type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
 /// Events as they are applied
 ///
-/// Server-Sent Events, or, where an upgrade is asked for, the same as text messages over WebSocket
-/// (`{"id", "type", "event"}`). It begins now, or where `Last-Event-ID` says; the id of an event is the
-/// position after it. Of each event its license's customer and product as they stand now are asked. An event
-/// whose first record turns up later may come once more, at its new place: `event_id` tells. A reader that
-/// does not keep up is cut off with `event: cut`, whose data say why and from where to go on.
+/// Server-Sent Events, or, where an upgrade is asked for, the same as text messages over WebSocket: an event
+/// as `{"id", "type", "event"}`, and `{"id"}` alone, as the first message and from time to time, for how far
+/// the stream has come. It begins now, or where `Last-Event-ID` says; the id of an event is the position
+/// after it. Of each event its license's customer and product as they stand now are asked. An event whose
+/// first record turns up later may come once more, at its new place: `event_id` tells. A reader that does
+/// not keep up is cut off with `event: cut`, whose data say why and from where to go on; over WebSocket the
+/// close frame says why.
 #[utoipa::path(
     get, path = STREAM, tag = openapi::LICENSES, operation_id = "stream",
     params(openapi::OfStream),

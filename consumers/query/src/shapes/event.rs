@@ -18,7 +18,8 @@ openapi_word!(
         });
         json!({
             "type": "object",
-            "description": "An event: what was said, where it lies, and by whose request. Heartbeats                             stand in no timeline.",
+            "description": "An event: what was said, where it lies, and by whose request. Heartbeats \
+                            stand in no timeline.",
             "properties": {
                 "event_id": { "$ref": "#/components/schemas/EventId" },
                 "tenant_id": { "$ref": "#/components/schemas/Id" },
