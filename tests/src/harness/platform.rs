@@ -191,6 +191,17 @@ impl Platform {
         finish(self.command(arguments)?)
     }
 
+    /// What the API answers at a path, by curl.
+    ///
+    /// # Errors
+    /// Where it answers with an error, or not in time.
+    pub fn text(&self, path: &str) -> anyhow::Result<String> {
+        let mut curl = Command::new("curl");
+        curl.args(["-sf", "--max-time", "30"]);
+        curl.arg(format!("{}{path}", self.api()));
+        finish(curl)
+    }
+
     /// Runs one of the clients that this project's Rust did not write.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use licenseflow_store::postgres::PostgresOptions;
 use licenseflow_store::read_model::{Applied, Letter, PartitionEnd, PartitionState};
 use licenseflow_store::{Error, Lookup, Outbox, PostgresLookup, PostgresModel, ReadModel};
 use licenseflow_tests::harness::{
-    Kafka, Platform, Postgres, Process, Role, kcat, unique_prefix, wait_until,
+    Kafka, Platform, Postgres, Process, Role, kcat, unique_prefix, wait_for_async, wait_until,
 };
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
@@ -51,6 +51,19 @@ impl Installation {
         let schema = PostgresOptions::default().schema;
         PostgresLookup::open(self.postgres.url(), &schema, 1, runtime.clone()).unwrap()
     }
+}
+
+/// What a projector counts of the records that changed the store.
+const APPLIED: &str = "licenseflow_projector_records_total{fate=\"apply\"}";
+
+/// What a process counted by this name and these labels; nothing as long as it does not name them.
+fn metric(platform: &Platform, name: &str) -> u64 {
+    let metrics = platform.text("/metrics").unwrap();
+    let of_name = |line: &'_ str| -> Option<u64> {
+        let number = line.strip_prefix(name)?.strip_prefix(' ')?;
+        Some(number.parse().unwrap())
+    };
+    metrics.lines().find_map(of_name).unwrap_or(0)
 }
 
 /// How many offsets the store has dealt with.
@@ -96,8 +109,9 @@ fn projectors_share_the_log_and_one_that_is_killed_is_replaced_by_the_others() {
     ];
     thread::scope(|scope| {
         let generate = scope.spawn(|| first.run(&[&history[..], &faults[..]].concat()));
+        let applies = |place: &Platform| metric(place, APPLIED) > 0;
         wait_until("both are at it", STEP, || {
-            dealt_with(&lookup) > RECORDS / 10
+            applies(&first) && applies(&second) && dealt_with(&lookup) > RECORDS / 10
         })
         .unwrap();
         dies.kill().unwrap();
@@ -159,40 +173,28 @@ async fn a_database_that_dies_under_load_is_told_at_once_and_comes_back_by_itsel
         .map(|_| tokio::spawn(reads(place.api(), Arc::clone(&told))))
         .collect();
     let given = || clients.iter().map(WellBehaved::given).min().unwrap_or(0);
-    let until = async |what: &str, mut condition: Box<dyn FnMut() -> bool>| {
-        let waited = licenseflow_tests::harness::wait_for_async(what, STEP, async || {
-            condition().then_some(())
-        });
-        waited
-            .await
-            .unwrap_or_else(|error| panic!("{error}\n{}", up.stderr()));
+    let until = async |what: &str, condition: &dyn Fn() -> bool| {
+        let is_so = async || condition().then_some(());
+        let waited = wait_for_async(what, STEP, is_so).await;
+        waited.unwrap_or_else(|error| panic!("{error}\n{}", up.stderr()));
     };
-    let answered = |told: &Arc<Told>| {
-        let told = Arc::clone(told);
-        let before = told.answered.load(Ordering::Acquire);
-        Box::new(move || told.answered.load(Ordering::Acquire) > before + 50)
-            as Box<dyn FnMut() -> bool>
-    };
-    until("readers and writers are at it", answered(&told)).await;
+    let answered = || told.answered.load(Ordering::Acquire);
+    let before = answered();
+    until("readers and writers are at it", &|| {
+        answered() > before + 50
+    })
+    .await;
     let before = given();
     tokio::task::block_in_place(|| installation.postgres.kill()).unwrap();
-    {
-        let told = Arc::clone(&told);
-        // More of them than there are readers times the attempts that one second has room for, so that
-        // a refusal is quick: a reader that hung would not add to them.
-        until(
-            "readers are told",
-            Box::new(move || told.refused.load(Ordering::Acquire) > 100),
-        )
-        .await;
-    }
+    // More of them than there are readers times the attempts that one second has room for, so that
+    // a refusal is quick: a reader that hung would not add to them.
+    let refused = || told.refused.load(Ordering::Acquire);
+    until("readers are told", &|| refused() > 100).await;
     // Whoever writes does not need the read model.
-    let behind = licenseflow_tests::harness::wait_for_async("receipts go on", STEP, async || {
-        (given() > before + 20).then_some(())
-    });
-    behind.await.unwrap();
+    until("receipts go on", &|| given() > before + 20).await;
     tokio::task::block_in_place(|| installation.postgres.start_again()).unwrap();
-    until("readers are answered again", answered(&told)).await;
+    let before = answered();
+    until("readers are answered again", &|| answered() > before + 50).await;
     told.is_over.store(true, Ordering::Release);
     for reader in readers {
         reader.await.unwrap();
@@ -297,15 +299,12 @@ fn usage_of(license: usize) -> Value {
 }
 
 /// How many reads found what they asked for at once, and how many had to wait for it.
-async fn waits(query: &Platform) -> (u64, u64) {
-    let metrics = reqwest::get(format!("{}/metrics", query.api()))
-        .await
-        .unwrap();
-    let metrics = metrics.text().await.unwrap();
+fn waits(query: &Platform) -> (u64, u64) {
     let of = |outcome: &str| {
-        let name = format!("query_waits_total{{outcome=\"{outcome}\"}} ");
-        let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
-        line.map_or(0, |number| number.parse().unwrap())
+        metric(
+            query,
+            &format!("query_waits_total{{outcome=\"{outcome}\"}}"),
+        )
     };
     (of("fresh"), of("caught_up"))
 }
@@ -342,7 +341,7 @@ async fn ten_thousand_receipts_are_read_at_once_at_processes_that_did_not_write_
     }
     let (mut fresh, mut waited) = (0, 0);
     for query in &queries {
-        let (at_once, later) = waits(query).await;
+        let (at_once, later) = tokio::task::block_in_place(|| waits(query));
         (fresh, waited) = (fresh + at_once, waited + later);
     }
     println!("{waited} of {RECEIPTS} receipts would have been stale without the wait, {fresh} not");
