@@ -50,7 +50,11 @@ pub(crate) fn asked(url: &str) -> Result<(String, Asked), Error> {
         // Whoever names roots wants them asked, and a server without TLS shows nothing to ask them of.
         Some(_) | None => asked.roots.is_some(),
     };
-    let mode = if asked.verified { Some("require") } else { mode };
+    let mode = if asked.verified {
+        Some("require")
+    } else {
+        mode
+    };
     let mode = mode.map(|mode| format!("sslmode={mode}"));
     left.extend(mode.as_deref());
     Ok((format!("{place}?{}", left.join("&")), asked))
@@ -179,7 +183,12 @@ mod tests {
     fn roots_that_are_named_are_asked_and_no_server_gets_around_them_without_tls() {
         let roots = || Some(PathBuf::from("/a b.pem"));
         let required = "postgres://h/d?sslmode=require";
-        for mode in ["", "&sslmode=prefer", "&sslmode=require", "&sslmode=verify-ca"] {
+        for mode in [
+            "",
+            "&sslmode=prefer",
+            "&sslmode=require",
+            "&sslmode=verify-ca",
+        ] {
             let url = format!("postgres://h/d?sslrootcert=/a%20b.pem{mode}");
             assert_eq!(of(&url), (required.to_owned(), true, roots()), "{mode}");
         }
