@@ -12,7 +12,7 @@ const APPLIERS: i32 = 64;
 /// that none waits for another's, and there are no more parts than ever wrote at the same time. Where all
 /// are taken two share one, and add up all the same.
 pub(crate) async fn number_batch(
-    work: &mut Work<'_>,
+    work: &Work<'_>,
     schema: &str,
     records: usize,
     now: i64,

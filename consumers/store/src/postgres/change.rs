@@ -31,7 +31,7 @@ impl Written {
 
 /// Writes licenses with all that hangs on them.
 pub(crate) async fn write(
-    work: &mut Work<'_>,
+    work: &Work<'_>,
     licenses: &[Written],
     seed: u64,
     now: i64,
@@ -65,7 +65,7 @@ fn blob(key: OrderKey) -> Vec<u8> {
     order_key_blob(key).to_vec()
 }
 
-async fn write_devices(work: &mut Work<'_>, licenses: &[Written]) -> Result<(), Error> {
+async fn write_devices(work: &Work<'_>, licenses: &[Written]) -> Result<(), Error> {
     let rows: Vec<(&str, i64, (&str, &DeviceState))> = each(licenses, |change| {
         let devices = change.devices.iter();
         devices.filter_map(|(id, device)| Some((id.as_str(), device.as_ref()?)))
@@ -118,7 +118,7 @@ async fn write_devices(work: &mut Work<'_>, licenses: &[Written]) -> Result<(), 
     Ok(())
 }
 
-async fn delete_devices(work: &mut Work<'_>, licenses: &[Written]) -> Result<(), Error> {
+async fn delete_devices(work: &Work<'_>, licenses: &[Written]) -> Result<(), Error> {
     let gone = |change| -> Vec<&str> {
         let change: &LicenseChange = change;
         let devices = change.devices.iter().filter(|(_, device)| device.is_none());
@@ -131,7 +131,7 @@ async fn delete_devices(work: &mut Work<'_>, licenses: &[Written]) -> Result<(),
     delete(work, sql, each(licenses, gone)).await
 }
 
-async fn delete_usage(work: &mut Work<'_>, licenses: &[Written]) -> Result<(), Error> {
+async fn delete_usage(work: &Work<'_>, licenses: &[Written]) -> Result<(), Error> {
     let gone = |change| -> Vec<&str> {
         let change: &LicenseChange = change;
         let metrics = change.usage.iter().filter(|(_, sum)| sum.is_none());
@@ -145,7 +145,7 @@ async fn delete_usage(work: &mut Work<'_>, licenses: &[Written]) -> Result<(), E
 }
 
 async fn delete<'a>(
-    work: &mut Work<'_>,
+    work: &Work<'_>,
     sql: &str,
     rows: impl Iterator<Item = (&'a str, i64, &'a str)>,
 ) -> Result<(), Error> {
@@ -161,7 +161,7 @@ async fn delete<'a>(
     Ok(())
 }
 
-async fn write_usage(work: &mut Work<'_>, licenses: &[Written]) -> Result<(), Error> {
+async fn write_usage(work: &Work<'_>, licenses: &[Written]) -> Result<(), Error> {
     let rows: Vec<(&str, i64, (&str, i64))> = each(licenses, |change| {
         let sums = change.usage.iter();
         sums.filter_map(|(metric, sum)| Some((metric.as_str(), (*sum)?)))
@@ -262,7 +262,7 @@ const EVENTS: &str =
     "unnest($1::text[], $2::bigint[], $3::bigint[], $4::uuid[], $5::bigint[], $6::smallint[],
      $7::int[], $8::bigint[], $9::text[], $10::bytea[], $11::uuid[], $12::bytea[])";
 
-async fn append_events(work: &mut Work<'_>, events: &Events<'_>) -> Result<(), Error> {
+async fn append_events(work: &Work<'_>, events: &Events<'_>) -> Result<(), Error> {
     let sql = format!(
         "insert into timeline (tenant_id, license, hash, event_id, timestamp_ms, lane, partition, log_offset,
            request_id, standing, voided_by, body) select * from {EVENTS}"
@@ -270,7 +270,7 @@ async fn append_events(work: &mut Work<'_>, events: &Events<'_>) -> Result<(), E
     send_events(work, &sql, events).await
 }
 
-async fn replace_events(work: &mut Work<'_>, events: &Events<'_>) -> Result<(), Error> {
+async fn replace_events(work: &Work<'_>, events: &Events<'_>) -> Result<(), Error> {
     let sql = format!(
         "update timeline set timestamp_ms = it.timestamp_ms, lane = it.lane, partition = it.partition,
            log_offset = it.log_offset, request_id = it.request_id, standing = it.standing,
@@ -283,7 +283,7 @@ async fn replace_events(work: &mut Work<'_>, events: &Events<'_>) -> Result<(), 
     send_events(work, &sql, events).await
 }
 
-async fn send_events(work: &mut Work<'_>, sql: &str, events: &Events<'_>) -> Result<(), Error> {
+async fn send_events(work: &Work<'_>, sql: &str, events: &Events<'_>) -> Result<(), Error> {
     if events.ids.is_empty() {
         return Ok(());
     }
@@ -308,7 +308,7 @@ async fn send_events(work: &mut Work<'_>, sql: &str, events: &Events<'_>) -> Res
     Ok(())
 }
 
-async fn open_conflicts(work: &mut Work<'_>, licenses: &[Written], now: i64) -> Result<(), Error> {
+async fn open_conflicts(work: &Work<'_>, licenses: &[Written], now: i64) -> Result<(), Error> {
     let opened = each(licenses, |change| change.conflicts.iter());
     let rows = opened.filter_map(|(tenant, number, conflict)| match conflict {
         ConflictChange::Opened(recorded) => Some(RejectedRow::conflict(tenant, number, recorded)),
@@ -345,7 +345,7 @@ impl<'a> Conflicts<'a> {
     }
 }
 
-async fn move_conflicts(work: &mut Work<'_>, licenses: &[Written]) -> Result<(), Error> {
+async fn move_conflicts(work: &Work<'_>, licenses: &[Written]) -> Result<(), Error> {
     let moved = Conflicts::of(licenses, |change| match change {
         ConflictChange::Moved(recorded) => Some(recorded),
         ConflictChange::Opened(_) | ConflictChange::Closed(_) => None,
@@ -378,7 +378,7 @@ async fn move_conflicts(work: &mut Work<'_>, licenses: &[Written]) -> Result<(),
     Ok(())
 }
 
-async fn close_conflicts(work: &mut Work<'_>, licenses: &[Written]) -> Result<(), Error> {
+async fn close_conflicts(work: &Work<'_>, licenses: &[Written]) -> Result<(), Error> {
     let closed = Conflicts::of(licenses, |change| match change {
         ConflictChange::Closed(recorded) => Some(recorded),
         ConflictChange::Opened(_) | ConflictChange::Moved(_) => None,

@@ -19,6 +19,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long sent bytes may stay without the other side's word before the connection counts as lost.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
+/// How long a statement of a writer's may take: longer than the largest part of a batch takes a slow
+/// database, and no longer than a projector may stand still unheard.
+const STATEMENT_MAX: Duration = Duration::from_secs(60);
+
 /// How a generation is opened for writing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PostgresOptions {
@@ -27,6 +31,8 @@ pub struct PostgresOptions {
     /// How far `occurred_at` may be ahead of a record's timestamp, in microseconds. It is kept with
     /// the generation, since rows are a function of the records only as long as it stays the same.
     pub max_future_skew_micros: i64,
+    /// How long the database may take for one statement; a batch takes as long as it has statements.
+    pub statement_max: Duration,
 }
 
 impl Default for PostgresOptions {
@@ -34,6 +40,7 @@ impl Default for PostgresOptions {
         Self {
             schema: FIRST_GENERATION.to_owned(),
             max_future_skew_micros: 300_000_000,
+            statement_max: STATEMENT_MAX,
         }
     }
 }

@@ -41,7 +41,7 @@ impl<'a> Column<'a> {
 }
 
 /// Writes the rows of licenses that changed: their rows are there, and locked.
-pub(crate) async fn write(work: &mut Work<'_>, licenses: &[Written]) -> Result<(), Error> {
+pub(crate) async fn write(work: &Work<'_>, licenses: &[Written]) -> Result<(), Error> {
     let changed = || licenses.iter().filter(|license| license.is_changed);
     let states = Column(changed().map(|license| &license.change.state).collect());
     if states.0.is_empty() {

@@ -38,7 +38,7 @@ pub(crate) async fn migrate(
     let transaction = client.transaction().await?;
     // Who comes second waits for the first, which may take its time with large tables.
     transaction
-        .batch_execute("set local lock_timeout to '60s'")
+        .batch_execute("set local lock_timeout to '60s'; set local statement_timeout to 0")
         .await?;
     let lock = "select pg_advisory_xact_lock($1)";
     transaction.execute(lock, &[&MIGRATION_LOCK]).await?;

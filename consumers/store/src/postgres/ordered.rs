@@ -35,11 +35,7 @@ impl Timeline {
 }
 
 /// Keeps long timelines in order, after the batch's own events were written.
-pub(crate) async fn keep(
-    work: &mut Work<'_>,
-    licenses: &[Written],
-    seed: u64,
-) -> Result<(), Error> {
+pub(crate) async fn keep(work: &Work<'_>, licenses: &[Written], seed: u64) -> Result<(), Error> {
     let mut named = Named::default();
     for license in licenses {
         match &license.timeline {
@@ -60,7 +56,7 @@ pub(crate) async fn keep(
 }
 
 /// Says of every event that does not say it where it stands and what voids it.
-async fn begin(work: &mut Work<'_>, license: &Written) -> Result<(), Error> {
+async fn begin(work: &Work<'_>, license: &Written) -> Result<(), Error> {
     let (tenant, number) = (license.tenant(), license.number);
     let sql = format!(
         "select event_id, substring(body from 1 for {}), hash, seq from timeline
@@ -101,7 +97,7 @@ struct Named<'a> {
     by: Vec<Option<Uuid>>,
 }
 
-async fn void_again(work: &mut Work<'_>, named: &Named<'_>) -> Result<(), Error> {
+async fn void_again(work: &Work<'_>, named: &Named<'_>) -> Result<(), Error> {
     if named.ids.is_empty() {
         return Ok(());
     }

@@ -14,7 +14,7 @@ use crate::read_model::{LETTERS_BYTES, Letter, LetterContent};
 const TURN_MS: i64 = 10_000;
 
 /// Takes the turn, or keeps it; false: another writer has it.
-pub(crate) async fn take_turn(work: &mut Work<'_>, holder: Uuid) -> Result<bool, Error> {
+pub(crate) async fn take_turn(work: &Work<'_>, holder: Uuid) -> Result<bool, Error> {
     let sql = "insert into letters_turn as it (turn, holder, until_ms)
          select 1, $1::uuid, now_ms + $2::bigint
          from (select (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms) as clock
@@ -24,7 +24,7 @@ pub(crate) async fn take_turn(work: &mut Work<'_>, holder: Uuid) -> Result<bool,
 }
 
 /// Gives the turn up, if it is this writer's.
-pub(crate) async fn leave_turn(work: &mut Work<'_>, holder: Uuid) -> Result<(), Error> {
+pub(crate) async fn leave_turn(work: &Work<'_>, holder: Uuid) -> Result<(), Error> {
     let sql = "delete from letters_turn where turn = 1 and holder = $1";
     work.execute(sql, &[&holder]).await?;
     Ok(())
@@ -33,7 +33,7 @@ pub(crate) async fn leave_turn(work: &mut Work<'_>, holder: Uuid) -> Result<(), 
 /// See [`crate::Outbox::unsent`]. The database sends no more than a round's bytes, as far as keys and
 /// values go.
 pub(crate) async fn unsent(
-    work: &mut Work<'_>,
+    work: &Work<'_>,
     after: i64,
     limit: usize,
 ) -> Result<Vec<Letter>, Error> {
@@ -62,7 +62,7 @@ pub(crate) async fn unsent(
 }
 
 /// See [`crate::Outbox::mark_sent`].
-pub(crate) async fn mark_sent(work: &mut Work<'_>, ids: &[i64], now: i64) -> Result<(), Error> {
+pub(crate) async fn mark_sent(work: &Work<'_>, ids: &[i64], now: i64) -> Result<(), Error> {
     let sql = "update rejected set sent_at_ms = $2 where id = any($1)";
     work.execute(sql, &[&ids, &now]).await?;
     Ok(())

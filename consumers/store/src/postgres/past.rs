@@ -39,7 +39,7 @@ impl Found {
 
 /// What each license needs of the past; the licenses are sorted by their keys.
 pub(crate) async fn read(
-    work: &mut Work<'_>,
+    work: &Work<'_>,
     licenses: Vec<(Arc<LicenseKey>, LicenseBatch)>,
     seed: u64,
 ) -> Result<Vec<Found>, Error> {
@@ -55,7 +55,7 @@ pub(crate) async fn read(
 /// A row that is not there cannot be locked, so it is made and locked at once. Whatever is read after
 /// this is read as whoever held the locks before has left it.
 async fn lock(
-    work: &mut Work<'_>,
+    work: &Work<'_>,
     licenses: Vec<(Arc<LicenseKey>, LicenseBatch)>,
 ) -> Result<Vec<Found>, Error> {
     let keys = licenses.iter().map(|(key, _)| key);
@@ -131,7 +131,7 @@ fn at_place<'f>(found: &'f mut [Found], row: &Row) -> Result<&'f mut Found, Erro
         .ok_or_else(|| Error::broken("a row that nobody asked for"))
 }
 
-async fn read_events(work: &mut Work<'_>, found: &mut [Found], seed: u64) -> Result<(), Error> {
+async fn read_events(work: &Work<'_>, found: &mut [Found], seed: u64) -> Result<(), Error> {
     let asked = Asked::of(found, |it| it.batch.event_ids().collect::<BTreeSet<Uuid>>());
     if asked.names.is_empty() {
         return Ok(());
@@ -164,7 +164,7 @@ async fn read_events(work: &mut Work<'_>, found: &mut [Found], seed: u64) -> Res
 }
 
 /// The conflicts of events that are known: there are none of others.
-async fn read_conflicts(work: &mut Work<'_>, found: &mut [Found]) -> Result<(), Error> {
+async fn read_conflicts(work: &Work<'_>, found: &mut [Found]) -> Result<(), Error> {
     let known = |it: &Found| it.past.known.events.keys().copied().collect();
     let asked: Asked<'_, Uuid> = Asked::of(found, known);
     if asked.names.is_empty() {
@@ -191,7 +191,7 @@ async fn read_conflicts(work: &mut Work<'_>, found: &mut [Found]) -> Result<(), 
     Ok(())
 }
 
-async fn read_devices(work: &mut Work<'_>, found: &mut [Found]) -> Result<(), Error> {
+async fn read_devices(work: &Work<'_>, found: &mut [Found]) -> Result<(), Error> {
     let asked = Asked::of(found, |it| {
         let in_events = it.batch.arrived.iter().map(|record| &record.event);
         let beating = it.batch.heartbeats.keys().map(String::as_str);
@@ -220,7 +220,7 @@ async fn read_devices(work: &mut Work<'_>, found: &mut [Found]) -> Result<(), Er
     Ok(())
 }
 
-async fn read_usage(work: &mut Work<'_>, found: &mut [Found]) -> Result<(), Error> {
+async fn read_usage(work: &Work<'_>, found: &mut [Found]) -> Result<(), Error> {
     let asked = Asked::of(found, |it| {
         let said = it.batch.arrived.iter().map(|record| &record.event.payload);
         let metrics = said.filter_map(|payload| match payload {
@@ -251,7 +251,7 @@ async fn read_usage(work: &mut Work<'_>, found: &mut [Found]) -> Result<(), Erro
 }
 
 /// Everything of a license that must be folded again.
-pub(crate) async fn whole(work: &mut Work<'_>, license: &mut Found) -> Result<WholePast, Error> {
+pub(crate) async fn whole(work: &Work<'_>, license: &mut Found) -> Result<WholePast, Error> {
     let (tenant, number) = (&license.key.tenant_id, &license.number);
     let devices = format!(
         "select device_id, {DEVICE_COLUMNS} from device where tenant_id = $1 and license = $2"

@@ -12,10 +12,7 @@ use crate::read_model::{PartitionEnd, PartitionState};
 use crate::standing::{bucket_sum, partition_state};
 
 /// Every partition that the generation knows.
-pub(crate) async fn states(
-    work: &mut Work<'_>,
-    generation: i64,
-) -> Result<Vec<PartitionState>, Error> {
+pub(crate) async fn states(work: &Work<'_>, generation: i64) -> Result<Vec<PartitionState>, Error> {
     let sql = "select lane, partition, next_offset, last_timestamp_ms from position
          where generation = $1 order by lane, partition";
     let rows = work.rows(sql, &[&generation]).await?;
@@ -30,11 +27,7 @@ pub(crate) fn position_of(states: &[PartitionState]) -> Position {
 }
 
 /// Compare and set: a partition that does not stand at its span's `from` has another owner.
-pub(crate) async fn advance(
-    work: &mut Work<'_>,
-    generation: i64,
-    spans: &[Span],
-) -> Result<(), Error> {
+pub(crate) async fn advance(work: &Work<'_>, generation: i64, spans: &[Span]) -> Result<(), Error> {
     let moved = move_known(work, generation, spans).await?;
     let unmoved = spans.iter().filter(|span| !moved.contains(&place(span)));
     let (new, fenced): (Vec<&Span>, Vec<&Span>) = unmoved.partition(|span| span.from == 0);
@@ -59,11 +52,7 @@ fn place(span: &Span) -> Place {
     (lane_column(span.lane), span.partition)
 }
 
-async fn move_known(
-    work: &mut Work<'_>,
-    generation: i64,
-    spans: &[Span],
-) -> Result<Vec<Place>, Error> {
+async fn move_known(work: &Work<'_>, generation: i64, spans: &[Span]) -> Result<Vec<Place>, Error> {
     let sql = "update position set next_offset = it.past,
            last_timestamp_ms = greatest(position.last_timestamp_ms, it.last_timestamp_ms)
          from unnest($2::smallint[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[])
@@ -82,11 +71,7 @@ async fn move_known(
 }
 
 /// Partitions that were never read: whoever makes the row first owns them.
-async fn make_new(
-    work: &mut Work<'_>,
-    generation: i64,
-    spans: &[&Span],
-) -> Result<Vec<Place>, Error> {
+async fn make_new(work: &Work<'_>, generation: i64, spans: &[&Span]) -> Result<Vec<Place>, Error> {
     if spans.is_empty() {
         return Ok(Vec::new());
     }
@@ -111,7 +96,7 @@ fn places(rows: &[tokio_postgres::Row]) -> Result<Vec<Place>, Error> {
 
 /// Notes the log's ends as they were last seen.
 pub(crate) async fn note_ends(
-    work: &mut Work<'_>,
+    work: &Work<'_>,
     generation: i64,
     ends: &[PartitionEnd],
 ) -> Result<(), Error> {
@@ -143,7 +128,7 @@ pub(crate) async fn note_ends(
 }
 
 /// Tells whoever listens on the generation's channel that positions have moved, once it is committed.
-pub(crate) async fn tell(work: &mut Work<'_>, channel: &str) -> Result<(), Error> {
+pub(crate) async fn tell(work: &Work<'_>, channel: &str) -> Result<(), Error> {
     let sql = "select pg_notify($1, '')";
     work.execute(sql, &[&channel]).await?;
     Ok(())
@@ -152,7 +137,7 @@ pub(crate) async fn tell(work: &mut Work<'_>, channel: &str) -> Result<(), Error
 /// Adds changes to an applier's parts of the digest. A part that is not there is made and locked at once,
 /// so that two appliers of one number add up too.
 pub(crate) async fn add_to_digest(
-    work: &mut Work<'_>,
+    work: &Work<'_>,
     applier: i32,
     changes: &BTreeMap<u8, RowDigest>,
 ) -> Result<(), Error> {

@@ -16,7 +16,7 @@ use crate::columns::{
 use crate::standing::bucket_sum;
 
 /// The digest as it is kept: the sum of the appliers' parts.
-pub(crate) async fn kept(work: &mut Work<'_>) -> Result<Buckets, Error> {
+pub(crate) async fn kept(work: &Work<'_>) -> Result<Buckets, Error> {
     let mut buckets = Buckets::default();
     for row in work.rows("select bucket, sum from digest", &[]).await? {
         let (bucket, part) = bucket_sum(&row)?;
@@ -26,12 +26,8 @@ pub(crate) async fn kept(work: &mut Work<'_>) -> Result<Buckets, Error> {
 }
 
 /// Reads and hashes every row, in one snapshot.
-pub(crate) async fn recount(work: &mut Work<'_>) -> Result<Buckets, Error> {
-    // All rows are read here, and so joined whole.
-    let settings = "set transaction isolation level repeatable read, read only";
-    work.settings(settings).await?;
-    work.settings("set local enable_hashjoin to on; set local enable_seqscan to on")
-        .await?;
+pub(crate) async fn recount(work: &Work<'_>) -> Result<Buckets, Error> {
+    work.read_whole().await?;
     let mut buckets = Buckets::default();
     let licenses = format!("select {LICENSE_COLUMNS}, tenant_id, license_id from license");
     work.each_row(&licenses, |row| {

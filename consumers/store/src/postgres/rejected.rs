@@ -82,7 +82,7 @@ pub(crate) fn lane_column(lane: Lane) -> i16 {
 
 /// Writes rows; `now` is in milliseconds UTC.
 pub(crate) async fn insert(
-    work: &mut Work<'_>,
+    work: &Work<'_>,
     rows: &[RejectedRow<'_>],
     now: i64,
 ) -> Result<(), Error> {

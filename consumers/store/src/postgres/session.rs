@@ -1,13 +1,30 @@
-//! A writer's connection: its statements prepared once, its work in one transaction.
+//! A writer's connection: its statements prepared once, its work in one transaction, and the server's
+//! silence bounded.
+//!
+//! A batch may take as long as it has statements; what may not take long is one of them. So the server ends
+//! a statement that takes too long, and where the server itself says nothing, the connection is given up.
 
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
 
+use futures::{TryStreamExt, poll};
 use tokio::runtime::Handle;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Row, Statement, Transaction};
+use tokio_postgres::{Client, Row, Statement};
 
 use super::connection::Address;
 use crate::Error;
+
+/// How long a connection may take to be made and set up.
+const OPEN_MAX: Duration = Duration::from_secs(10);
+
+/// How much longer than a statement may take its answer may, before the server counts as away.
+const ANSWER_LATE: Duration = Duration::from_secs(5);
 
 /// A writer that stops must not sit on its locks: others wait a few seconds for them, and one that says
 /// nothing inside its transaction loses it. Rows are read by their keys alone, and what the planner
@@ -19,21 +36,38 @@ const SETTINGS: &str = "set lock_timeout to '5s';
     set enable_hashjoin to off;
     set enable_mergejoin to off";
 
-type Prepared = HashMap<String, Statement>;
+/// What who reads all rows, in one snapshot, sets for one transaction: they are joined whole, and it takes
+/// as long as it takes.
+const WHOLE: &str = "set transaction isolation level repeatable read, read only;
+    set local statement_timeout to 0;
+    set local enable_hashjoin to on; set local enable_seqscan to on";
 
 /// A connection with what was prepared on it.
 pub(crate) struct Session {
     client: Client,
-    prepared: Prepared,
+    prepared: RefCell<HashMap<String, Statement>>,
+    statement_max: Duration,
 }
 
 impl Session {
-    pub(crate) async fn open(address: &Address, runtime: &Handle) -> Result<Self, Error> {
-        let client = address.connect(runtime).await?;
-        client.batch_execute(SETTINGS).await?;
+    pub(crate) async fn open(
+        address: &Address,
+        statement_max: Duration,
+        runtime: &Handle,
+    ) -> Result<Self, Error> {
+        let opening = async {
+            let client = address.connect(runtime).await?;
+            // 0 would be for ever.
+            let longest = statement_max.as_millis().max(1);
+            let settings = format!("{SETTINGS}; set statement_timeout to {longest}");
+            client.batch_execute(&settings).await?;
+            Ok(client)
+        };
+        let opened = timeout(OPEN_MAX, opening).await;
         Ok(Self {
-            client,
-            prepared: Prepared::new(),
+            client: opened.unwrap_or_else(|_| Err(silent(OPEN_MAX)))?,
+            prepared: RefCell::default(),
+            statement_max,
         })
     }
 
@@ -46,21 +80,43 @@ impl Session {
         &mut self.client
     }
 
-    /// Begins a transaction; dropped without [`Work::commit`], nothing of it stays. A row that is locked
-    /// is read as it is after whoever held it before, not as it was when the transaction began.
-    pub(crate) async fn begin(&mut self) -> Result<Work<'_>, Error> {
-        let transaction = self.client.transaction().await?;
-        Ok(Work {
-            transaction,
-            prepared: &mut self.prepared,
-        })
+    /// Does work in one transaction. A row that is locked is read as it is after whoever held it before, not
+    /// as it was when the transaction began. After an error nothing of it stays, and the session can be used
+    /// again unless the error is [`Error::Away`].
+    pub(crate) async fn transaction<T>(
+        &mut self,
+        task: impl AsyncFnOnce(&Work<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let work = Work {
+            session: self,
+            turn: Mutex::new(()),
+            heard: Cell::new(Instant::now()),
+            silence_max: Cell::new(Some(self.statement_max + ANSWER_LATE)),
+        };
+        work.say("begin").await?;
+        match task(&work).await {
+            Ok(done) => {
+                work.say("commit").await?;
+                Ok(done)
+            }
+            Err(away @ Error::Away(_)) => Err(away),
+            Err(error) => {
+                work.say("rollback").await?;
+                Err(error)
+            }
+        }
     }
 }
 
 /// One transaction.
 pub(crate) struct Work<'s> {
-    transaction: Transaction<'s>,
-    prepared: &'s mut Prepared,
+    session: &'s Session,
+    /// Whose turn it is to send.
+    turn: Mutex<()>,
+    /// When the server last answered.
+    heard: Cell<Instant>,
+    /// None where it may take as long as it takes.
+    silence_max: Cell<Option<Duration>>,
 }
 
 /// The values of a statement.
@@ -68,52 +124,104 @@ pub(crate) type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 impl Work<'_> {
     /// All rows that a statement gives.
-    pub(crate) async fn rows(&mut self, sql: &str, values: Values<'_>) -> Result<Vec<Row>, Error> {
-        let statement = self.prepare(sql).await?;
-        Ok(self.transaction.query(&statement, values).await?)
+    pub(crate) async fn rows(&self, sql: &str, values: Values<'_>) -> Result<Vec<Row>, Error> {
+        let client = &self.session.client;
+        self.send(sql, async |statement| client.query(statement, values).await)
+            .await
     }
 
     /// How many rows a statement changed.
-    pub(crate) async fn execute(&mut self, sql: &str, values: Values<'_>) -> Result<u64, Error> {
-        let statement = self.prepare(sql).await?;
-        Ok(self.transaction.execute(&statement, values).await?)
+    pub(crate) async fn execute(&self, sql: &str, values: Values<'_>) -> Result<u64, Error> {
+        let client = &self.session.client;
+        self.send(sql, async |statement| {
+            client.execute(statement, values).await
+        })
+        .await
     }
 
-    /// Settings of this transaction alone.
-    pub(crate) async fn settings(&mut self, sql: &str) -> Result<(), Error> {
-        Ok(self.transaction.batch_execute(sql).await?)
+    /// From here on all rows are read, as they are now and for as long as it takes; nothing was asked
+    /// before.
+    pub(crate) async fn read_whole(&self) -> Result<(), Error> {
+        self.say(WHOLE).await?;
+        self.silence_max.set(None);
+        Ok(())
     }
 
-    /// Hands the rows of a statement over a bounded number at a time.
+    /// Hands the rows of a statement over one at a time.
     pub(crate) async fn each_row(
-        &mut self,
+        &self,
         sql: &str,
         mut visit: impl FnMut(&Row) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        const AT_A_TIME: i32 = 4096;
         let statement = self.prepare(sql).await?;
-        let portal = self.transaction.bind(&statement, &[]).await?;
-        loop {
-            let rows = self.transaction.query_portal(&portal, AT_A_TIME).await?;
-            for row in &rows {
-                visit(row)?;
-            }
-            if rows.len() < AT_A_TIME as usize {
-                return Ok(());
-            }
+        let none: [&(dyn ToSql + Sync); 0] = [];
+        let client = &self.session.client;
+        let rows = self.in_time(client.query_raw(&statement, none)).await?;
+        let mut rows = pin!(rows);
+        while let Some(row) = self.in_time(rows.try_next()).await? {
+            visit(&row)?;
+        }
+        Ok(())
+    }
+
+    async fn say(&self, words: &str) -> Result<(), Error> {
+        self.in_time(self.session.client.batch_execute(words)).await
+    }
+
+    /// Sends a statement in its turn: several that are asked together are sent in the order in which they
+    /// were asked first, also where one has to be prepared before. So each sees what those before it did.
+    async fn send<T>(
+        &self,
+        sql: &str,
+        ask: impl AsyncFnOnce(&Statement) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<T, Error> {
+        let turn = self.turn.lock().await;
+        let statement = self.prepare(sql).await?;
+        let mut answer = pin!(ask(&statement));
+        // With the first poll it is sent.
+        let at_once = poll!(answer.as_mut());
+        drop(turn);
+        match at_once {
+            Poll::Ready(answer) => Ok(answer?),
+            Poll::Pending => self.in_time(answer).await,
         }
     }
 
-    pub(crate) async fn commit(self) -> Result<(), Error> {
-        Ok(self.transaction.commit().await?)
-    }
-
-    async fn prepare(&mut self, sql: &str) -> Result<Statement, Error> {
-        if let Some(known) = self.prepared.get(sql) {
-            return Ok(known.clone());
+    async fn prepare(&self, sql: &str) -> Result<Statement, Error> {
+        let known = self.session.prepared.borrow().get(sql).cloned();
+        if let Some(known) = known {
+            return Ok(known);
         }
-        let statement = self.transaction.prepare(sql).await?;
-        self.prepared.insert(sql.to_owned(), statement.clone());
+        let statement = self.in_time(self.session.client.prepare(sql)).await?;
+        let mut prepared = self.session.prepared.borrow_mut();
+        prepared.insert(sql.to_owned(), statement.clone());
         Ok(statement)
     }
+
+    /// Waits for an answer as long as the server says anything at all: what was sent before is answered
+    /// before, and each statement has its own time.
+    async fn in_time<T>(
+        &self,
+        answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, Error> {
+        let (begun, mut answer) = (Instant::now(), pin!(answer));
+        loop {
+            let Some(longest) = self.silence_max.get() else {
+                return Ok(answer.await?);
+            };
+            let until = self.heard.get().max(begun) + longest;
+            if let Ok(answer) = timeout_at(until, answer.as_mut()).await {
+                self.heard.set(Instant::now());
+                return Ok(answer?);
+            }
+            if self.heard.get().max(begun) + longest <= Instant::now() {
+                return Err(silent(longest));
+            }
+        }
+    }
+}
+
+/// The server says nothing.
+pub(crate) fn silent(longest: Duration) -> Error {
+    Error::Away(format!("PostgreSQL gave no answer within {} s", longest.as_secs()).into())
 }

@@ -21,7 +21,7 @@ pub(crate) const NEWEST_RECORD_MS: &str = "select max(record_ms) from newest_rec
 
 /// Adds all of a batch to what is kept. Rows come in the order of their keys, as all locks do.
 pub(crate) async fn write(
-    work: &mut Work<'_>,
+    work: &Work<'_>,
     applier: i32,
     difference: Difference,
     newest_ms: Option<i64>,
@@ -37,11 +37,7 @@ pub(crate) async fn write(
 }
 
 /// Notes the newest record so far, and gives the first minute that is kept.
-async fn note_newest(
-    work: &mut Work<'_>,
-    applier: i32,
-    of_batch: Option<i64>,
-) -> Result<i64, Error> {
+async fn note_newest(work: &Work<'_>, applier: i32, of_batch: Option<i64>) -> Result<i64, Error> {
     if let Some(of_batch) = of_batch {
         let sql = "insert into newest_record (applier, record_ms) values ($1, $2)
              on conflict (applier) do update set record_ms = excluded.record_ms
@@ -51,7 +47,7 @@ async fn note_newest(
     first_minute(work).await
 }
 
-async fn first_minute(work: &mut Work<'_>) -> Result<i64, Error> {
+async fn first_minute(work: &Work<'_>) -> Result<i64, Error> {
     let rows = work.rows(NEWEST_RECORD_MS, &[]).await?;
     let newest = rows.first().map(|row| row.try_get(0)).transpose()?;
     Ok(newest.flatten().map_or(0, kept_from))
@@ -94,7 +90,7 @@ impl<'a> Groups<'a> {
 type Value<'v> = &'v (dyn ToSql + Sync);
 
 async fn write_counts(
-    work: &mut Work<'_>,
+    work: &Work<'_>,
     applier: i32,
     groups: &BTreeMap<Group, GroupTotals>,
 ) -> Result<(), Error> {
@@ -141,7 +137,7 @@ async fn write_counts(
 }
 
 async fn write_days(
-    work: &mut Work<'_>,
+    work: &Work<'_>,
     applier: i32,
     groups: &BTreeMap<Group, GroupTotals>,
 ) -> Result<(), Error> {
@@ -180,7 +176,7 @@ async fn write_days(
 
 /// Drops rows that may have come to nothing.
 async fn drop_empty(
-    work: &mut Work<'_>,
+    work: &Work<'_>,
     sql: &str,
     applier: i32,
     rows: &Groups<'_>,
@@ -253,7 +249,7 @@ impl<'a> Events<'a> {
 }
 
 async fn write_events(
-    work: &mut Work<'_>,
+    work: &Work<'_>,
     applier: i32,
     table: &EventTable,
     events: &BTreeMap<String, TenantEvents>,
@@ -275,7 +271,7 @@ async fn write_events(
 /// Drops what an applier keeps of minutes that are too old, of the tenants that a batch spoke of. Others
 /// may keep theirs until they write again; who reads leaves them out.
 async fn drop_old_minutes(
-    work: &mut Work<'_>,
+    work: &Work<'_>,
     applier: i32,
     events: &BTreeMap<String, TenantEvents>,
     kept_from: i64,
@@ -291,14 +287,10 @@ async fn drop_old_minutes(
     Ok(())
 }
 
-/// One snapshot, read whole.
-const WHOLE: &str = "set transaction isolation level repeatable read, read only;
-    set local enable_hashjoin to on; set local enable_seqscan to on";
-
 /// What is kept: the sums of the appliers' parts, without what comes to nothing and without minutes that
 /// are too old.
-pub(crate) async fn kept(work: &mut Work<'_>) -> Result<KeptTotals, Error> {
-    work.settings(WHOLE).await?;
+pub(crate) async fn kept(work: &Work<'_>) -> Result<KeptTotals, Error> {
+    work.read_whole().await?;
     let mut kept = KeptTotals::default();
     let totals =
         "select tenant_id, dimension, name, lifecycle, sum(licenses)::bigint, sum(seats)::bigint,
@@ -323,8 +315,8 @@ pub(crate) async fn kept(work: &mut Work<'_>) -> Result<KeptTotals, Error> {
 }
 
 /// What the licenses and timelines as they are stored give; it takes as long as reading them all.
-pub(crate) async fn recount(work: &mut Work<'_>) -> Result<KeptTotals, Error> {
-    work.settings(WHOLE).await?;
+pub(crate) async fn recount(work: &Work<'_>) -> Result<KeptTotals, Error> {
+    work.read_whole().await?;
     let mut recount = Recount::default();
     let licenses = format!("select {LICENSE_COLUMNS}, tenant_id from license");
     work.each_row(&licenses, |row| recount.license(row)).await?;

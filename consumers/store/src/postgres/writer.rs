@@ -9,6 +9,8 @@ use licenseflow_avro::{LicenseKey, limits};
 use licenseflow_core::fold::{Settled, fold};
 use licenseflow_core::{Batch, Buckets, PackedBatch, RowDigest, Span, crash};
 use tokio::runtime::Handle;
+use tokio::task::unconstrained;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::change::{self, Written};
@@ -17,7 +19,7 @@ use super::migrate::{Generation, migrate};
 use super::ordered::Timeline;
 use super::past::{self, Found};
 use super::rejected::{self, RejectedRow};
-use super::session::{Session, Work};
+use super::session::{Session, Work, silent};
 use super::{applier, outbox, position, recount, totals};
 use crate::Error;
 use crate::batch::{sorted, unpack};
@@ -25,10 +27,6 @@ use crate::journey;
 use crate::read_model::{Applied, Letter, Outbox, PartitionEnd, PartitionState, ReadModel};
 use crate::timeline::{is_long, void_changes};
 use crate::totals::{Difference, KeptTotals, newest_ms};
-
-/// A call that takes longer is given up, with its connection: a database that stands still must not have
-/// its projector stand still unheard.
-const CALL_MAX: Duration = Duration::from_secs(60);
 
 /// The end does not wait long for a database to hear of it.
 const LEAVE_MAX: Duration = Duration::from_secs(2);
@@ -47,6 +45,7 @@ pub struct PostgresModel {
     runtime: Handle,
     generation: Generation,
     session: Option<Session>,
+    statement_max: Duration,
     /// By which it is known among those that write beside it.
     id: Uuid,
 }
@@ -68,7 +67,7 @@ impl PostgresModel {
     pub fn open(url: &str, options: &PostgresOptions, runtime: Handle) -> Result<Self, Error> {
         let address = Address::parse(url, &options.schema)?;
         let opened = async {
-            let mut session = Session::open(&address, &runtime).await?;
+            let mut session = Session::open(&address, options.statement_max, &runtime).await?;
             let generation = migrate(session.client(), &address, options).await?;
             Ok::<_, Error>((session, generation))
         };
@@ -77,6 +76,7 @@ impl PostgresModel {
             address,
             generation,
             session: Some(session),
+            statement_max: options.statement_max,
             runtime: runtime.clone(),
             id: Uuid::now_v7(),
         })
@@ -87,11 +87,7 @@ impl PostgresModel {
     /// # Errors
     /// [`Error::Away`] and [`Error::Broken`].
     pub fn recount(&mut self) -> Result<Buckets, Error> {
-        self.in_transaction(None, async |mut work, _| {
-            let buckets = recount::recount(&mut work).await?;
-            work.commit().await?;
-            Ok(buckets)
-        })
+        self.in_transaction(async |work, _| recount::recount(work).await)
     }
 
     /// The digest as it is kept.
@@ -99,11 +95,7 @@ impl PostgresModel {
     /// # Errors
     /// [`Error::Away`] and [`Error::Broken`].
     pub fn kept_digest(&mut self) -> Result<Buckets, Error> {
-        self.in_transaction(Some(CALL_MAX), async |mut work, _| {
-            let buckets = recount::kept(&mut work).await?;
-            work.commit().await?;
-            Ok(buckets)
-        })
+        self.in_transaction(async |work, _| recount::kept(work).await)
     }
 
     /// Totals and numbers of events as the rows give them; it takes as long as reading them all.
@@ -111,11 +103,7 @@ impl PostgresModel {
     /// # Errors
     /// [`Error::Away`] and [`Error::Broken`].
     pub fn recount_totals(&mut self) -> Result<KeptTotals, Error> {
-        self.in_transaction(None, async |mut work, _| {
-            let totals = totals::recount(&mut work).await?;
-            work.commit().await?;
-            Ok(totals)
-        })
+        self.in_transaction(async |work, _| totals::recount(work).await)
     }
 
     /// Totals and numbers of events as they are kept.
@@ -123,70 +111,62 @@ impl PostgresModel {
     /// # Errors
     /// [`Error::Away`] and [`Error::Broken`].
     pub fn kept_totals(&mut self) -> Result<KeptTotals, Error> {
-        self.in_transaction(None, async |mut work, _| {
-            let totals = totals::kept(&mut work).await?;
-            work.commit().await?;
-            Ok(totals)
-        })
+        self.in_transaction(async |work, _| totals::kept(work).await)
     }
 
-    /// Does work in one transaction, connecting first where there is no connection. After a failure the
-    /// connection goes where it is lost, or where the work did not end in its time.
+    /// Does work in one transaction, connecting first where there is no connection.
     fn in_transaction<T>(
         &mut self,
-        longest: Option<Duration>,
-        task: impl AsyncFnOnce(Work<'_>, &Writer) -> Result<T, Error>,
+        task: impl AsyncFnOnce(&Work<'_>, &Writer) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        // Statements are sent in the order in which they are asked, and no budget of the runtime's gets
+        // between them.
+        let runtime = self.runtime.clone();
+        runtime.block_on(unconstrained(self.transaction(task)))
+    }
+
+    /// After a failure that passes the connection goes: it is lost, or nobody knows what it still does.
+    async fn transaction<T>(
+        &mut self,
+        task: impl AsyncFnOnce(&Work<'_>, &Writer) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut session = match self.session.take() {
+            Some(session) if !session.is_closed() => session,
+            Some(_) | None => {
+                Session::open(&self.address, self.statement_max, &self.runtime).await?
+            }
+        };
         let writer = Writer {
             generation: self.generation,
             channel: self.address.schema().to_owned(),
         };
-        let (address, runtime) = (&self.address, &self.runtime);
-        let session = &mut self.session;
-        let done = async {
-            let at_hand = match session.take() {
-                Some(session) if !session.is_closed() => session,
-                Some(_) | None => Session::open(address, runtime).await?,
-            };
-            let session = session.insert(at_hand);
-            task(session.begin().await?, &writer).await
-        };
-        let done = runtime.block_on(async {
-            match longest {
-                None => Ok(done.await),
-                Some(longest) => tokio::time::timeout(longest, done)
-                    .await
-                    .map_err(|_| longest),
-            }
-        });
-        done.unwrap_or_else(|longest| {
-            self.session = None;
-            let why = format!("PostgreSQL gave no answer within {} s", longest.as_secs());
-            Err(Error::Away(why.into()))
-        })
+        let done = session.transaction(async |work| task(work, &writer).await);
+        let done = done.await;
+        if !matches!(done, Err(Error::Away(_))) {
+            self.session = Some(session);
+        }
+        done
     }
 }
 
 impl ReadModel for PostgresModel {
     fn positions(&mut self) -> Result<Vec<PartitionState>, Error> {
-        self.in_transaction(Some(CALL_MAX), async |mut work, writer| {
-            let states = position::states(&mut work, writer.generation.number).await?;
-            work.commit().await?;
-            Ok(states)
+        self.in_transaction(async |work, writer| {
+            position::states(work, writer.generation.number).await
         })
     }
 
     fn apply(&mut self, batch: Batch, now: i64) -> Result<Applied, Error> {
-        self.in_transaction(Some(CALL_MAX), async |work, writer| {
-            writer.apply(work, batch, now).await
-        })
+        let applied =
+            self.in_transaction(async |work, writer| writer.apply(work, batch, now).await)?;
+        crash::point(crash::AFTER_COMMIT);
+        Ok(applied)
     }
 
     fn note_ends(&mut self, ends: &[PartitionEnd], _now: i64) -> Result<(), Error> {
-        self.in_transaction(Some(CALL_MAX), async |mut work, writer| {
-            position::note_ends(&mut work, writer.generation.number, ends).await?;
-            position::tell(&mut work, &writer.channel).await?;
-            work.commit().await
+        self.in_transaction(async |work, writer| {
+            position::note_ends(work, writer.generation.number, ends).await?;
+            position::tell(work, &writer.channel).await
         })
     }
 }
@@ -194,31 +174,29 @@ impl ReadModel for PostgresModel {
 impl Outbox for PostgresModel {
     fn unsent(&mut self, after: i64, limit: usize) -> Result<Vec<Letter>, Error> {
         let holder = self.id;
-        self.in_transaction(Some(CALL_MAX), async |mut work, _| {
-            let letters = if outbox::take_turn(&mut work, holder).await? {
-                outbox::unsent(&mut work, after, limit).await?
+        self.in_transaction(async |work, _| {
+            if outbox::take_turn(work, holder).await? {
+                outbox::unsent(work, after, limit).await
             } else {
-                Vec::new()
-            };
-            work.commit().await?;
-            Ok(letters)
+                Ok(Vec::new())
+            }
         })
     }
 
     fn mark_sent(&mut self, ids: &[i64], now: i64) -> Result<(), Error> {
         let holder = self.id;
-        self.in_transaction(Some(CALL_MAX), async |mut work, _| {
-            outbox::mark_sent(&mut work, ids, now).await?;
-            outbox::take_turn(&mut work, holder).await?;
-            work.commit().await
+        self.in_transaction(async |work, _| {
+            outbox::mark_sent(work, ids, now).await?;
+            outbox::take_turn(work, holder).await.map(|_| ())
         })
     }
 
     fn leave(&mut self) -> Result<(), Error> {
         let holder = self.id;
-        self.in_transaction(Some(LEAVE_MAX), async |mut work, _| {
-            outbox::leave_turn(&mut work, holder).await?;
-            work.commit().await
+        self.runtime.clone().block_on(async {
+            let leaving = self.transaction(async |work, _| outbox::leave_turn(work, holder).await);
+            let left = timeout(LEAVE_MAX, leaving).await;
+            left.unwrap_or_else(|_| Err(silent(LEAVE_MAX)))
         })
     }
 }
@@ -231,23 +209,23 @@ struct Writer {
 }
 
 impl Writer {
-    async fn apply(&self, mut work: Work<'_>, batch: Batch, now: i64) -> Result<Applied, Error> {
+    async fn apply(&self, work: &Work<'_>, batch: Batch, now: i64) -> Result<Applied, Error> {
         let seed = self.generation.hash_seed;
         let (number, applier) =
-            applier::number_batch(&mut work, &self.channel, batch.records, now).await?;
+            applier::number_batch(work, &self.channel, batch.records, now).await?;
         let mut applied = Applied {
             batch: number,
             position: licenseflow_avro::Position::default(),
             events: 0,
             letters: batch.rejected.len(),
         };
-        write_journey(&mut work, &journey::rows(&batch.journey, seed), number).await?;
+        write_journey(work, &journey::rows(&batch.journey, seed), number).await?;
         let rows: Vec<RejectedRow<'_>> = batch.rejected.iter().map(RejectedRow::fault).collect();
-        rejected::insert(&mut work, &rows, now).await?;
+        rejected::insert(work, &rows, now).await?;
         let newest = newest_ms(&batch);
         let (mut digest, mut difference) = (BTreeMap::new(), Difference::default());
         for licenses in in_parts(batch.licenses) {
-            let part = self.write_licenses(&mut work, licenses, now, &mut difference);
+            let part = self.write_licenses(work, licenses, now, &mut difference);
             let written = part.await?;
             for license in &written {
                 applied.events += license.change.new_events();
@@ -256,24 +234,22 @@ impl Writer {
                 *sum = sum.plus(license.change.digest);
             }
         }
-        totals::write(&mut work, applier, difference, newest).await?;
-        position::add_to_digest(&mut work, applier, &digest).await?;
+        totals::write(work, applier, difference, newest).await?;
+        position::add_to_digest(work, applier, &digest).await?;
         crash::point(crash::INSIDE_TRANSACTION);
         let spans: Vec<Span> = batch.spans.into_values().collect();
-        position::advance(&mut work, self.generation.number, &spans).await?;
-        let states = position::states(&mut work, self.generation.number).await?;
+        position::advance(work, self.generation.number, &spans).await?;
+        let states = position::states(work, self.generation.number).await?;
         applied.position = position::position_of(&states);
-        position::tell(&mut work, &self.channel).await?;
+        position::tell(work, &self.channel).await?;
         crash::point(crash::BEFORE_COMMIT);
-        work.commit().await?;
-        crash::point(crash::AFTER_COMMIT);
         Ok(applied)
     }
 
     /// Folds and writes licenses, which come sorted by their keys.
     async fn write_licenses(
         &self,
-        work: &mut Work<'_>,
+        work: &Work<'_>,
         licenses: Vec<(Arc<LicenseKey>, PackedBatch)>,
         now: i64,
         difference: &mut Difference,
@@ -295,7 +271,7 @@ impl Writer {
 }
 
 async fn folded(
-    work: &mut Work<'_>,
+    work: &Work<'_>,
     mut license: Found,
     difference: &mut Difference,
 ) -> Result<Written, Error> {
@@ -344,7 +320,7 @@ fn in_parts(
 /// Writes the journeys of a batch. A tenant that cannot be one is none: nobody can ask for it, and an index
 /// need not hold it.
 async fn write_journey(
-    work: &mut Work<'_>,
+    work: &Work<'_>,
     rows: &[journey::JourneyRow<'_>],
     batch: i64,
 ) -> Result<(), Error> {

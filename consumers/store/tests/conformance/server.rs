@@ -34,6 +34,75 @@ fn a_server_that_ends_and_comes_back_loses_nothing_and_is_found_again() {
     assert_eq!(model.positions().unwrap()[0].next_offset, 6);
 }
 
+/// Has every insert into a table, or every change of its rows, take so long.
+fn slow_down(client: &tokio_postgres::Client, table: &str, when: &str, seconds: f64) {
+    let sql = format!(
+        "create or replace function slow_{table}() returns trigger language plpgsql as
+           $$ begin perform pg_sleep({seconds}); return new; end $$;
+         create or replace trigger slow before {when} on {table}
+           for each row execute function slow_{table}()"
+    );
+    execute(client, &sql);
+}
+
+#[test]
+fn a_statement_has_its_time_and_a_batch_as_much_as_its_statements() {
+    let schema = Schema::new();
+    let statement_max = Duration::from_secs(2);
+    let options = PostgresOptions {
+        statement_max,
+        ..schema.options()
+    };
+    let mut model = PostgresModel::open(schema.url(), &options, runtime()).unwrap();
+    model.apply(span(0, 5), 1).unwrap();
+    let client = in_schema(schema.name());
+    slow_down(&client, "batch", "insert", 1.2);
+    slow_down(&client, "position", "update", 1.2);
+    let begun = Instant::now();
+    model.apply(span(5, 6), 1).unwrap();
+    assert!(begun.elapsed() > statement_max);
+    slow_down(&client, "position", "update", 60.0);
+    let begun = Instant::now();
+    let error = model.apply(span(6, 7), 1).unwrap_err();
+    assert_eq!(error.kind(), Kind::Away, "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(20), "{error}");
+    let sql = "select count(*) from pg_stat_activity
+         where wait_event = 'PgSleep' and query like '%position%' and pid <> pg_backend_pid()";
+    let sleeping = runtime().block_on(client.query_one(sql, &[])).unwrap();
+    assert_eq!(sleeping.get::<_, i64>(0), 0, "the server works on");
+    execute(&client, "drop trigger slow on position");
+    model.apply(span(6, 7), 1).unwrap();
+
+    // Who reads all of it waits as long as it takes.
+    execute(&client, "begin; lock table license");
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        let counting = scope.spawn(|| assert_eq!(model.recounted(), model.kept()));
+        while begun.elapsed() < statement_max + Duration::from_secs(1) && !counting.is_finished() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        execute(&client, "rollback");
+    });
+    assert!(begun.elapsed() > statement_max);
+}
+
+#[test]
+fn a_server_that_takes_a_connection_and_says_nothing_is_away() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let url = format!("postgres://me@127.0.0.1:{port}/db");
+    let options = PostgresOptions::default();
+    let (told, opened) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let opened = PostgresModel::open(&url, &options, runtime());
+        told.send(opened.map(|_| ())).unwrap();
+    });
+    let _held = listener.accept().unwrap();
+    let error = opened.recv_timeout(Duration::from_secs(40));
+    let error = error.expect("it waits for ever").unwrap_err();
+    assert_eq!(error.kind(), Kind::Away, "{error}");
+}
+
 #[test]
 fn an_owner_that_sits_on_a_license_does_not_stop_the_others_for_long() {
     let schema = Schema::new();
