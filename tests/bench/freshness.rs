@@ -1,5 +1,6 @@
 //! How long after its acknowledgement an event can be read, while events come at a steady rate.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,9 +17,6 @@ use crate::fill::schema_ids;
 use crate::stores::Place;
 use crate::{Options, sample};
 
-/// Events a second.
-const RATE: u64 = 5000;
-
 /// One event in so many is read.
 const ONE_IN: u64 = 25;
 
@@ -26,15 +24,39 @@ const ONE_IN: u64 = 25;
 const WARM: Duration = Duration::from_secs(5);
 
 /// From the receipt to the answer that has the event, the way over HTTP and back included.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Freshness {
     pub(crate) per_second: f64,
+    pub(crate) all: Times,
+    /// The same of each second by itself, by when they were acknowledged.
+    pub(crate) by_second: Vec<Times>,
+}
+
+/// What many reads took.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Times {
     pub(crate) reads: usize,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
+    pub(crate) most_ms: f64,
 }
 
-type Times = Arc<Mutex<Vec<f64>>>;
+impl Times {
+    /// None of nothing.
+    fn of(mut times: Vec<f64>) -> Option<Self> {
+        times.sort_by(f64::total_cmp);
+        let at = |share: f64| times.get((times.len() as f64 * share) as usize).copied();
+        Some(Self {
+            reads: times.len(),
+            p50_ms: at(0.50)?,
+            p99_ms: at(0.99)?,
+            most_ms: *times.last()?,
+        })
+    }
+}
+
+/// When each was acknowledged, in seconds since the measurement began, and what it took, in milliseconds.
+type Taken = Arc<Mutex<Vec<(f64, f64)>>>;
 
 /// Measures on a platform of its own topics.
 pub(crate) async fn run(
@@ -45,7 +67,7 @@ pub(crate) async fn run(
     let up = tokio::task::block_in_place(|| place.platform.start(Role::Up))?;
     let publisher = publisher(&place.platform, prefix).await?;
     let http = reqwest::Client::new();
-    let times = Times::default();
+    let taken = Taken::default();
     let mut reading = JoinSet::new();
     let mut tick = tokio::time::interval(Duration::from_millis(1));
     let begun = Instant::now();
@@ -53,7 +75,7 @@ pub(crate) async fn run(
     let mut number = 0;
     while begun.elapsed() < lasts {
         tick.tick().await;
-        let due = (begun.elapsed().as_secs_f64() * RATE as f64) as u64;
+        let due = (begun.elapsed().as_secs_f64() * options.rate as f64) as u64;
         while number < due {
             let event = bench_event(number, options.licenses);
             let context = sample::request(number)?;
@@ -61,7 +83,7 @@ pub(crate) async fn run(
                 .enqueue(&event, Lane::Interactive, &context)
                 .await?;
             if number % ONE_IN == 0 {
-                let (http, times) = (http.clone(), times.clone());
+                let (http, taken) = (http.clone(), taken.clone());
                 let url = format!("{}/v1/licenses/{}", place.platform.api(), event.license_id);
                 let counts = begun.elapsed() > WARM;
                 reading.spawn(async move {
@@ -74,8 +96,9 @@ pub(crate) async fn run(
                     answer.bytes().await?;
                     if counts {
                         let took = acknowledged.elapsed().as_secs_f64() * 1000.0;
-                        let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
-                        times.push(took);
+                        let when = (acknowledged - begun - WARM).as_secs_f64();
+                        let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
+                        taken.push((when, took));
                     }
                     Ok(())
                 });
@@ -86,20 +109,22 @@ pub(crate) async fn run(
             done??;
         }
     }
-    let seconds = begun.elapsed().as_secs_f64();
+    let seconds_taken = begun.elapsed().as_secs_f64();
     while let Some(done) = reading.join_next().await {
         done??;
     }
     publisher.stop(Duration::from_secs(10)).await;
     tokio::task::block_in_place(|| Platform::stop(up))?;
-    let mut times = std::mem::take(&mut *times.lock().unwrap_or_else(PoisonError::into_inner));
-    times.sort_by(f64::total_cmp);
-    let at = |share: f64| times.get((times.len() as f64 * share) as usize).copied();
+    let taken = std::mem::take(&mut *taken.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut seconds: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
+    for (when, took) in &taken {
+        seconds.entry(*when as u64).or_default().push(*took);
+    }
+    let all = taken.into_iter().map(|(_, took)| took).collect();
     Ok(Freshness {
-        per_second: number as f64 / seconds,
-        reads: times.len(),
-        p50_ms: at(0.50).context("nothing was read")?,
-        p99_ms: at(0.99).context("nothing was read")?,
+        per_second: number as f64 / seconds_taken,
+        all: Times::of(all).context("nothing was read")?,
+        by_second: seconds.into_values().filter_map(Times::of).collect(),
     })
 }
 

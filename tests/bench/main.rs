@@ -27,8 +27,9 @@ use licenseflow_tests::harness::{Kafka, unique_prefix};
 use tokio::runtime::Runtime;
 
 use fill::Log;
+use freshness::Freshness;
 use meter::Measured;
-use report::{OnStore, Report};
+use report::{Filled, OnStore, Report};
 use stores::{Kind, Place};
 
 /// The platform's own.
@@ -56,6 +57,12 @@ struct Options {
     /// What is measured; all of it without this
     #[arg(long)]
     only: Option<Only>,
+    /// On which store, where stores are measured; on both without this
+    #[arg(long)]
+    store: Option<Kind>,
+    /// How many events a second come while freshness is looked at
+    #[arg(long, default_value = "5000", value_parser = clap::value_parser!(u64).range(1..))]
+    rate: u64,
     /// How long each of the readers asks, and how long freshness is looked at
     #[arg(long, default_value = "10", value_parser = clap::value_parser!(u32).range(1..))]
     read_seconds: u32,
@@ -82,6 +89,8 @@ enum Only {
     CatchUp,
     /// The projector, the query API and freshness on both stores.
     Stores,
+    /// How soon what was acknowledged can be read, on both stores.
+    Freshness,
 }
 
 /// Which headers the records have.
@@ -148,7 +157,12 @@ fn main() -> anyhow::Result<()> {
     }
     let kafka = Kafka::for_measuring()?;
     let prefix = unique_prefix();
-    let log = fill::fill(&options, kafka.bootstrap(), &prefix)?;
+    let log = match options.only {
+        Some(Only::Freshness) => Log::none(),
+        Some(Only::CatchUp | Only::Stores) | None => {
+            fill::fill(&options, kafka.bootstrap(), &prefix)?
+        }
+    };
     let mut report = Report::new(&options, &log);
     let has = |part| options.only.is_none_or(|only| only == part);
     let runs = if has(Only::CatchUp) { options.runs } else { 0 };
@@ -162,39 +176,48 @@ fn main() -> anyhow::Result<()> {
         report.fold.push(measure(Part::Fold)?);
         report.store.push(measure(Part::Store)?);
     }
-    if has(Only::Stores) {
-        let runtime = tokio::runtime::Runtime::new()?;
-        for kind in Kind::ALL {
-            let measured = on_store(kind, &options, kafka.bootstrap(), (&prefix, &log), &runtime)?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    let is_asked = |kind: &Kind| options.store.is_none_or(|only| only == *kind);
+    for kind in Kind::ALL.into_iter().filter(is_asked) {
+        let mut measured = OnStore::of(kind);
+        if has(Only::Stores) {
+            let filled = read_from(kind, &options, kafka.bootstrap(), (&prefix, &log), &runtime)?;
+            measured.filled = Some(filled);
+        }
+        if has(Only::Stores) || has(Only::Freshness) {
+            let fresh = freshness_of(kind, &options, kafka.bootstrap(), &runtime)?;
+            measured.freshness = Some(fresh);
             report.stores.push(measured);
         }
     }
     report.print(options.json)
 }
 
-/// One store: filled from the log, read, and then another of its kind that is written at a steady rate.
-fn on_store(
+/// One store, filled from the log and read.
+fn read_from(
     kind: Kind,
     options: &Options,
     bootstrap: &str,
     (prefix, log): (&str, &Log),
     runtime: &Runtime,
-) -> anyhow::Result<OnStore> {
-    let name = kind.name();
-    report::note(&format!("filling {name}, and reading from it"));
+) -> anyhow::Result<Filled> {
+    report::note(&format!("filling {}, and reading from it", kind.name()));
     let place =
         Place::new(kind, options, bootstrap, prefix)?.with("LICENSEFLOW_QUERY_CACHE_MIB", "0");
     let projector = place.fill(runtime.handle(), log.offsets, options.events)?;
     let reads = reads::run(options, &place)?;
-    drop(place);
-    report::note(&format!("how fresh {name} is"));
+    Ok(Filled { projector, reads })
+}
+
+/// One store, empty at first, that is written at a steady rate.
+fn freshness_of(
+    kind: Kind,
+    options: &Options,
+    bootstrap: &str,
+    runtime: &Runtime,
+) -> anyhow::Result<Freshness> {
+    report::note(&format!("how fresh {} is", kind.name()));
     let prefix = unique_prefix();
     let place = Place::new(kind, options, bootstrap, &prefix)?;
-    let freshness = runtime.block_on(freshness::run(options, &place, &prefix))?;
-    Ok(OnStore {
-        kind,
-        projector,
-        reads,
-        freshness,
-    })
+    runtime.block_on(freshness::run(options, &place, &prefix))
 }

@@ -28,9 +28,26 @@ pub(crate) struct Report {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct OnStore {
     pub(crate) kind: Kind,
+    #[serde(flatten)]
+    pub(crate) filled: Option<Filled>,
+    pub(crate) freshness: Option<Freshness>,
+}
+
+/// What was measured while it was filled, and then read.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Filled {
     pub(crate) projector: Measured,
     pub(crate) reads: Vec<Reads>,
-    pub(crate) freshness: Freshness,
+}
+
+impl OnStore {
+    pub(crate) fn of(kind: Kind) -> Self {
+        Self {
+            kind,
+            filled: None,
+            freshness: None,
+        }
+    }
 }
 
 impl Report {
@@ -119,16 +136,22 @@ impl Report {
 }
 
 fn print_store(of: &OnStore) -> anyhow::Result<()> {
-    let projector = &of.projector;
+    say(&format!("\n{}", of.kind.name()))?;
+    if let Some(filled) = &of.filled {
+        print_filled(filled)?;
+    }
+    of.freshness.as_ref().map_or(Ok(()), print_freshness)
+}
+
+fn print_filled(Filled { projector, reads }: &Filled) -> anyhow::Result<()> {
     say(&format!(
-        "\n{}\n  projector: {:.0} events/s, {:.2} CPU µs/event of its own, peak {} MiB",
-        of.kind.name(),
+        "  projector: {:.0} events/s, {:.2} CPU µs/event of its own, peak {} MiB",
         projector.events_per_second(),
         projector.cpu_micros_per_event(),
         projector.peak_bytes >> 20,
     ))?;
     say("                        answers/s   p50 ms   p99 ms   bare handler/s   ratio")?;
-    for reads in &of.reads {
+    for reads in reads {
         say(&format!(
             "  {:18} {:>12.0} {:>8.2} {:>8.2} {:>16.0} {:>7.3}",
             reads.what.name(),
@@ -139,10 +162,20 @@ fn print_store(of: &OnStore) -> anyhow::Result<()> {
             reads.ratio(),
         ))?;
     }
-    let fresh = &of.freshness;
+    Ok(())
+}
+
+fn print_freshness(fresh: &Freshness) -> anyhow::Result<()> {
+    let all = &fresh.all;
     say(&format!(
-        "  from acknowledged to readable at {:.0} events/s: p50 {:.1} ms, p99 {:.1} ms ({} reads)",
-        fresh.per_second, fresh.p50_ms, fresh.p99_ms, fresh.reads
+        "  from acknowledged to readable at {:.0} events/s: p50 {:.1} ms, p99 {:.1} ms, at most {:.1} ms ({} reads)",
+        fresh.per_second, all.p50_ms, all.p99_ms, all.most_ms, all.reads
+    ))?;
+    let each = fresh.by_second.iter();
+    let each = each.map(|one| format!("{:.1}/{:.0}", one.p50_ms, one.p99_ms));
+    say(&format!(
+        "  by second, p50/p99 ms: {}",
+        each.collect::<Vec<_>>().join(" ")
     ))
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use clap::ValueEnum;
 use licenseflow_store::postgres::PostgresOptions;
 use licenseflow_store::{Lookup, PostgresLookup, SqliteLookup};
 use licenseflow_tests::harness::{Platform, Postgres, Role};
@@ -13,7 +14,7 @@ use crate::catch_up::until_applied;
 use crate::meter::Measured;
 
 /// Which store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
     Sqlite,
