@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::change::{self, Written};
 use super::connection::{Address, PostgresOptions};
 use super::migrate::{Generation, migrate};
-use super::ordered::Timeline;
+use super::ordered::{BEGIN_AT_ONCE, Timeline};
 use super::past::{self, Found};
 use super::rejected::{self, RejectedRow};
 use super::session::{Session, Work, silent};
@@ -261,9 +261,16 @@ impl Writer {
         });
         let unpacked = unpacked.collect::<Result<Vec<_>, Error>>()?;
         let found = past::read(work, unpacked, seed).await?;
-        let mut written = Vec::with_capacity(found.len());
+        let (mut written, mut become_ordered) = (Vec::with_capacity(found.len()), 0);
         for license in found {
-            written.push(folded(work, license, difference).await?);
+            let mut license = folded(work, license, difference).await?;
+            if matches!(license.timeline, Timeline::BecomesOrdered) {
+                become_ordered += 1;
+                if become_ordered > BEGIN_AT_ONCE {
+                    license.timeline = Timeline::Unordered;
+                }
+            }
+            written.push(license);
         }
         change::write(work, &written, seed, now).await?;
         Ok(written)

@@ -12,6 +12,7 @@ use licenseflow_store::lookup::{TimelineQuery, TimelineRow};
 use uuid::Uuid;
 
 use crate::data::{NOW, Random, TENANT};
+use crate::postgres::{in_schema, runtime};
 use crate::same::{event_id, payload};
 use crate::stores::{Kind, Place, on_every_store};
 
@@ -33,10 +34,14 @@ fn key() -> LicenseKey {
 }
 
 fn event(event_id: Uuid, occurred_at: i64, payload: Payload) -> LicenseEvent {
+    event_of(key(), event_id, occurred_at, payload)
+}
+
+fn event_of(key: LicenseKey, event_id: Uuid, occurred_at: i64, payload: Payload) -> LicenseEvent {
     let LicenseKey {
         tenant_id,
         license_id,
-    } = key();
+    } = key;
     LicenseEvent {
         event_id,
         license_id,
@@ -171,5 +176,69 @@ fn a_long_timeline_has_the_pages_of_a_short_one(kind: Kind) {
             assert!(times.eq(0..OTHERS as i64), "seed {seed}, {others_after}");
             assert_eq!(after, expected, "seed {seed}, {others_after}");
         }
+    }
+}
+
+/// More than become long ones at a time.
+const LICENSES: usize = 70;
+
+/// One batch in which every license has these numbers of its events.
+fn one_of_each(numbers: std::ops::Range<usize>) -> Batch {
+    let mut records = Vec::new();
+    for license in 0..LICENSES {
+        for number in numbers.clone() {
+            let key = LicenseKey {
+                license_id: format!("L-{license}"),
+                ..key()
+            };
+            let id = Uuid::from_u128((license << 32 | number) as u128);
+            let used = Payload::UsageRecorded(UsageRecorded {
+                metric: "m".to_owned(),
+                quantity: 1,
+            });
+            let offset = license * 1000 + number;
+            records.push((at(5, offset), event_of(key, id, number as i64, used)));
+        }
+    }
+    batch_of(&records)
+}
+
+/// How many licenses have a long timeline, and how many events of these do not say where they stand.
+fn ordered(schema: &str) -> (i64, i64) {
+    let sql = "select (select count(*) from license where ordered),
+         (select count(*) from timeline join license on license.tenant_id = timeline.tenant_id
+            and license.number = timeline.license where ordered and standing is null)";
+    let row = runtime().block_on(in_schema(schema).query_one(sql, &[]));
+    let row = row.unwrap();
+    (row.get(0), row.get(1))
+}
+
+#[test]
+fn of_many_timelines_that_grow_long_at_once_a_bounded_number_is_put_in_order_and_none_is_forgotten()
+{
+    let place = Place::new(Kind::Postgres);
+    let Place::Schema(schema) = &place else {
+        panic!("a schema was asked for");
+    };
+    let mut model = place.model();
+    model.apply(one_of_each(0..490), 1).unwrap();
+    assert_eq!(ordered(schema.name()), (0, 0));
+    model.apply(one_of_each(490..502), 1).unwrap();
+    assert_eq!(ordered(schema.name()), (64, 0));
+    model.apply(one_of_each(502..503), 1).unwrap();
+    assert_eq!(ordered(schema.name()), (LICENSES as i64, 0));
+    let lookup = place.lookup(1);
+    for license in 0..LICENSES {
+        let key = LicenseKey {
+            license_id: format!("L-{license}"),
+            ..key()
+        };
+        let all = TimelineQuery {
+            limit: 1000,
+            ..TimelineQuery::default()
+        };
+        let page = lookup.timeline(&key, &all).unwrap().value.unwrap();
+        let times = page.items.iter().map(|row| row.recorded.event.occurred_at);
+        assert!(times.eq(0..503), "L-{license}");
     }
 }
