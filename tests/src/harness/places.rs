@@ -3,14 +3,21 @@
 //! Owns paths only; starts nothing.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::{env, fs};
 
 use anyhow::{Context, ensure};
 
 /// The project's top folder.
 pub fn project() -> &'static Path {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    tests.parent().unwrap_or(tests)
+    static PROJECT: LazyLock<PathBuf> = LazyLock::new(|| {
+        // Cargo tells it when it runs tests. What it told when it built them may be another clone's,
+        // since clones share what was built.
+        let told = env::var_os("CARGO_MANIFEST_DIR");
+        let tests = told.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+        tests.parent().unwrap_or(&tests).to_owned()
+    });
+    &PROJECT
 }
 
 /// The `licenseflow` binary that was built together with the running test.

@@ -6,7 +6,7 @@
 
 use std::io::{Error, Result};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -129,9 +129,11 @@ impl Drop for Postgres {
 
 /// Found from whichever crate's tests this file is part of.
 fn script() -> PathBuf {
-    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // What cargo told when it built this may be another clone's folder, since clones share what was built.
+    let told = env::var_os("CARGO_MANIFEST_DIR");
+    let crate_folder = told.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
     let root = crate_folder
         .ancestors()
         .find(|folder| folder.join("deploy/local/postgres").is_file());
-    root.unwrap_or(crate_folder).join("deploy/local/postgres")
+    root.unwrap_or(&crate_folder).join("deploy/local/postgres")
 }
