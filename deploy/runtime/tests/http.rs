@@ -7,16 +7,18 @@
 )]
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use licenseflow_runtime::http::{Deadline, HttpLimits, Problem, RequestId, TenantId, bind, serve};
 use serde_json::Value;
+use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -30,15 +32,19 @@ struct Server {
 }
 
 impl Server {
+    fn start(limits: HttpLimits) -> Self {
+        Self::start_with(limits, routes())
+    }
+
     #[expect(
         clippy::disallowed_methods,
         reason = "the server holds its task; the runtime of the test ends both"
     )]
-    fn start(limits: HttpLimits) -> Self {
+    fn start_with(limits: HttpLimits, routes: Router) -> Self {
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let serving = serve(listener, routes(), limits, stop.clone());
+        let serving = serve(listener, routes, limits, stop.clone());
         let ended = tokio::spawn(async move { serving.await.unwrap() });
         Self {
             address,
@@ -81,6 +87,30 @@ fn routes() -> Router {
         .route("/left", get(left))
         .route("/foreign", get(foreign))
         .route("/briefly", get(briefly))
+}
+
+/// Holds what is told when it is dropped.
+#[derive(Clone)]
+struct Told(mpsc::UnboundedSender<()>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}
+
+/// A body without end, which tells when it is given up.
+fn endless(given_up: mpsc::UnboundedSender<()>) -> Router {
+    let answer = move || {
+        let chunks = futures::stream::unfold(Told(given_up.clone()), |told| async move {
+            Some((
+                Ok::<_, Infallible>(Bytes::from(vec![b'x'; 16 * 1024])),
+                told,
+            ))
+        });
+        std::future::ready(Body::from_stream(chunks))
+    };
+    Router::new().route("/endless", get(answer))
 }
 
 async fn ids(tenant: TenantId, id: axum::Extension<RequestId>) -> String {
@@ -372,6 +402,64 @@ async fn one_connection_too_many_is_told_so() {
     assert_eq!(answer.status, 503);
     assert_eq!(answer.header("retry-after"), Some("1"));
     assert_eq!(answer.problem()["code"], "too_many_connections");
+}
+
+/// A client that asks for something without end and takes in as little as it can.
+async fn ask_for_the_endless(server: &Server) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(server.address).await.unwrap();
+    let request = b"GET /endless HTTP/1.1\r\nhost: a\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_in_gives_its_place_back() {
+    let (given_up, mut heard) = mpsc::unbounded_channel();
+    let limits = HttpLimits {
+        write_timeout: Duration::from_millis(300),
+        connections_max: 1,
+        ..HttpLimits::default()
+    };
+    let server = Server::start_with(limits, routes().merge(endless(given_up)));
+    let begun = Instant::now();
+    let mut stalled = ask_for_the_endless(&server).await;
+    stalled.read_exact(&mut [0; 12]).await.unwrap();
+    // Neither does the body stay, nor the connection's place.
+    let gone = tokio::time::timeout(DEADLINE, heard.recv()).await;
+    gone.expect("the answer is still being sent").unwrap();
+    let answer = server.get("/", "").await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(5), "it lingered: {took:?}");
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(DEADLINE, stalled.read_to_end(&mut rest)).await;
+    let error = ended.unwrap().unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn a_client_that_reads_slowly_is_left_alone() {
+    let (given_up, mut heard) = mpsc::unbounded_channel();
+    let write_timeout = Duration::from_millis(500);
+    let limits = HttpLimits {
+        write_timeout,
+        ..HttpLimits::default()
+    };
+    let server = Server::start_with(limits, endless(given_up));
+    let mut slow = ask_for_the_endless(&server).await;
+    let begun = Instant::now();
+    let mut chunk = vec![0; 256 * 1024];
+    while begun.elapsed() < 4 * write_timeout {
+        // Whole windows are taken in, and there is a pause after each.
+        slow.read_exact(&mut chunk).await.unwrap();
+        tokio::time::sleep(write_timeout / 5).await;
+    }
+    assert!(heard.try_recv().is_err(), "it was given up");
+    drop(slow);
+    let gone = tokio::time::timeout(DEADLINE, heard.recv()).await;
+    gone.expect("its client has gone").unwrap();
 }
 
 #[tokio::test]

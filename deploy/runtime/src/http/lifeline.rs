@@ -1,7 +1,8 @@
 //! What happens on a connection around its requests: how many there may be, how
-//! long a request's headers may take, and that a last answer reaches a client
-//! which is still sending. hyper closes slow connections without a word and
-//! resets those whose bytes it did not read; a client should learn why instead.
+//! long a request's headers may take, that a last answer reaches a client which is
+//! still sending, and that one which takes nothing in holds nothing. hyper closes
+//! slow connections without a word and resets those whose bytes it did not read; a
+//! client should learn why instead. For one that does not read it waits for ever.
 
 use super::limits::HttpLimits;
 use axum::http::{Request, Response, StatusCode};
@@ -11,7 +12,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
@@ -44,6 +45,7 @@ pub(super) struct Acceptor {
     refused: Arc<Semaphore>,
     header_timeout: Duration,
     idle_timeout: Duration,
+    write_timeout: Duration,
 }
 
 impl Acceptor {
@@ -53,6 +55,7 @@ impl Acceptor {
             refused: Arc::new(Semaphore::new(REFUSED_MAX)),
             header_timeout: limits.header_timeout,
             idle_timeout: limits.idle_timeout,
+            write_timeout: limits.write_timeout,
         }
     }
 
@@ -74,6 +77,8 @@ impl Acceptor {
             header_timeout: self.header_timeout,
             said_of_http_2: Some(0),
             clock: Some(Box::pin(tokio::time::sleep(self.idle_timeout))),
+            write_timeout: self.write_timeout,
+            stall: None,
         })
     }
 }
@@ -163,7 +168,7 @@ impl Drop for Running {
 /// A connection that times the headers of each request from their first byte.
 #[derive(Debug)]
 pub(super) struct Lifeline {
-    /// Taken only when the connection is dropped.
+    /// Taken when the connection is dropped, or has stalled.
     stream: Option<TcpStream>,
     place: Option<OwnedSemaphorePermit>,
     in_request: Arc<AtomicUsize>,
@@ -179,6 +184,9 @@ pub(super) struct Lifeline {
     /// Runs until the first byte, and then from the first byte of a request until its headers are
     /// complete.
     clock: Option<Pin<Box<Sleep>>>,
+    write_timeout: Duration,
+    /// Runs while there are bytes to write and none can be written.
+    stall: Option<Pin<Box<Sleep>>>,
 }
 
 impl Lifeline {
@@ -203,6 +211,31 @@ impl Lifeline {
                 .map(|()| io::ErrorKind::TimedOut.into()),
             None => Poll::Pending,
         }
+    }
+
+    /// What became of a write, and an error where nothing could be written for too long. Such a client reads
+    /// no last word either, so the connection is reset: what waits for it in the system goes at once.
+    fn unless_stalled(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.stall = None;
+            return written;
+        }
+        let timeout = self.write_timeout;
+        let clock = self
+            .stall
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+        ready!(clock.as_mut().poll(context));
+        metrics::counter!("http_connections_stalled_total").increment(1);
+        if let Some(stream) = self.stream.take() {
+            // Without it the system would go on trying for a while.
+            let _ = stream.set_zero_linger();
+        }
+        self.place = None;
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -255,7 +288,8 @@ impl AsyncWrite for Lifeline {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.stream()?.poll_write(context, bytes)
+        let written = self.stream()?.poll_write(context, bytes);
+        self.unless_stalled(context, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -271,7 +305,8 @@ impl AsyncWrite for Lifeline {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.stream()?.poll_write_vectored(context, slices)
+        let written = self.stream()?.poll_write_vectored(context, slices);
+        self.unless_stalled(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {

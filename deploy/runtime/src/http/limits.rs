@@ -17,6 +17,9 @@ pub struct HttpLimits {
     pub idle_timeout: Duration,
     /// From the end of the headers to the end of the body, then 408 (`deadline`).
     pub body_timeout: Duration,
+    /// How long a client may take in nothing of what is there for it; the connection is then reset
+    /// (`lifeline`).
+    pub write_timeout: Duration,
     /// From the end of the headers to the answer, then 504 (`deadline`).
     pub service_timeout: Duration,
     /// The same for whoever looks after the service, under `/v1/admin/`.
@@ -51,6 +54,7 @@ impl Default for HttpLimits {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(15),
+            write_timeout: Duration::from_secs(60),
             service_timeout: Duration::from_secs(20),
             admin_timeout: Duration::from_secs(10),
             health_timeout: Duration::from_secs(3),

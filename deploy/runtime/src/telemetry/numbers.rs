@@ -78,6 +78,10 @@ fn describe() {
         "http_connections_refused_total",
         "connections refused because all are taken"
     );
+    metrics::describe_counter!(
+        "http_connections_stalled_total",
+        "connections reset because their clients took in nothing of what was there for them"
+    );
     metrics::describe_gauge!("build_info", "always 1; the release is a label");
     metrics::gauge!("build_info", "version" => VERSION).set(1.0);
 }

@@ -29,6 +29,10 @@ pub struct HttpArgs {
     #[arg(long, env = "LICENSEFLOW_HTTP_BODY_TIMEOUT", default_value = "15s", value_name = "TIME", value_parser = humantime::parse_duration)]
     pub http_body_timeout: Duration,
 
+    /// Time a client may take in nothing of its answer or stream, then its connection is reset
+    #[arg(long, env = "LICENSEFLOW_HTTP_WRITE_TIMEOUT", default_value = "60s", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub http_write_timeout: Duration,
+
     /// Time for a whole request, then 504
     #[arg(long, env = "LICENSEFLOW_HTTP_TIMEOUT", default_value = "20s", value_name = "TIME", value_parser = humantime::parse_duration)]
     pub http_timeout: Duration,
@@ -45,6 +49,7 @@ impl HttpArgs {
             header_timeout: self.http_header_timeout,
             idle_timeout: self.http_idle_timeout,
             body_timeout: self.http_body_timeout,
+            write_timeout: self.http_write_timeout,
             service_timeout: self.http_timeout,
             connections_max: self.http_connections_max as usize,
             ..HttpLimits::default()
