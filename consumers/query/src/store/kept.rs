@@ -20,6 +20,9 @@ const ENTRY_BYTES: usize = 256;
 /// The part of the whole that one answer may have.
 const PART_MAX: usize = 8;
 
+/// As many old places may stand in the order beside two for each answer.
+const PLACES_SPARE: usize = 16;
+
 /// A question, of whichever kind, with everything that its answer depends on but time and position.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
@@ -104,7 +107,7 @@ impl Kept {
         (is_young && entry.keep.holds_at(at)).then(|| Arc::clone(&entry.value))
     }
 
-    /// Keeps what was read at this tag, which is the one of now.
+    /// Keeps what was read at this tag. What is older than what is kept came too late for that.
     pub(super) fn put(&self, key: Arc<Key>, value: Value, keep: Keep, (tag, now): (Tag, Instant)) {
         let Some(bytes) = keep.bytes() else { return };
         let bytes = bytes + key.of.len() + ENTRY_BYTES;
@@ -112,6 +115,9 @@ impl Kept {
             return;
         }
         let mut shelf = self.shelf();
+        if shelf.tag > Some(tag) {
+            return;
+        }
         let mut before = None;
         if shelf.tag != Some(tag) {
             let emptied = Shelf {
@@ -134,6 +140,7 @@ impl Kept {
         shelf.bytes += bytes;
         if let Some(replaced) = shelf.answers.insert(key, entry) {
             shelf.bytes -= replaced.bytes;
+            shelf.tidy();
         }
         metrics::kept(shelf.bytes);
         drop(shelf);
@@ -159,6 +166,16 @@ impl Shelf {
             self.bytes -= dropped.bytes;
         }
         true
+    }
+
+    /// Forgets the old places of answers that were replaced, when there are so many that it pays.
+    fn tidy(&mut self) {
+        if self.order.len() <= 2 * self.answers.len() + PLACES_SPARE {
+            return;
+        }
+        let answers = &self.answers;
+        self.order
+            .retain(|(key, number)| answers.get(key).is_some_and(|it| it.number == *number));
     }
 }
 
@@ -220,6 +237,31 @@ mod tests {
             "it went with its position"
         );
         assert!(is_there(&kept, "d", newer, (now, 0)));
+    }
+
+    #[test]
+    fn what_was_read_before_and_came_after_leaves_the_newer_ones_alone() {
+        let ([before, newer], now) = (tags(), Instant::now());
+        let kept = Kept::new(1 << 20);
+        kept.put(key("a"), Arc::new(1), Keep::ThisPosition(9), (newer, now));
+        kept.put(key("b"), Arc::new(2), Keep::ThisPosition(9), (before, now));
+        assert!(is_there(&kept, "a", newer, (now, 0)), "it was emptied");
+        assert!(!is_there(&kept, "b", newer, (now, 0)));
+        assert!(!is_there(&kept, "b", before, (now, 0)));
+    }
+
+    #[test]
+    fn one_that_is_read_again_and_again_leaves_nothing_behind() {
+        let ([tag, _], now) = (tags(), Instant::now());
+        let kept = Kept::new(1 << 20);
+        for number in 0..100_000 {
+            let of = ["a", "b", "c"][number % 3];
+            kept.put(key(of), Arc::new(number), Keep::ThisPosition(9), (tag, now));
+        }
+        let shelf = kept.shelf();
+        assert_eq!(shelf.answers.len(), 3);
+        let most = 2 * shelf.answers.len() + PLACES_SPARE;
+        assert!(shelf.order.len() <= most, "{}", shelf.order.len());
     }
 
     #[test]

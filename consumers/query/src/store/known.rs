@@ -28,8 +28,9 @@ struct Standing {
     seen_at: Option<Instant>,
 }
 
-/// What is known at a moment: what was read at one is good as long as it is the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What is known at a moment: what was read at one is good as long as it is the same. The newer is the
+/// greater; both numbers only ever grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Tag {
     version: u64,
     told: u64,
