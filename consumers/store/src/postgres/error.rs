@@ -33,6 +33,20 @@ impl From<tokio_postgres::Error> for Error {
     }
 }
 
+/// The answer to one of several statements that were sent together in a transaction. Where one fails, those
+/// behind it are refused for that alone: their error says nothing, and whoever asked them waits until the
+/// others' error has ended them all.
+pub(crate) async fn its_own<T>(
+    answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, Error> {
+    match answer.await {
+        Err(error) if error.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION) => {
+            std::future::pending().await
+        }
+        answered => Ok(answered?),
+    }
+}
+
 fn passes(code: &SqlState) -> bool {
     let is_passing_class = PASSING.iter().any(|class| code.code().starts_with(class));
     let others = [

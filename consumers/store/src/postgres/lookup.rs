@@ -18,10 +18,12 @@ mod timeline;
 mod totals;
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use deadpool_postgres::{ClientWrapper, Object};
+use futures::poll;
 use licenseflow_avro::LicenseKey;
 use licenseflow_core::{Buckets, DeviceState};
 use tokio::runtime::Handle;
@@ -34,6 +36,7 @@ use uuid::Uuid;
 use self::news::News;
 use self::pool::Pool;
 use super::connection::Address;
+use super::error::its_own;
 use super::migrate::Generation;
 use crate::columns::{Columns, LICENSE_COLUMNS, license_state, needed};
 use crate::lookup::{
@@ -102,13 +105,18 @@ impl PostgresLookup {
     ) -> Result<Read<T>, Error> {
         let patience = Patience::current();
         self.runtime.block_on(async {
-            let client = self.pool.take().await?;
+            let mut over = pin!(over(patience));
+            let client = tokio::select! {
+                biased;
+                client = self.pool.take() => client?,
+                () = &mut over => return Err(too_long()),
+            };
             let read = tokio::select! {
                 biased;
                 read = self.read_over(&client, question) => read,
-                () = over(patience) => {
+                () = &mut over => {
                     end(&client, self.pool.tls()).await;
-                    Err(Error::Away("a read took too long, or nobody waits for it any more".into()))
+                    Err(too_long())
                 }
             };
             if read.is_err() {
@@ -129,17 +137,21 @@ impl PostgresLookup {
             hash_seed: self.generation.hash_seed,
         };
         // Polled in this order, they are sent in this order.
-        let (begun, freshness, value) = tokio::join!(
+        let ((), freshness, value) = tokio::try_join!(
             biased;
-            client.batch_execute(BEGIN),
+            its_own(client.batch_execute(BEGIN)),
             snapshot.freshness(),
             question(&snapshot)
-        );
-        begun?;
-        let (freshness, value) = (freshness?, value?);
-        client.batch_execute("commit").await?;
+        )?;
+        // With the first poll it is sent, before whatever is asked next of this connection. Nothing was
+        // written, so there is nothing to be heard of it.
+        let _ = poll!(pin!(client.batch_execute("commit")));
         Ok(Read { value, freshness })
     }
+}
+
+fn too_long() -> Error {
+    Error::Away("a read took too long, or nobody waits for it any more".into())
 }
 
 /// Returns when a call is to end.
@@ -169,8 +181,8 @@ type Values<'v> = &'v [&'v (dyn ToSql + Sync)];
 
 impl Snapshot<'_> {
     async fn rows(&self, sql: &str, values: Values<'_>) -> Result<Vec<Row>, Error> {
-        let statement = self.client.prepare_cached(sql).await?;
-        Ok(self.client.query(&statement, values).await?)
+        let statement = its_own(self.client.prepare_cached(sql)).await?;
+        its_own(self.client.query(&statement, values)).await
     }
 
     async fn row(&self, sql: &str, values: Values<'_>) -> Result<Option<Row>, Error> {
@@ -179,9 +191,9 @@ impl Snapshot<'_> {
 
     /// As [`Snapshot::rows`], one row at a time: for more of them than may be held.
     async fn stream(&self, sql: &str, values: Values<'_>) -> Result<RowStream, Error> {
-        let statement = self.client.prepare_cached(sql).await?;
+        let statement = its_own(self.client.prepare_cached(sql)).await?;
         let values = values.iter().copied();
-        Ok(self.client.query_raw(&statement, values).await?)
+        its_own(self.client.query_raw(&statement, values)).await
     }
 
     async fn freshness(&self) -> Result<Freshness, Error> {
@@ -267,7 +279,7 @@ impl Snapshot<'_> {
             }
         };
         let (devices, usage, timeline, customer) =
-            tokio::try_join!(devices, usage, timeline, customer)?;
+            tokio::try_join!(biased; devices, usage, timeline, customer)?;
         Ok(Some(LicenseView {
             license,
             devices,

@@ -18,6 +18,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
 use super::connection::Address;
+use super::error::its_own;
 use crate::Error;
 
 /// How long a connection may take to be made and set up.
@@ -156,16 +157,17 @@ impl Work<'_> {
         let statement = self.prepare(sql).await?;
         let none: [&(dyn ToSql + Sync); 0] = [];
         let client = &self.session.client;
-        let rows = self.in_time(client.query_raw(&statement, none)).await?;
-        let mut rows = pin!(rows);
-        while let Some(row) = self.in_time(rows.try_next()).await? {
+        let rows = self.in_time(its_own(client.query_raw(&statement, none)));
+        let mut rows = pin!(rows.await?);
+        while let Some(row) = self.in_time(its_own(rows.try_next())).await? {
             visit(&row)?;
         }
         Ok(())
     }
 
     async fn say(&self, words: &str) -> Result<(), Error> {
-        self.in_time(self.session.client.batch_execute(words)).await
+        let said = its_own(self.session.client.batch_execute(words));
+        self.in_time(said).await
     }
 
     /// Sends a statement in its turn: several that are asked together are sent in the order in which they
@@ -177,12 +179,12 @@ impl Work<'_> {
     ) -> Result<T, Error> {
         let turn = self.turn.lock().await;
         let statement = self.prepare(sql).await?;
-        let mut answer = pin!(ask(&statement));
+        let mut answer = pin!(its_own(ask(&statement)));
         // With the first poll it is sent.
         let at_once = poll!(answer.as_mut());
         drop(turn);
         match at_once {
-            Poll::Ready(answer) => Ok(answer?),
+            Poll::Ready(answer) => answer,
             Poll::Pending => self.in_time(answer).await,
         }
     }
@@ -192,7 +194,8 @@ impl Work<'_> {
         if let Some(known) = known {
             return Ok(known);
         }
-        let statement = self.in_time(self.session.client.prepare(sql)).await?;
+        let statement = its_own(self.session.client.prepare(sql));
+        let statement = self.in_time(statement).await?;
         let mut prepared = self.session.prepared.borrow_mut();
         prepared.insert(sql.to_owned(), statement.clone());
         Ok(statement)
@@ -200,19 +203,16 @@ impl Work<'_> {
 
     /// Waits for an answer as long as the server says anything at all: what was sent before is answered
     /// before, and each statement has its own time.
-    async fn in_time<T>(
-        &self,
-        answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
-    ) -> Result<T, Error> {
+    async fn in_time<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let (begun, mut answer) = (Instant::now(), pin!(answer));
         loop {
             let Some(longest) = self.silence_max.get() else {
-                return Ok(answer.await?);
+                return answer.await;
             };
             let until = self.heard.get().max(begun) + longest;
             if let Ok(answer) = timeout_at(until, answer.as_mut()).await {
                 self.heard.set(Instant::now());
-                return Ok(answer?);
+                return answer;
             }
             if self.heard.get().max(begun) + longest <= Instant::now() {
                 return Err(silent(longest));

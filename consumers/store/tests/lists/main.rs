@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod data;
+mod failing;
 mod large;
 mod long;
 #[path = "../places/many.rs"]

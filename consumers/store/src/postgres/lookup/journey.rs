@@ -43,6 +43,7 @@ impl Snapshot<'_> {
         }
         let found = gathered.into_entries();
         let (applied, rejected, said) = tokio::try_join!(
+            biased;
             self.applied(&found),
             self.rejected(&found),
             self.said(&asked.tenant_id, &found)
@@ -126,7 +127,7 @@ impl Snapshot<'_> {
         let by_hash: Values<'_> = &[&tenant_id, &licenses, &hashes, &events];
         let by_id: Values<'_> = &[&tenant_id, &licenses, &events];
         let (of_timeline, of_rejected) =
-            tokio::try_join!(self.rows(timeline, by_hash), self.rows(conflicts, by_id))?;
+            tokio::try_join!(biased; self.rows(timeline, by_hash), self.rows(conflicts, by_id))?;
         let mut said = Said {
             numbers,
             ..Said::default()

@@ -182,7 +182,7 @@ impl Snapshot<'_> {
         let counts_of: Values<'_> = &[&tenant_id, &dimension, &name];
         let days_of: Values<'_> = &[&tenant_id, &dimension, &name, &today];
         let (counts, days) =
-            tokio::try_join!(self.rows(&counts, counts_of), self.row(&days, days_of))?;
+            tokio::try_join!(biased; self.rows(&counts, counts_of), self.row(&days, days_of))?;
         if counts.is_empty() {
             return Ok(None);
         }
