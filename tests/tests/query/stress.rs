@@ -389,6 +389,31 @@ async fn a_store_that_is_away_is_left_alone_for_half_a_minute_and_comes_back_by_
 }
 
 #[tokio::test(start_paused = true)]
+async fn clients_that_leave_while_they_wait_for_their_turn_say_nothing_of_the_store() {
+    let bounds = Bounds {
+        lookups_max: 1,
+        ..Bounds::default()
+    };
+    let (api, _model, _folder) = start(bounds);
+    let hold = api.hold();
+    let mut asking = JoinSet::new();
+    let of = api.clone();
+    let first = asking.spawn(async move { of.get("/v1/licenses/L-1").await });
+    hold.entered(1).await;
+    for number in 0..12 {
+        let of = api.clone();
+        asking.spawn(async move { of.get(&format!("/v1/licenses/W-{number}")).await });
+    }
+    settle().await;
+    advance(Duration::from_secs(4)).await;
+    first.abort();
+    asking.shutdown().await;
+    drop(hold);
+    // One question alone was before the store for so long: too few to tell.
+    api.get("/v1/licenses/L-2").await.ok();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_question_has_what_is_left_of_the_requests_time_after_a_wait() {
     let (api, mut model, _folder) = start(Bounds::default());
     let begun = Instant::now();

@@ -9,8 +9,8 @@
 //! | half-open | one of them fails | open |
 //!
 //! A failure is that the store was away or out of time. A question's own fault, such as what cannot be
-//! read, was answered. What nobody waited for says nothing, unless it went on for so long that this says
-//! it. The intake has a breaker of its own and not this one: brokers that are away are known by silence
+//! read, was answered. What nobody waited for says nothing, unless the store was at it for so long that this
+//! says it. The intake has a breaker of its own and not this one: brokers that are away are known by silence
 //! since a record was sent, not by a share of answers, and one partition without a leader must not close
 //! the others.
 //!
@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::FAIR;
 use crate::metrics;
 
 /// How far back questions count.
@@ -37,9 +38,6 @@ pub(super) const OPEN: Duration = Duration::from_secs(30);
 
 /// As many questions at once show whether the store is there again.
 const PROBES: u32 = 3;
-
-/// A question that nobody waits for any more, after this long, is one that the store did not answer.
-const GIVEN_UP: Duration = Duration::from_secs(3);
 
 pub(super) struct Breaker {
     state: Mutex<State>,
@@ -61,7 +59,8 @@ enum Phase {
 /// One question that was let through. Dropped, it says that nobody waited for the answer.
 pub(super) struct Pass<'b> {
     breaker: &'b Breaker,
-    asked_at: Instant,
+    /// When the store began with it; none: it waits for its turn.
+    asked_at: Option<Instant>,
     changes: u64,
     is_told: bool,
 }
@@ -99,7 +98,7 @@ impl Breaker {
         }
         Some(Pass {
             breaker: self,
-            asked_at: now,
+            asked_at: None,
             changes: state.changes,
             is_told: false,
         })
@@ -119,6 +118,11 @@ impl Breaker {
 }
 
 impl Pass<'_> {
+    /// The question is the store's from now on.
+    pub(super) fn asks(&mut self, now: Instant) {
+        self.asked_at = Some(now);
+    }
+
     /// The store answered, if only that it cannot.
     pub(super) fn answered(mut self, now: Instant) {
         self.tell(Outcome::Answered, now);
@@ -152,11 +156,10 @@ impl Drop for Pass<'_> {
             return;
         }
         let now = Instant::now();
-        let was_long = now.saturating_duration_since(self.asked_at) >= GIVEN_UP;
-        let outcome = if was_long {
-            Outcome::Failed
-        } else {
-            Outcome::Nothing
+        let had_time = |at: Instant| now.saturating_duration_since(at) >= FAIR;
+        let outcome = match self.asked_at.is_some_and(had_time) {
+            true => Outcome::Failed,
+            false => Outcome::Nothing,
         };
         self.tell(outcome, now);
     }
@@ -371,16 +374,29 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_nobody_waited_for_counts_only_where_it_was_waited_for_long() {
+    async fn whose_client_left_before_the_store_was_asked_says_nothing() {
         let breaker = Breaker::new();
-        for _ in 0..20 {
-            drop(breaker.lets_through(Instant::now()));
-        }
+        let asked = || breaker.lets_through(Instant::now());
+        let waiting: Vec<_> = (0..20).map(|_| asked()).collect();
+        tokio::time::advance(5 * SECOND).await;
+        drop(waiting);
         assert!(!is_open(&breaker, Instant::now()));
-        let asked: Vec<_> = (0..10)
-            .map(|_| breaker.lets_through(Instant::now()))
-            .collect();
-        tokio::time::advance(GIVEN_UP).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_waited_for_counts_only_where_the_store_had_a_fair_time() {
+        let breaker = Breaker::new();
+        let ask = |_| {
+            let mut pass = breaker.lets_through(Instant::now()).unwrap();
+            pass.asks(Instant::now());
+            pass
+        };
+        let asked: Vec<_> = (0..20).map(ask).collect();
+        tokio::time::advance(FAIR - SECOND / 1000).await;
+        drop(asked);
+        assert!(!is_open(&breaker, Instant::now()));
+        let asked: Vec<_> = (0..10).map(ask).collect();
+        tokio::time::advance(FAIR).await;
         drop(asked);
         assert!(is_open(&breaker, Instant::now()));
     }

@@ -292,7 +292,7 @@ impl Store {
         question: impl FnOnce(&dyn Lookup) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Failure> {
         let begun = Instant::now();
-        let Some(pass) = self.inner.breaker.lets_through(begun) else {
+        let Some(mut pass) = self.inner.breaker.lets_through(begun) else {
             metrics::lookup_failed("open");
             return Err(open().into());
         };
@@ -303,6 +303,7 @@ impl Store {
                 return Err(busy(refused).into());
             }
         };
+        pass.asks(Instant::now());
         let longest = longest.saturating_sub(begun.elapsed()).min(STORE_MAX);
         let (asker, patience) = Patience::of(longest);
         let lookup = Arc::clone(&self.inner.lookup);
