@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use licenseflow_core::contract::event::Payload;
-use licenseflow_core::{DeviceState, FoldedLicense};
+use licenseflow_core::{DeviceState, FoldedLicense, LicenseState};
 use licenseflow_store::lookup::{CustomerTotals, LicenseRow, LicenseView, Page, TimelineRow};
 
 /// What any row takes beside its texts.
 const ROW_BYTES: usize = 320;
+
+/// What a void takes: two ids, the time of one, and its place in a tree.
+const VOID_BYTES: usize = 96;
 
 pub(crate) trait Weigh {
     /// About how many bytes it holds.
@@ -29,7 +32,7 @@ impl<T: Weigh, K> Weigh for Page<T, K> {
 impl Weigh for LicenseRow {
     fn bytes(&self) -> usize {
         let names = self.key.tenant_id.len() + self.key.license_id.len();
-        LicenseRow::bytes(self) + names + ROW_BYTES
+        names + state(&self.state) + ROW_BYTES
     }
 }
 
@@ -47,6 +50,16 @@ impl Weigh for (String, DeviceState) {
     fn bytes(&self) -> usize {
         device(&self.0, &self.1)
     }
+}
+
+fn state(state: &LicenseState) -> usize {
+    let customer = state.customer.as_ref().map(|it| it.value.len());
+    let plan = state.plan.as_ref().map(|it| &it.value);
+    let plan = plan.map(|it| it.plan.len() + it.entitlements.as_str().len());
+    let issue = state.issue.as_ref().map(|it| &it.value);
+    let issue = issue.map(|it| it.product_id.len() + it.metadata.as_str().len());
+    let texts = [customer, plan, issue].into_iter().flatten();
+    size_of::<LicenseState>() + texts.sum::<usize>() + state.voids.len() * VOID_BYTES
 }
 
 fn device(device_id: &str, device: &DeviceState) -> usize {
@@ -106,17 +119,99 @@ fn map(map: &BTreeMap<String, String>) -> usize {
 
 impl Weigh for FoldedLicense {
     fn bytes(&self) -> usize {
-        let plan = self.state.plan.as_ref().map(|it| &it.value.entitlements);
-        let issue = self.state.issue.as_ref().map(|it| &it.value.metadata);
-        let maps = plan.into_iter().chain(issue);
-        let maps = maps.map(|map| map.as_str().len()).sum::<usize>();
         let devices = self.devices.iter().map(|(id, state)| device(id, state));
-        maps + devices.sum::<usize>() + 2 * ROW_BYTES
+        state(&self.state) + devices.sum::<usize>() + 2 * ROW_BYTES
     }
 }
 
 impl Weigh for CustomerTotals {
     fn bytes(&self) -> usize {
         size_of::<Self>() + self.customer_id.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use licenseflow_core::contract::LicenseKey;
+    use licenseflow_core::license::{IssueTerms, PlanTerms};
+    use licenseflow_core::order::Decided;
+    use licenseflow_core::{LicenseState, OrderKey};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn key(number: u128) -> OrderKey {
+        OrderKey {
+            occurred_at: 0,
+            rank: 1,
+            event_id: Uuid::from_u128(number),
+        }
+    }
+
+    fn decided<T>(value: T) -> Option<Decided<T>> {
+        Some(Decided { by: key(0), value })
+    }
+
+    /// What a license of this state weighs, as its row and folded anew.
+    fn weights(state: &LicenseState) -> [usize; 2] {
+        let row = LicenseRow {
+            key: LicenseKey {
+                tenant_id: "t".to_owned(),
+                license_id: "L".to_owned(),
+            },
+            state: state.clone(),
+        };
+        let folded = FoldedLicense {
+            state: state.clone(),
+            devices: BTreeMap::new(),
+        };
+        [Weigh::bytes(&row), folded.bytes()]
+    }
+
+    #[test]
+    fn all_that_a_license_holds_weighs_something() {
+        let empty = weights(&LicenseState::default());
+        let long = "x".repeat(1000);
+        let map = || (&BTreeMap::from([("k".to_owned(), long.clone())])).into();
+        let voids = (0..1000).map(|number| (Uuid::from_u128(number), key(number)));
+        let voided = LicenseState {
+            voids: voids.collect(),
+            ..LicenseState::default()
+        };
+        let customer = LicenseState {
+            customer: decided(Arc::from(long.as_str())),
+            ..LicenseState::default()
+        };
+        let plan = PlanTerms {
+            plan: long.clone(),
+            seats: 1,
+            entitlements: map(),
+        };
+        let plan = LicenseState {
+            plan: decided(Arc::new(plan)),
+            ..LicenseState::default()
+        };
+        let issue = IssueTerms {
+            product_id: long.clone(),
+            valid_from: 0,
+            metadata: map(),
+        };
+        let issue = LicenseState {
+            issue: decided(Arc::new(issue)),
+            ..LicenseState::default()
+        };
+        let void = size_of::<Uuid>() + size_of::<OrderKey>();
+        for (what, state, least) in [
+            ("voids", voided, 1000 * void),
+            ("customer", customer, 1000),
+            ("plan", plan, 2000),
+            ("issue", issue, 2000),
+        ] {
+            for (weight, empty) in weights(&state).into_iter().zip(empty) {
+                assert!(weight >= empty + least, "{what}: {weight}");
+            }
+        }
     }
 }
