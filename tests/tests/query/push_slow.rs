@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::push_client::{Events, Socket, number};
+use crate::push_client::{Events, Socket, number, send};
 use crate::push_stage::{Setting, Stage, Writer, activated, with_text};
 use crate::served::DEADLINE;
 
@@ -82,6 +82,56 @@ async fn read_until_cut(stream: &mut TcpStream, text: &mut Vec<u8>) {
         let read = stream.read(&mut chunk).await.unwrap();
         assert!(read > 0, "the stream ends without a word");
         text.extend_from_slice(&chunk[..read]);
+    }
+}
+
+/// A reader that asks for everything and, once the stream is open, takes no more of it.
+async fn stalled(stage: &Stage) -> TcpStream {
+    let mut slow = narrow(stage).await;
+    let head = format!(
+        "GET /v1/stream?last_event_id=e:0:0 HTTP/1.1\r\nhost: {}\r\n\r\n",
+        stage.address
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let mut begin = [0; 12];
+    slow.read_exact(&mut begin).await.unwrap();
+    assert_eq!(&begin, b"HTTP/1.1 200");
+    slow
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_that_are_slow_keep_nobody_else_from_catching_up() {
+    let (stage, writer) = Stage::open(Setting {
+        streams: StreamLimits {
+            pages: 1,
+            stall_max: 10 * DEADLINE,
+            ..StreamLimits::default()
+        },
+        ..Setting::default()
+    });
+    let _writer = write_much(writer).await;
+    let mut slow = Vec::new();
+    for _ in 0..3 {
+        slow.push(stalled(&stage).await);
+    }
+    let path = "/v1/stream?last_event_id=e:0:0";
+    let mut healthy = Events::open(&stage, path, &[]).await;
+    let numbers = healthy.numbers(EVENTS as usize).await;
+    assert!(numbers.into_iter().eq(1..=EVENTS));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_never_reads_again_gives_its_place_back() {
+    let mut setting = impatient();
+    setting.streams.streams_max = 1;
+    setting.http.write_timeout = Duration::from_secs(1);
+    let (stage, writer) = Stage::open(setting);
+    let _writer = write_much(writer).await;
+    let _slow = stalled(&stage).await;
+    let begun = std::time::Instant::now();
+    while send(&stage, "/v1/stream", &[]).await.status() != 200 {
+        assert!(begun.elapsed() < DEADLINE, "it keeps its place");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

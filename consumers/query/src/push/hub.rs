@@ -20,7 +20,7 @@ use super::follow;
 use super::frame::Frame;
 use super::limits::StreamLimits;
 use super::seat::{Ending, Seat};
-use super::session::Session;
+use super::session::{PAGE_BYTES, Session};
 use super::walk::id_of;
 use crate::answer::Failure;
 use crate::metrics;
@@ -42,9 +42,11 @@ pub(super) struct Shared {
     pub(super) topics: Topics,
     places: Arc<Semaphore>,
     /// The turns of streams that read from the store by themselves.
-    pub(super) pages: Arc<Semaphore>,
+    pub(super) pages: Semaphore,
     /// How many bytes wait for readers.
     held: Arc<AtomicUsize>,
+    /// The same of pages that streams have read by themselves.
+    pub(super) laid: Arc<AtomicUsize>,
     inner: Mutex<Inner>,
     /// Somebody began to listen.
     pub(super) arrived: Notify,
@@ -99,11 +101,12 @@ impl Hub {
             places: Arc::new(Semaphore::new(
                 limits.streams_max.min(Semaphore::MAX_PERMITS),
             )),
-            pages: Arc::new(Semaphore::new(limits.pages.max(1))),
+            pages: Semaphore::new(limits.pages.max(1)),
             store,
             limits,
             topics,
             held: Arc::default(),
+            laid: Arc::default(),
             inner: Mutex::default(),
             arrived: Notify::new(),
             moved: watch::Sender::new(0),
@@ -229,6 +232,12 @@ impl Shared {
             return None;
         }
         Some(followed.clone())
+    }
+
+    /// Whether the pages that wait for their readers take all that they may.
+    pub(super) fn is_full_of_pages(&self) -> bool {
+        let most = self.limits.pages.saturating_mul(PAGE_BYTES);
+        self.laid.load(Ordering::Relaxed) >= most
     }
 
     /// The tenants that somebody listens to; their events are told next.

@@ -14,7 +14,8 @@ pub struct StreamLimits {
     /// The most bytes that wait for all readers together, an event counted once; beyond it whoever is
     /// behind reads on from the store.
     pub held_bytes: usize,
-    /// How many streams read a page from the store, or have one waiting, at once.
+    /// How many streams read a page from the store at once. What waits of such pages for their readers is no
+    /// more than so many full ones; beyond that a stream gets an event at a time.
     pub pages: usize,
     /// A reader that takes nothing for so long, with something waiting for it, is cut off.
     pub stall_max: Duration,

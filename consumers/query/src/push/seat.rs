@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::filter::Filter;
@@ -73,15 +73,12 @@ struct Queue {
     is_asking: bool,
     /// When the reader last took something, or something began to wait for it.
     taken_at: Instant,
-    /// What lies here is a page that the stream has read itself.
-    page: Option<OwnedSemaphorePermit>,
 }
 
 impl Queue {
     fn clear(&mut self) {
         self.frames = VecDeque::new();
         self.bytes = 0;
-        self.page = None;
     }
 
     fn push(&mut self, frame: Arc<Frame>) {
@@ -103,7 +100,6 @@ impl Seat {
                 standing: Standing::Open,
                 is_asking: false,
                 taken_at: Instant::now(),
-                page: None,
             }),
             changed: Notify::new(),
         }
@@ -145,14 +141,12 @@ impl Seat {
         }
     }
 
-    /// Lays down a page that the stream has read itself; its permit goes when all of it was taken.
-    pub(super) fn lay(&self, frames: Vec<Frame>, permit: OwnedSemaphorePermit) {
+    /// Lays down a page that the stream has read itself.
+    pub(super) fn lay(&self, frames: Vec<Frame>) {
         let mut queue = self.queue();
-        if queue.standing == Standing::Open && !frames.is_empty() {
-            frames
-                .into_iter()
-                .for_each(|frame| queue.push(Arc::new(frame)));
-            queue.page = Some(permit);
+        if queue.standing == Standing::Open {
+            let frames = frames.into_iter().map(Arc::new);
+            frames.for_each(|frame| queue.push(frame));
         }
     }
 

@@ -16,7 +16,10 @@ use crate::metrics;
 
 /// As many events as a stream reads from the store at once, and the most bytes of them.
 const PAGE_EVENTS: usize = 128;
-const PAGE_BYTES: usize = 256 * 1024;
+pub(super) const PAGE_BYTES: usize = 256 * 1024;
+
+/// As many while there is room for a single one, which may be the last of those that are looked at.
+const EVENTS_WHERE_FULL: usize = 8;
 
 /// How long after an error of the store it is asked again.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
@@ -146,19 +149,24 @@ impl Session {
 
     /// Lays the next page down at the seat.
     async fn read_on(&mut self, mut walk: Walk) {
-        let Ok(permit) = Arc::clone(&self.shared.pages).acquire_owned().await else {
+        let Ok(turn) = self.shared.pages.acquire().await else {
             return;
         };
         let query = SaidQuery {
             tenants: [self.seat.filter.tenant_id.clone()].into(),
             spans: walk.spans(),
-            limit: PAGE_EVENTS,
+            limit: match self.shared.is_full_of_pages() {
+                true => EVENTS_WHERE_FULL,
+                false => PAGE_EVENTS,
+            },
         };
         let read = self
             .shared
             .store
             .ask("said", move |lookup| lookup.said(&query))
             .await;
+        // Nobody else waits for this reader.
+        drop(turn);
         let Ok(read) = read else {
             // The store's own words are in the log; the stream goes on when it is back.
             tokio::time::sleep(AGAIN_AFTER).await;
@@ -172,8 +180,8 @@ impl Session {
             if self.seat.filter.takes(event) {
                 let frame = Frame::of(id_of(walk.at()), event, &self.shared.topics);
                 bytes += frame.bytes();
-                frames.push(frame);
-                is_full = bytes > PAGE_BYTES;
+                frames.push(frame.counted(&self.shared.laid));
+                is_full = bytes > PAGE_BYTES || self.shared.is_full_of_pages();
             }
             if is_full {
                 break;
@@ -188,6 +196,6 @@ impl Session {
         }
         metrics::stream_events(frames.len());
         self.behind = Some(walk.at().clone());
-        self.seat.lay(frames, permit);
+        self.seat.lay(frames);
     }
 }
