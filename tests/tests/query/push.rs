@@ -7,6 +7,7 @@ use licenseflow_avro::Lane;
 use licenseflow_avro::event::{EventVoided, Payload};
 use licenseflow_query::StreamLimits;
 use licenseflow_runtime::http::HttpLimits;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use uuid::Uuid;
 
@@ -291,6 +292,31 @@ async fn more_streams_than_there_may_be_are_refused_until_one_has_gone() {
     tokio::time::timeout(crate::served::DEADLINE, opened)
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn how_far_a_stream_has_come_is_no_event_among_the_numbers() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _here = metrics::set_default_local_recorder(&recorder);
+    let (stage, mut writer) = Stage::open(Setting::default());
+    for number in 0..500 {
+        writer.say(Lane::Interactive, 0, &activated(number + 1, "L-1"));
+    }
+    writer.say(Lane::Interactive, 0, &issued(501, "L-9", "c-1"));
+    let _writer = writer.apply().await;
+    let path = "/v1/stream?license_id=L-9&last_event_id=e:0:0";
+    let mut events = Events::open(&stage, path, &[]).await;
+    let mut marks = 0;
+    loop {
+        let heard = events.next().await.unwrap();
+        if heard.kind.is_some() {
+            break;
+        }
+        marks += 1;
+    }
+    assert!(marks > 2, "the way was not long enough");
+    let page = recorder.handle().render();
+    assert!(page.contains("query_stream_events_total 1\n"), "{page}");
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use super::filter::Filter;
 use super::follow;
 use super::frame::Frame;
 use super::limits::StreamLimits;
-use super::seat::{Ending, Seat};
+use super::seat::{Ending, Offered, Seat};
 use super::session::{PAGE_BYTES, Session};
 use super::walk::id_of;
 use crate::answer::Failure;
@@ -69,6 +69,14 @@ struct Taken {
     seat: Arc<Seat>,
     /// Whether it gets events as they come.
     is_live: bool,
+}
+
+impl Taken {
+    /// It gets nothing more as it comes.
+    fn silence(&mut self, number: u64, audience: &mut Audience) {
+        self.is_live = false;
+        audience.remove(number, &self.seat.filter);
+    }
 }
 
 /// Where the follower stands: everything below was told.
@@ -224,9 +232,8 @@ impl Shared {
         if begins {
             // Who is live was told by another state.
             for (number, taken) in inner.seats.iter_mut().filter(|(_, taken)| taken.is_live) {
-                taken.is_live = false;
+                taken.silence(*number, &mut inner.audience);
                 taken.seat.end(Ending::AnotherModel);
-                inner.audience.remove(*number, &taken.seat.filter);
             }
             self.has_moved();
             return None;
@@ -264,15 +271,17 @@ impl Shared {
             let mut told = 0;
             for (number, seat) in seats {
                 let crowded = self.held.load(Ordering::Relaxed) > self.limits.held_bytes;
-                if seat.offer(&frame, &self.limits, crowded) {
-                    told += 1;
-                    continue;
+                match seat.offer(&frame, &self.limits, crowded) {
+                    Offered::Taken => {
+                        told += 1;
+                        continue;
+                    }
+                    Offered::NoRoom => metrics::stream_fell_behind(),
+                    Offered::Over => {}
                 }
-                inner.audience.remove(number, &seat.filter);
                 if let Some(taken) = inner.seats.get_mut(&number) {
-                    taken.is_live = false;
+                    taken.silence(number, &mut inner.audience);
                 }
-                metrics::stream_fell_behind();
             }
             metrics::stream_events(told);
         }
@@ -345,8 +354,7 @@ impl Shared {
         let mark = followed.map(|it| Arc::new(Frame::mark(id_of(&it.position))));
         for (number, taken) in &mut inner.seats {
             if taken.seat.is_stalled(self.limits.stall_max, taken.is_live) {
-                taken.is_live = false;
-                inner.audience.remove(*number, &taken.seat.filter);
+                taken.silence(*number, &mut inner.audience);
                 taken.seat.end(Ending::SlowReader);
             }
             if let Some(mark) = &mark

@@ -43,6 +43,16 @@ impl Ending {
     }
 }
 
+/// What became of a frame that was offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Offered {
+    Taken,
+    /// There was no room, and what waited went too.
+    NoRoom,
+    /// The stream takes nothing any more as it comes.
+    Over,
+}
+
 /// What a reader finds at its seat.
 pub(super) enum Found {
     Frame(Arc<Frame>),
@@ -109,26 +119,31 @@ impl Seat {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Offers a frame; false: there was no room, and what waited went too. `crowded`: as a whole too much
-    /// waits already.
-    pub(super) fn offer(&self, frame: &Arc<Frame>, limits: &StreamLimits, crowded: bool) -> bool {
+    /// Offers a frame. `crowded`: as a whole too much waits already.
+    pub(super) fn offer(
+        &self,
+        frame: &Arc<Frame>,
+        limits: &StreamLimits,
+        crowded: bool,
+    ) -> Offered {
         let mut queue = self.queue();
         if queue.standing != Standing::Open {
-            return false;
+            return Offered::Over;
         }
         let full = queue.frames.len() >= limits.queue_events
             || queue.bytes + frame.bytes() > limits.queue_bytes
             || crowded;
-        if full && !queue.frames.is_empty() {
+        let offered = if full && !queue.frames.is_empty() {
             queue.clear();
             queue.standing = Standing::Fallen;
+            Offered::NoRoom
         } else {
             queue.push(Arc::clone(frame));
-        }
-        let taken = queue.standing == Standing::Open;
+            Offered::Taken
+        };
         drop(queue);
         self.changed.notify_one();
-        taken
+        offered
     }
 
     /// Offers how far the stream has come, where nothing else waits.
@@ -199,5 +214,29 @@ impl Seat {
     /// Waits until there may be something to take.
     pub(super) async fn changed(&self) {
         self.changed.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_queue_that_runs_over_has_no_room() {
+        let limits = StreamLimits {
+            queue_events: 1,
+            ..StreamLimits::default()
+        };
+        let frame = Arc::new(Frame::mark("e:0:1".to_owned()));
+        let offer = |seat: &Seat| seat.offer(&frame, &limits, false);
+        let seat = Seat::new(Filter::default());
+        assert_eq!(offer(&seat), Offered::Taken);
+        assert_eq!(offer(&seat), Offered::NoRoom);
+        assert_eq!(offer(&seat), Offered::Over, "it reads on by itself");
+        for ending in [Ending::Stopping, Ending::SlowReader, Ending::AnotherModel] {
+            let seat = Seat::new(Filter::default());
+            seat.end(ending);
+            assert_eq!(offer(&seat), Offered::Over, "{ending:?}");
+        }
     }
 }

@@ -190,11 +190,11 @@ impl Session {
         if !is_full {
             walk.come_to(read.value.next);
         }
+        metrics::stream_events(frames.len());
         if frames.is_empty() && !walk.is_done() {
             // A long way without any event that is asked for: the reader learns how far it is.
             frames.push(Frame::mark(id_of(walk.at())));
         }
-        metrics::stream_events(frames.len());
         self.behind = Some(walk.at().clone());
         self.seat.lay(frames);
     }
