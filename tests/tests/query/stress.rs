@@ -414,6 +414,34 @@ async fn clients_that_leave_while_they_wait_for_their_turn_say_nothing_of_the_st
 }
 
 #[tokio::test(start_paused = true)]
+async fn those_who_begin_to_wait_at_once_are_looked_for_together() {
+    const WAITERS: usize = 40;
+    let (api, _model, _folder) = start(Bounds::default());
+    api.get("/readyz").await.ok();
+    let before = api.lookup.freshness_reads();
+    let headers = [("x-min-position", "e:0:4"), ("x-wait-ms", "100")];
+    let waiting = join_all((0..WAITERS).map(|_| api.get_with("/v1/licenses/L-2", &headers)));
+    for answer in waiting.await {
+        let problem = answer.problem(504, "still_stale");
+        assert_eq!(problem["position"], "e:0:3");
+    }
+    let looks = api.lookup.freshness_reads() - before;
+    assert!(looks < WAITERS / 4, "{looks} looks");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_begins_to_wait_for_a_store_that_is_away_is_told_so_at_once() {
+    let (api, _model, _folder) = start(Bounds::default());
+    api.get("/readyz").await.ok();
+    api.lookup.away.store(true, Ordering::SeqCst);
+    let begun = Instant::now();
+    let headers = [("x-min-position", "e:0:4"), ("x-wait-ms", "15000")];
+    let answer = api.get_with("/v1/licenses/L-2", &headers).await;
+    answer.problem(503, "store_away");
+    assert!(begun.elapsed() < Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_question_has_what_is_left_of_the_requests_time_after_a_wait() {
     let (api, mut model, _folder) = start(Bounds::default());
     let begun = Instant::now();

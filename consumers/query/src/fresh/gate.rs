@@ -12,6 +12,7 @@ use licenseflow_runtime::http::Problem;
 use licenseflow_store::lookup::Freshness;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::asked::{AskedFreshness, OnStale};
 use crate::answer::Failure;
@@ -40,7 +41,8 @@ struct Shared {
     waiters: AtomicUsize,
     /// Somebody began to wait.
     arrived: Notify,
-    seen: watch::Sender<Freshness>,
+    /// What the last look found.
+    seen: watch::Sender<Result<Freshness, Failure>>,
 }
 
 impl Gate {
@@ -56,7 +58,7 @@ impl Gate {
             clock,
             waiters: AtomicUsize::new(0),
             arrived: Notify::new(),
-            seen: watch::Sender::new(Freshness::default()),
+            seen: watch::Sender::new(Ok(Freshness::default())),
         });
         let mut watcher = JoinSet::new();
         let changes = Changes {
@@ -84,45 +86,58 @@ impl Gate {
             metrics::waited("fresh");
             return Ok(());
         }
+        if asked.on_stale == OnStale::Wait {
+            return self.wait(asked).await;
+        }
         let found = self.shared.store.freshness().await?;
         if is_met(&found) {
             metrics::waited("fresh");
             return Ok(());
         }
-        match asked.on_stale {
-            OnStale::Serve => {
-                metrics::waited("served");
-                Ok(())
-            }
-            OnStale::Fail => {
-                metrics::waited("failed");
-                let problem = Problem::new(StatusCode::PRECONDITION_FAILED, "stale");
-                Err(self.stale(problem, "now", asked, found))
-            }
-            OnStale::Wait => self.wait(asked, found).await,
+        if asked.on_stale == OnStale::Serve {
+            metrics::waited("served");
+            return Ok(());
         }
+        metrics::waited("failed");
+        let problem = Problem::new(StatusCode::PRECONDITION_FAILED, "stale");
+        Err(self.stale(problem, "now", asked, found))
     }
 
-    async fn wait(&self, asked: &AskedFreshness, found: Freshness) -> Result<(), Failure> {
+    async fn wait(&self, asked: &AskedFreshness) -> Result<(), Failure> {
         let Some(_waiter) = Waiter::enter(&self.shared, self.waiters_max) else {
             metrics::waited("crowded");
             let problem = Problem::unavailable(
                 "too_many_waiters",
                 "too many requests wait for the read model",
             );
-            return Err(Failure::read(problem, found));
+            return Err(match self.shared.store.known() {
+                Some(known) => Failure::read(problem, known),
+                None => problem.into(),
+            });
         };
         let mut seen = self.shared.seen.subscribe();
         self.shared.arrived.notify_one();
-        let met = seen.wait_for(|freshness| asked.met_by(freshness, self.shared.now_ms()));
+        let is_met = |freshness: &Freshness| asked.met_by(freshness, self.shared.now_ms());
+        // The first look is not waiting yet: it is taken together with all who come meanwhile.
+        let looked = timeout(store::left(), seen.changed()).await;
+        if !matches!(looked, Ok(Ok(()))) {
+            return Err(store::ran_out());
+        }
+        let found = seen.borrow_and_update().clone()?;
+        if is_met(&found) {
+            metrics::waited("fresh");
+            return Ok(());
+        }
+        let met = seen.wait_for(|seen| seen.as_ref().is_ok_and(is_met));
         // Who waits holds no turn, and leaves the store what is left of the request's time.
         let wait_max = asked.wait_max.min(store::left());
-        if tokio::time::timeout(wait_max, met).await.is_ok() {
+        if timeout(wait_max, met).await.is_ok() {
             metrics::waited("caught_up");
             return Ok(());
         }
         metrics::waited("ran_out");
-        let found = self.shared.store.freshness().await.unwrap_or(found);
+        // It was looked for all the while.
+        let found = self.shared.store.known().unwrap_or(found);
         let when = format!("after {} ms", wait_max.as_millis());
         let problem = Problem::new(StatusCode::GATEWAY_TIMEOUT, "still_stale");
         Err(self.stale(problem, &when, asked, found))
@@ -169,10 +184,9 @@ impl Shared {
                 self.arrived.notified().await;
             }
             changes.mark_seen();
-            // The store's own words about an error are in the log; a waiter's time may still suffice.
-            if let Ok(freshness) = self.store.freshness().await {
-                self.seen.send_replace(freshness);
-            }
+            // An error is for those who have just come; of the others' time enough may be left.
+            let found = self.store.freshness().await;
+            self.seen.send_modify(|seen| *seen = found);
             changes.next(&self.arrived).await;
         }
     }

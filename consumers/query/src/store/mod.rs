@@ -373,7 +373,7 @@ fn busy(refused: Refused) -> Problem {
     )
 }
 
-fn ran_out() -> Failure {
+pub(crate) fn ran_out() -> Failure {
     metrics::lookup_failed("slow");
     tracing::warn!("the store did not answer in time");
     Problem::unavailable("store_away", "the store did not answer in time; try again").into()
