@@ -41,6 +41,13 @@ impl Position {
         *known = (*known).max(next_offset);
     }
 
+    /// Raises every partition that `other` names to at least where that one stands.
+    pub fn raise_to(&mut self, other: &Position) {
+        for (lane, partition, next_offset) in other.iter() {
+            self.raise(lane, partition, next_offset);
+        }
+    }
+
     /// Whether everything that `asked` names has been read here.
     #[must_use]
     pub fn covers(&self, asked: &Position) -> bool {
@@ -148,6 +155,13 @@ mod tests {
         let position: Position = text.parse().unwrap();
         assert_eq!(position.to_string(), text);
         assert_eq!(position.get(Lane::Bulk, 2), Some(9));
+    }
+
+    #[test]
+    fn it_is_raised_to_another_and_never_lowered() {
+        let mut position: Position = "e:0:5,e:1:7".parse().unwrap();
+        position.raise_to(&"e:0:9,e:1:2,b:3:1".parse().unwrap());
+        assert_eq!(position.to_string(), "e:0:9,e:1:7,b:3:1");
     }
 
     #[test]

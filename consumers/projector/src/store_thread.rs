@@ -174,11 +174,7 @@ impl<M: ReadModel + Outbox> StoreThread<M> {
 
     /// Says where the model stands. Another loop may have said more of its partitions meanwhile.
     fn stands_at(&self, position: &Position) {
-        self.position.send_modify(|known| {
-            for (lane, partition, next_offset) in position.iter() {
-                known.raise(lane, partition, next_offset);
-            }
-        });
+        self.position.send_modify(|known| known.raise_to(position));
     }
 
     /// Gives letters to the thread that sends them, if it is free and it is time.

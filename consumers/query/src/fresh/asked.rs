@@ -68,9 +68,7 @@ impl AskedFreshness {
 
     /// The same, and this position too, which staleness is never served for.
     pub(crate) fn reaching(mut self, position: &Position) -> Self {
-        for (lane, partition, next_offset) in position.iter() {
-            self.position.raise(lane, partition, next_offset);
-        }
+        self.position.raise_to(position);
         if self.on_stale == OnStale::Serve {
             self.on_stale = OnStale::Fail;
         }
@@ -105,9 +103,7 @@ fn raise(position: &mut Position, name: &str, text: &str) -> Result<(), Failure>
     let asked: Position = text
         .parse()
         .map_err(|error| bad(name, &format!("{error}")))?;
-    for (lane, partition, next_offset) in asked.iter() {
-        position.raise(lane, partition, next_offset);
-    }
+    position.raise_to(&asked);
     Ok(())
 }
 
