@@ -10,6 +10,7 @@
 //! | keeps up | events as they are applied |
 //! | lets its queue run over | reads on from the store, a page at a time |
 //! | takes nothing for a while, or does not come back to the others in time | is cut off, with the reason |
+//! | does not even read that | goes with its connection, which is reset in its time |
 
 mod audience;
 mod filter;
