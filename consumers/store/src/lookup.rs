@@ -72,8 +72,9 @@ impl Freshness {
             .partitions
             .iter()
             .filter(|it| it.lane == Lane::Interactive);
-        let times: Option<Vec<i64>> = interactive.map(|it| it.caught_up_at).collect();
-        times?.into_iter().min().map(|at| (now - at).max(0))
+        // None is less than any time, and so the worst.
+        let worst = interactive.map(|it| it.caught_up_at).min()?;
+        worst.map(|at| (now - at).max(0))
     }
 }
 
@@ -291,6 +292,12 @@ pub enum JourneyOutcome {
 
 /// Reads of one store. Calls block; each reads one snapshot, and sees what was committed before.
 pub trait Lookup: Send + Sync {
+    /// Whether a question for a single row is answered sooner than a thread that may block is found for
+    /// it. Such a store gives up by [`Patience::brief`](crate::Patience::brief) what takes longer.
+    fn is_at_hand(&self) -> bool {
+        false
+    }
+
     /// Where the model stands, and its digest in its buckets.
     ///
     /// # Errors

@@ -23,7 +23,8 @@ pub struct Asker {
 #[derive(Debug, Clone)]
 pub struct Patience {
     until: Instant,
-    asker: watch::Receiver<()>,
+    /// None: whoever asks is the one who reads.
+    asker: Option<watch::Receiver<()>>,
 }
 
 impl Patience {
@@ -33,9 +34,20 @@ impl Patience {
         let (waits, asker) = watch::channel(());
         let patience = Self {
             until: Instant::now() + longest,
-            asker,
+            asker: Some(asker),
         };
         (Asker { _waits: waits }, patience)
+    }
+
+    /// The patience of one who has others wait: for nothing, and with the first look at it over. What a
+    /// store does not have at hand ends as [`Error::Away`](crate::Error::Away), and is to be asked where
+    /// waiting does no harm.
+    #[must_use]
+    pub fn brief() -> Self {
+        Self {
+            until: Instant::now(),
+            asker: None,
+        }
     }
 
     /// Runs a question under this patience.
@@ -75,13 +87,19 @@ impl Patience {
     /// Returns when the time is over or nobody waits any more.
     pub(crate) async fn ended(mut self) {
         let until = tokio::time::Instant::from_std(self.until);
-        let nobody_waits = async { while self.asker.changed().await.is_ok() {} };
+        let nobody_waits = async {
+            match &mut self.asker {
+                Some(asker) => while asker.changed().await.is_ok() {},
+                None => std::future::pending().await,
+            }
+        };
         // Either is an end.
         let _ = tokio::time::timeout_at(until, nobody_waits).await;
     }
 
     fn has_ended(&self) -> bool {
-        self.asker.has_changed().is_err() || Instant::now() >= self.until
+        let has_left = |asker: &watch::Receiver<()>| asker.has_changed().is_err();
+        self.asker.as_ref().is_some_and(has_left) || Instant::now() >= self.until
     }
 }
 
@@ -110,6 +128,12 @@ mod tests {
         assert!(!Patience::is_over(), "the next question is another's");
         let (_asker, patience) = Patience::of(Duration::ZERO);
         patience.during(|| assert!(Patience::is_over()));
+    }
+
+    #[test]
+    fn a_brief_one_is_over_with_the_first_look_at_it() {
+        Patience::brief().during(|| assert!(Patience::is_over()));
+        assert!(!Patience::is_over());
     }
 
     #[test]

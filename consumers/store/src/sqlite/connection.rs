@@ -4,10 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use licenseflow_core::crash;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use crate::Error;
 use crate::columns::new_hash_seed;
+use crate::{Error, Patience};
 
 /// `PRAGMA application_id` of our files: "LICF".
 const APPLICATION_ID: i32 = 0x4c49_4346;
@@ -56,6 +57,7 @@ pub(crate) fn open_writer(path: &Path, options: SqliteOptions) -> Result<Connect
     }
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    keep_plans(&connection)?;
     connection.set_prepared_statement_cache_capacity(64);
     let version = check_identity(&connection, path)?;
     connection.pragma_update(None, "page_size", 8192)?;
@@ -86,8 +88,9 @@ pub(crate) fn open_writer(path: &Path, options: SqliteOptions) -> Result<Connect
 /// Opens the file for reading alone.
 pub(crate) fn open_reader(path: &Path) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_handler(Some(is_waited_for))?;
+    keep_plans(&connection)?;
     connection.set_prepared_statement_cache_capacity(64);
     if check_identity(&connection, path)? < SCHEMA_VERSION {
         return Err(Error::Away(
@@ -101,6 +104,26 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection, Error> {
     connection.pragma_update(None, "query_only", true)?;
     connection.pragma_update(None, "cache_size", cache_size(16))?;
     Ok(connection)
+}
+
+/// Keeps a statement's plan whatever values are bound to it. SQLite would make it anew for each value that
+/// might call for another, at many times what a look-up of one row takes.
+fn keep_plans(connection: &Connection) -> Result<(), Error> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
+}
+
+/// How long a reader lets SQLite's own lock be before it asks for it again.
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
+
+/// Whether a reader goes on waiting for one of SQLite's own locks, which it has asked for so often. Those
+/// are held for a moment, as when the file is opened after a crash.
+fn is_waited_for(attempts: i32) -> bool {
+    let is_over = BUSY_PAUSE * attempts.unsigned_abs() >= BUSY_TIMEOUT || Patience::is_over();
+    if !is_over {
+        std::thread::sleep(BUSY_PAUSE);
+    }
+    !is_over
 }
 
 /// A negative `cache_size` is in KiB.
@@ -193,8 +216,9 @@ pub(crate) fn max_future_skew_micros(connection: &Connection) -> Result<i64, Err
 
 /// The generation that the file holds.
 pub(crate) fn generation(connection: &Connection) -> Result<i64, Error> {
-    let sql = "select value from meta where name = 'generation'";
-    Ok(connection.query_row(sql, [], |row| row.get(0))?)
+    let mut statement =
+        connection.prepare_cached("select value from meta where name = 'generation'")?;
+    Ok(statement.query_row([], |row| row.get(0))?)
 }
 
 impl From<rusqlite::Error> for Error {

@@ -19,13 +19,14 @@ mod work;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use licenseflow_avro::LicenseKey;
 use licenseflow_core::{Buckets, DeviceState};
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
-use self::pool::Pool;
+use self::pool::{Pool, Reader};
 use super::connection;
 use super::recount;
 use super::rows::{LICENSE_COLUMNS, license_state};
@@ -50,7 +51,7 @@ impl SqliteLookup {
     /// [`Error::Unusable`] where there is no such file, or it is not of this release.
     pub fn open(path: &Path, readers: usize) -> Result<Self, Error> {
         let pool = Pool::open(path, readers.max(1))?;
-        let hash_seed = connection::hash_seed(&*pool.take()?)?;
+        let hash_seed = connection::hash_seed(&pool.take()?.connection)?;
         Ok(Self { pool, hash_seed })
     }
 
@@ -59,38 +60,67 @@ impl SqliteLookup {
     /// # Errors
     /// [`Error::Away`] and [`Error::Broken`].
     pub fn max_future_skew_micros(&self) -> Result<i64, Error> {
-        connection::max_future_skew_micros(&*self.pool.take()?)
+        connection::max_future_skew_micros(&self.pool.take()?.connection)
     }
 
     fn read<T>(
         &self,
         question: impl FnOnce(&Snapshot<'_>) -> Result<T, Error>,
     ) -> Result<Read<T>, Error> {
-        let mut connection = self.pool.take()?;
-        let snapshot = Snapshot {
-            rows: connection.transaction()?,
-            hash_seed: self.hash_seed,
-        };
+        let mut reader = self.pool.take()?;
+        let Reader { connection, seen } = &mut *reader;
+        let snapshot = Snapshot::begin(connection, self.hash_seed)?;
         // The first read pins the snapshot that all others see.
-        let freshness = snapshot.freshness()?;
+        let version = snapshot.version()?;
+        let freshness = match seen {
+            Some((seen_at, freshness)) if *seen_at == version => freshness.clone(),
+            Some(_) | None => {
+                let freshness = snapshot.freshness()?;
+                *seen = Some((version, freshness.clone()));
+                freshness
+            }
+        };
         let value = question(&snapshot)?;
         Ok(Read { value, freshness })
     }
 }
 
+static LICENSE_OF: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "select license.number, license_id, {LICENSE_COLUMNS} from license \
+         join tenant on tenant.number = license.tenant \
+         where tenant.tenant_id = ? and license.license_id = ?"
+    )
+});
+
 /// One state of the file, as all reads of one call see it.
 struct Snapshot<'c> {
-    rows: Transaction<'c>,
+    rows: &'c Connection,
     hash_seed: u64,
 }
 
-impl Snapshot<'_> {
+impl<'c> Snapshot<'c> {
+    fn begin(rows: &'c Connection, hash_seed: u64) -> Result<Self, Error> {
+        // One that could not be ended would be read for ever.
+        if !rows.is_autocommit() {
+            rows.prepare_cached("rollback")?.execute([])?;
+        }
+        rows.prepare_cached("begin")?.execute([])?;
+        Ok(Self { rows, hash_seed })
+    }
+
+    /// Changes with each commit of another connection.
+    fn version(&self) -> Result<i64, Error> {
+        let mut statement = self.rows.prepare_cached("pragma data_version")?;
+        Ok(statement.query_row([], |row| row.get(0))?)
+    }
+
     fn freshness(&self) -> Result<Freshness, Error> {
         let mut statement = self.rows.prepare_cached(
             "select lane, partition, next_offset, end_offset, caught_up_at_ms, last_timestamp_ms \
              from position where generation = ? order by lane, partition",
         )?;
-        let generation = connection::generation(&self.rows)?;
+        let generation = connection::generation(self.rows)?;
         let mut rows = statement.query([generation])?;
         let mut freshness = Freshness {
             generation,
@@ -122,19 +152,23 @@ impl Snapshot<'_> {
 
     /// A license by its number in the store, which the caller has read in this snapshot.
     fn license(&self, tenant_id: &str, number: i64) -> Result<LicenseRow, Error> {
-        let sql = format!("select license_id, {LICENSE_COLUMNS} from license where number = ?");
-        let mut statement = self.rows.prepare_cached(&sql)?;
+        static SQL: LazyLock<String> = LazyLock::new(|| {
+            format!("select number, license_id, {LICENSE_COLUMNS} from license where number = ?")
+        });
+        let mut statement = self.rows.prepare_cached(&SQL)?;
         let mut rows = statement.query([number])?;
         let row = rows
             .next()?
             .ok_or_else(|| Error::broken(format!("no license of number {number}")))?;
-        Ok(LicenseRow {
-            key: LicenseKey {
-                tenant_id: tenant_id.to_owned(),
-                license_id: row.get(0)?,
-            },
-            state: license_state(row, 1)?,
-        })
+        Ok(numbered(row, tenant_id)?.1)
+    }
+
+    /// A license and its number in the store.
+    fn license_of(&self, key: &LicenseKey) -> Result<Option<(i64, LicenseRow)>, Error> {
+        let mut statement = self.rows.prepare_cached(&LICENSE_OF)?;
+        let mut rows = statement.query([&key.tenant_id, &key.license_id])?;
+        let row = rows.next()?;
+        row.map(|row| numbered(row, &key.tenant_id)).transpose()
     }
 
     /// Asks about a license by its number; none where there is no such license.
@@ -146,12 +180,10 @@ impl Snapshot<'_> {
         self.license_number(key)?.map(question).transpose()
     }
 
-    fn view(
-        &self,
-        key: &LicenseKey,
-        number: i64,
-        parts: &LicenseParts,
-    ) -> Result<LicenseView, Error> {
+    fn view(&self, key: &LicenseKey, parts: &LicenseParts) -> Result<Option<LicenseView>, Error> {
+        let Some((number, license)) = self.license_of(key)? else {
+            return Ok(None);
+        };
         let devices = parts.devices.map(|limit| self.devices(number, None, limit));
         let usage = parts.usage.then(|| self.usage(number));
         let timeline = parts.timeline.map(|limit| {
@@ -161,24 +193,48 @@ impl Snapshot<'_> {
             };
             self.timeline(key, number, &query)
         });
-        let license = self.license(&key.tenant_id, number)?;
         let customer = match (parts.customer_at, &license.state.customer) {
             (Some(at), Some(held_by)) => self.customer(&key.tenant_id, &held_by.value, at)?,
             (None, _) | (Some(_), None) => None,
         };
-        Ok(LicenseView {
+        Ok(Some(LicenseView {
             license,
             customer,
             devices: devices.transpose()?,
             usage: usage.transpose()?,
             timeline: timeline.transpose()?,
-        })
+        }))
     }
 }
 
+impl Drop for Snapshot<'_> {
+    fn drop(&mut self) {
+        // Where it does not end now, it does before the next begins.
+        if let Ok(mut rollback) = self.rows.prepare_cached("rollback") {
+            let _ = rollback.execute([]);
+        }
+    }
+}
+
+/// Reads a license's number, its id and [`LICENSE_COLUMNS`].
+fn numbered(row: &Row<'_>, tenant_id: &str) -> Result<(i64, LicenseRow), Error> {
+    let license = LicenseRow {
+        key: LicenseKey {
+            tenant_id: tenant_id.to_owned(),
+            license_id: row.get(1)?,
+        },
+        state: license_state(row, 2)?,
+    };
+    Ok((row.get(0)?, license))
+}
+
 impl Lookup for SqliteLookup {
+    fn is_at_hand(&self) -> bool {
+        true
+    }
+
     fn position(&self) -> Result<Read<Buckets>, Error> {
-        self.read(|snapshot| recount::kept(&snapshot.rows))
+        self.read(|snapshot| recount::kept(snapshot.rows))
     }
 
     fn freshness(&self) -> Result<Freshness, Error> {
@@ -186,9 +242,7 @@ impl Lookup for SqliteLookup {
     }
 
     fn license(&self, key: &LicenseKey) -> Result<Read<Option<LicenseRow>>, Error> {
-        self.read(|snapshot| {
-            snapshot.of_license(key, |number| snapshot.license(&key.tenant_id, number))
-        })
+        self.read(|snapshot| Ok(snapshot.license_of(key)?.map(|(_, license)| license)))
     }
 
     fn licenses_by_id(
@@ -210,7 +264,7 @@ impl Lookup for SqliteLookup {
         key: &LicenseKey,
         parts: &LicenseParts,
     ) -> Result<Read<Option<LicenseView>>, Error> {
-        self.read(|snapshot| snapshot.of_license(key, |number| snapshot.view(key, number, parts)))
+        self.read(|snapshot| snapshot.view(key, parts))
     }
 
     fn licenses(&self, query: &LicenseQuery) -> Result<Read<Page<LicenseRow, SortKey>>, Error> {
@@ -261,5 +315,35 @@ impl Lookup for SqliteLookup {
 
     fn journey(&self, query: &JourneyQuery) -> Result<Read<Page<JourneyStep, RecordPlace>>, Error> {
         self.read(|snapshot| snapshot.journey(query))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+    use crate::sqlite::{SqliteModel, SqliteOptions};
+
+    #[test]
+    fn the_look_up_of_a_license_is_planned_once_whichever_is_asked_for() {
+        let name = format!("licenseflow-plans-{}", Uuid::now_v7().simple());
+        let folder = std::env::temp_dir().join(name);
+        let path = folder.join("licenseflow.db");
+        drop(SqliteModel::open(&path, SqliteOptions::default()).unwrap());
+        let lookup = SqliteLookup::open(&path, 1).unwrap();
+        for license_id in ["a", "b", "c"] {
+            let key = LicenseKey {
+                tenant_id: "t".to_owned(),
+                license_id: license_id.to_owned(),
+            };
+            assert!(lookup.license(&key).unwrap().value.is_none());
+        }
+        let reader = lookup.pool.take().unwrap();
+        let statement = reader.connection.prepare_cached(&LICENSE_OF).unwrap();
+        let times = [StatementStatus::Run, StatementStatus::RePrepare];
+        let times = times.map(|which| statement.get_status(which));
+        assert_eq!(times, [3, 0]);
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }

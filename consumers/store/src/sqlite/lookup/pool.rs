@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use crate::lookup::Freshness;
 use crate::sqlite::connection::open_reader;
 use crate::{Error, Patience};
 
@@ -19,10 +20,17 @@ const READ_MAX: Duration = Duration::from_secs(15);
 /// After so many steps of SQLite's machine it is asked whether to go on: every few milliseconds.
 const STEPS: i32 = 100_000;
 
+/// A connection, and what it knows.
+pub(super) struct Reader {
+    pub(super) connection: Connection,
+    /// Where the model stood in the snapshot of this version, the last that was read here.
+    pub(super) seen: Option<(i64, Freshness)>,
+}
+
 pub(super) struct Pool {
     read_max: Duration,
-    connections: Vec<Mutex<Connection>>,
-    /// The places in `connections` that nobody has.
+    readers: Vec<Mutex<Reader>>,
+    /// The places in `readers` that nobody has.
     idle: Mutex<Vec<usize>>,
     returned: Condvar,
 }
@@ -33,12 +41,17 @@ impl Pool {
     }
 
     fn with_bound(path: &Path, readers: usize, read_max: Duration) -> Result<Self, Error> {
-        let connections: Result<Vec<_>, Error> = (0..readers)
-            .map(|_| Ok(Mutex::new(open_reader(path)?)))
-            .collect();
+        let open = || -> Result<_, Error> {
+            let connection = open_reader(path)?;
+            Ok(Mutex::new(Reader {
+                connection,
+                seen: None,
+            }))
+        };
+        let opened: Result<Vec<_>, Error> = (0..readers).map(|_| open()).collect();
         Ok(Self {
             read_max,
-            connections: connections?,
+            readers: opened?,
             idle: Mutex::new((0..readers).collect()),
             returned: Condvar::new(),
         })
@@ -59,7 +72,7 @@ impl Pool {
             return Err(Error::Away("every reader is busy".into()));
         };
         let mut lent = Lent {
-            connection: lock(&self.connections[number]),
+            reader: lock(&self.readers[number]),
             _place: Place { pool: self, number },
         };
         // SQLite asks on the thread of the question, where the patience lies.
@@ -68,7 +81,9 @@ impl Pool {
             true => Patience::is_over(),
             false => begun.elapsed() > read_max,
         };
-        lent.connection.progress_handler(STEPS, Some(is_over))?;
+        lent.reader
+            .connection
+            .progress_handler(STEPS, Some(is_over))?;
         Ok(lent)
     }
 }
@@ -81,21 +96,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// A connection on loan; dropped, it goes back.
 pub(super) struct Lent<'p> {
     // Fields are dropped in this order: whoever finds the place idle finds the lock free.
-    connection: MutexGuard<'p, Connection>,
+    reader: MutexGuard<'p, Reader>,
     _place: Place<'p>,
 }
 
 impl Deref for Lent<'_> {
-    type Target = Connection;
+    type Target = Reader;
 
-    fn deref(&self) -> &Connection {
-        &self.connection
+    fn deref(&self) -> &Reader {
+        &self.reader
     }
 }
 
 impl DerefMut for Lent<'_> {
-    fn deref_mut(&mut self) -> &mut Connection {
-        &mut self.connection
+    fn deref_mut(&mut self) -> &mut Reader {
+        &mut self.reader
     }
 }
 
@@ -142,11 +157,16 @@ mod tests {
     fn a_read_that_takes_too_long_is_ended_and_the_next_is_not() {
         let file = File::new();
         let pool = Pool::with_bound(&file.0, 1, Duration::from_millis(30)).unwrap();
-        let endless = pool.take().unwrap().query_row(ENDLESS, [], |_| Ok(()));
+        let endless = pool
+            .take()
+            .unwrap()
+            .connection
+            .query_row(ENDLESS, [], |_| Ok(()));
         assert_eq!(Error::from(endless.unwrap_err()).kind(), Kind::Away);
         let one: i64 = pool
             .take()
             .unwrap()
+            .connection
             .query_row("select 1", [], |row| row.get(0))
             .unwrap();
         assert_eq!(one, 1);
@@ -164,7 +184,7 @@ mod tests {
                 patience.during(move || {
                     let lent = pool.take().unwrap();
                     reads.send(()).unwrap();
-                    lent.query_row(ENDLESS, [], |_| Ok(()))
+                    lent.connection.query_row(ENDLESS, [], |_| Ok(()))
                 })
             });
             reading.recv().unwrap();
@@ -182,7 +202,7 @@ mod tests {
         let (_asker, patience) = Patience::of(Duration::from_secs(3));
         patience.during(|| {
             let mut lent = pool.take().unwrap();
-            let snapshot = lent.transaction().unwrap();
+            let snapshot = lent.connection.transaction().unwrap();
             let counted = |sql: &str| snapshot.query_row(sql, [], |row| row.get::<_, i64>(0));
             let slow = Patience::share(3, || counted(ENDLESS));
             assert_eq!(Error::from(slow.unwrap_err()).kind(), Kind::Away);
@@ -198,13 +218,17 @@ mod tests {
         let panicked = std::thread::scope(|scope| {
             let holder = scope.spawn(|| {
                 let mut lent = pool.take().unwrap();
-                let _transaction = lent.transaction().unwrap();
+                let _transaction = lent.connection.transaction().unwrap();
                 panic!("a question that fails");
             });
             holder.join()
         });
         assert!(panicked.is_err());
-        let written = pool.take().unwrap().execute("delete from meta", []);
+        let written = pool
+            .take()
+            .unwrap()
+            .connection
+            .execute("delete from meta", []);
         assert!(written.is_err());
     }
 }

@@ -33,10 +33,7 @@ pub(super) fn counted(
         false
     };
     connection.progress_handler(1, Some(count)).unwrap();
-    let snapshot = Snapshot {
-        rows: connection.transaction().unwrap(),
-        hash_seed: 0,
-    };
+    let snapshot = Snapshot::begin(&connection, 0).unwrap();
     questions(&snapshot, &|| steps.swap(0, Ordering::Relaxed));
     drop(snapshot);
     std::fs::remove_dir_all(folder).unwrap();

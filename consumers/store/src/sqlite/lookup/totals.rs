@@ -189,7 +189,7 @@ impl Snapshot<'_> {
     }
 
     fn per_minute(&self, tenant: i64, at: i64) -> Result<EventCounts, Error> {
-        let kept_from = newest_record_ms(&self.rows)?.map_or(0, kept_from);
+        let kept_from = newest_record_ms(self.rows)?.map_or(0, kept_from);
         let from = shown_from(at).max(kept_from);
         let sql =
             "select minute, kind, events from event_minute where tenant = ?1 and minute >= ?2";
@@ -217,7 +217,7 @@ impl Snapshot<'_> {
         values: impl Params,
         visit: impl FnMut(&Row<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        each_row(&self.rows, sql, values, visit)
+        each_row(self.rows, sql, values, visit)
     }
 }
 
