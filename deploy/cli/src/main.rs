@@ -48,15 +48,15 @@ fn main() -> ExitCode {
 }
 
 fn run(loaded: Loaded<Cli>) -> Exit {
-    let outcome = telemetry::start_logs(&loaded.command.telemetry)
-        .map_err(Into::into)
-        .and_then(|()| Ok(Runtime::new()?))
-        .and_then(|runtime| {
-            let outcome = runtime.block_on(command::run(loaded));
-            // A question to brokers that are away may hold a thread for seconds yet;
-            // nobody waits for its answer any more.
-            runtime.shutdown_background();
-            outcome
-        });
-    outcome.unwrap_or_else(|error| exit::report(&error))
+    until_done(loaded).unwrap_or_else(|error| exit::report(&error))
+}
+
+fn until_done(loaded: Loaded<Cli>) -> anyhow::Result<Exit> {
+    let _logs = telemetry::start_logs(&loaded.command.telemetry)?;
+    let runtime = Runtime::new()?;
+    let outcome = runtime.block_on(command::run(loaded));
+    // A question to brokers that are away may hold a thread for seconds yet;
+    // nobody waits for its answer any more.
+    runtime.shutdown_background();
+    outcome
 }

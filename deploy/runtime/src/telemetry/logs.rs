@@ -2,6 +2,7 @@
 //! that standard output belongs to what a command was asked for.
 
 use super::Error;
+use super::stderr::Logs;
 use crate::config::{LogFormat, TelemetryArgs};
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
@@ -10,8 +11,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Starts log lines for the whole process.
-pub fn start_logs(settings: &TelemetryArgs) -> Result<(), Error> {
+/// Starts log lines for the whole process, to be kept until nothing more is said.
+pub fn start_logs(settings: &TelemetryArgs) -> Result<Logs, Error> {
     let filter = EnvFilter::builder().parse(&settings.log_level)?;
     let terminal = std::io::stderr().is_terminal();
     let as_text = match settings.log_format {
@@ -19,14 +20,11 @@ pub fn start_logs(settings: &TelemetryArgs) -> Result<(), Error> {
         LogFormat::Json => false,
         LogFormat::Text => true,
     };
+    let logs = Logs::start().map_err(Error::NoThread)?;
     let lines = registry().with(filter);
     let started = if as_text {
         lines
-            .with(
-                fmt::layer()
-                    .with_writer(std::io::stderr)
-                    .with_ansi(terminal),
-            )
+            .with(fmt::layer().with_writer(logs.lines()).with_ansi(terminal))
             .try_init()
     } else {
         // The span's fields, the request id among them, stand beside the event's.
@@ -34,7 +32,8 @@ pub fn start_logs(settings: &TelemetryArgs) -> Result<(), Error> {
             .json()
             .flatten_event(true)
             .with_span_list(false);
-        lines.with(json.with_writer(std::io::stderr)).try_init()
+        lines.with(json.with_writer(logs.lines())).try_init()
     };
-    started.map_err(|_| Error::Twice)
+    started.map_err(|_| Error::Twice)?;
+    Ok(logs)
 }
