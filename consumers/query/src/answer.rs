@@ -4,21 +4,28 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use licenseflow_runtime::http::Problem;
 use licenseflow_store::lookup::Freshness;
-use serde_json::Value;
+use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// JSON, and where the model stood when it was read.
 pub(crate) struct Answer {
-    pub(crate) json: Value,
-    pub(crate) freshness: Freshness,
+    body: Vec<u8>,
+    freshness: Freshness,
+}
+
+impl Answer {
+    pub(crate) fn of(shape: &impl Serialize, freshness: Freshness) -> Self {
+        // Text, numbers, and maps by text: all of it always is JSON.
+        let body = serde_json::to_vec(shape).unwrap_or_default();
+        Self { body, freshness }
+    }
 }
 
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
-        let body = self.json.to_string();
         // Weak, since the same answer is sent in several encodings.
-        let tag = format!("W/\"{:032x}\"", xxh3_128(body.as_bytes()));
-        let mut response = body.into_response();
+        let tag = format!("W/\"{:032x}\"", xxh3_128(&self.body));
+        let mut response = self.body.into_response();
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::answer::Failure;
 use crate::params::{Params, invalid};
-use crate::shapes::LICENSE_MEMBERS;
+use crate::shapes::{LICENSE_MEMBERS, License, value};
 
 /// The parameter's name.
 pub(crate) const FIELDS: &str = "fields";
@@ -14,6 +15,14 @@ pub(crate) const FIELDS: &str = "fields";
 /// The members that are asked for; none: all of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Fields(Option<BTreeSet<&'static str>>);
+
+/// A license as it is answered.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(crate) enum Shown<'l> {
+    Whole(Box<License<'l>>),
+    Part(Value),
+}
 
 impl Fields {
     /// Reads `?fields=`, names separated by commas.
@@ -34,11 +43,16 @@ impl Fields {
         Ok(Self(Some(names)))
     }
 
-    /// Leaves of a license what is asked for.
-    pub(crate) fn keep(&self, license: &mut Value) {
-        if let (Some(names), Value::Object(members)) = (&self.0, license) {
+    /// What is asked for of a license.
+    pub(crate) fn of_license<'l>(&self, license: License<'l>) -> Shown<'l> {
+        let Some(names) = &self.0 else {
+            return Shown::Whole(Box::new(license));
+        };
+        let mut shown = value(license);
+        if let Value::Object(members) = &mut shown {
             members.retain(|name, _| name == "_links" || names.contains(name.as_str()));
         }
+        Shown::Part(shown)
     }
 
     /// The parameter as it stands in an address, after others; nothing where all are asked for. Names

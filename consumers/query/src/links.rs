@@ -1,11 +1,29 @@
 //! Addresses of this API, relative to its host.
 
+use std::collections::BTreeMap;
+
 use axum::http::Uri;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 
 /// Links by their relation, as HAL has them.
-#[derive(Debug, Default)]
-pub(crate) struct Links(Map<String, Value>);
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Links(BTreeMap<&'static str, Link>);
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Link {
+    Address {
+        href: String,
+    },
+    /// Followed by sending an event.
+    Event {
+        event: &'static str,
+        href: String,
+        method: &'static str,
+        optional: &'static [&'static str],
+        required: &'static [&'static str],
+    },
+}
 
 impl Links {
     /// Begins with the address of the thing itself.
@@ -14,10 +32,9 @@ impl Links {
     }
 
     #[must_use]
-    pub(crate) fn and(mut self, relation: &str, address: impl Into<String>) -> Self {
-        let address: String = address.into();
-        self.0
-            .insert(relation.to_owned(), json!({ "href": address }));
+    pub(crate) fn and(mut self, relation: &'static str, address: impl Into<String>) -> Self {
+        let href = address.into();
+        self.0.insert(relation, Link::Address { href });
         self
     }
 
@@ -26,24 +43,20 @@ impl Links {
     #[must_use]
     pub(crate) fn and_event(
         mut self,
-        relation: &str,
+        relation: &'static str,
         address: &str,
-        event: &str,
-        (required, optional): (&[&str], &[&str]),
+        event: &'static str,
+        (required, optional): (&'static [&'static str], &'static [&'static str]),
     ) -> Self {
-        let link = json!({
-            "href": address,
-            "method": "POST",
-            "event": event,
-            "required": required,
-            "optional": optional,
-        });
-        self.0.insert(relation.to_owned(), link);
+        let link = Link::Event {
+            event,
+            href: address.to_owned(),
+            method: "POST",
+            optional,
+            required,
+        };
+        self.0.insert(relation, link);
         self
-    }
-
-    pub(crate) fn json(self) -> Value {
-        Value::Object(self.0)
     }
 }
 

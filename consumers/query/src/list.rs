@@ -3,12 +3,19 @@
 use axum::http::Uri;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
 
 use crate::answer::Failure;
 use crate::cursor::Cursor;
 use crate::links::{self, Links};
 use crate::params::Params;
+
+/// A page of a list as it is answered.
+#[derive(Debug, Serialize)]
+pub(crate) struct List<T> {
+    _links: Links,
+    items: Vec<T>,
+    next_cursor: Option<String>,
+}
 
 /// A page of a list that is asked for: `of` names the list, `asked` its filters and sort.
 #[derive(Debug)]
@@ -77,23 +84,23 @@ where
     }
 
     /// The answer: items, the cursor of the next page, links. `path` is the list's own.
-    pub(crate) fn answer(
+    pub(crate) fn answer<T: Serialize>(
         &self,
         uri: &Uri,
-        items: Vec<Value>,
+        items: Vec<T>,
         next: Option<K>,
-    ) -> Result<Value, Failure> {
+    ) -> Result<List<T>, Failure> {
         self.answer_at(&links::asked(uri), uri.path(), items, next)
     }
 
     /// As [`Asked::answer`], for a list that stands inside another answer.
-    pub(crate) fn answer_at(
+    pub(crate) fn answer_at<T: Serialize>(
         &self,
         itself: &str,
         path: &str,
-        items: Vec<Value>,
+        items: Vec<T>,
         next: Option<K>,
-    ) -> Result<Value, Failure> {
+    ) -> Result<List<T>, Failure> {
         let mut links = Links::itself(itself);
         let mut next_cursor = None;
         if let Some(after) = next {
@@ -108,6 +115,10 @@ where
             links = links.and("next", format!("{path}?limit={limit}{kept}&cursor={text}"));
             next_cursor = Some(text);
         }
-        Ok(json!({ "items": items, "next_cursor": next_cursor, "_links": links.json() }))
+        Ok(List {
+            _links: links,
+            items,
+            next_cursor,
+        })
     }
 }

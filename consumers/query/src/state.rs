@@ -1,5 +1,6 @@
 //! What every handler holds.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use licenseflow_core::contract::Topics;
@@ -7,7 +8,7 @@ use licenseflow_store::Lookup;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::fresh::Gate;
+use crate::fresh::{Gate, LastPosition};
 use crate::metrics;
 use crate::partitions::PartitionCount;
 use crate::push::{Hub, StreamLimits};
@@ -42,7 +43,19 @@ pub struct QueryOptions {
 
 /// What every handler holds.
 #[derive(Clone)]
-pub struct QueryState {
+pub struct QueryState(Arc<Held>);
+
+impl Deref for QueryState {
+    type Target = Held;
+
+    fn deref(&self) -> &Held {
+        &self.0
+    }
+}
+
+/// What they hold together.
+#[derive(Clone)]
+pub struct Held {
     pub(crate) store: Store,
     pub(crate) gate: Arc<Gate>,
     pub(crate) hub: Arc<Hub>,
@@ -52,6 +65,7 @@ pub struct QueryState {
     pub(crate) cors_origins: Arc<[String]>,
     pub(crate) events_to: Option<Arc<str>>,
     pub(crate) clock: Clock,
+    pub(crate) position: Arc<LastPosition>,
 }
 
 impl QueryState {
@@ -77,7 +91,7 @@ impl QueryState {
             options.waiters_max,
             Arc::clone(&options.clock),
         );
-        Self {
+        Self(Arc::new(Held {
             store,
             gate: Arc::new(gate),
             hub: Arc::new(hub),
@@ -87,21 +101,22 @@ impl QueryState {
             cors_origins: Arc::default(),
             events_to: None,
             clock: options.clock,
-        }
+            position: Arc::default(),
+        }))
     }
 
     /// Lets web pages of these origins read the API in a browser, `*` being all. Without it those of no
     /// other origin may.
     #[must_use]
     pub fn open_to(mut self, origins: &[String]) -> Self {
-        self.cors_origins = origins.into();
+        Arc::make_mut(&mut self.0).cors_origins = origins.into();
         self
     }
 
     /// Says where events are sent to: a license then links to what can be done next.
     #[must_use]
     pub fn sending_events_to(mut self, address: &str) -> Self {
-        self.events_to = Some(address.into());
+        Arc::make_mut(&mut self.0).events_to = Some(address.into());
         self
     }
 

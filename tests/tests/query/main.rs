@@ -29,6 +29,7 @@ mod shapes;
 mod sparse;
 mod stats;
 mod stress;
+mod stress_brief;
 mod stress_same;
 mod stress_slow;
 mod web;

@@ -258,6 +258,7 @@ pub(crate) struct Watched {
     pub(crate) before: Mutex<Option<Before>>,
     pub(crate) away: AtomicBool,
     pub(crate) broken: AtomicBool,
+    pub(crate) at_hand: AtomicBool,
 }
 
 /// Something that is done before a question.
@@ -272,6 +273,7 @@ impl Watched {
             before: Mutex::default(),
             away: AtomicBool::new(false),
             broken: AtomicBool::new(false),
+            at_hand: AtomicBool::new(false),
         }
     }
 
@@ -305,6 +307,10 @@ impl Watched {
 }
 
 impl Lookup for Watched {
+    fn is_at_hand(&self) -> bool {
+        self.at_hand.load(Ordering::SeqCst)
+    }
+
     fn position(&self) -> Result<Read<Buckets>, Error> {
         self.inner()?.position()
     }

@@ -118,7 +118,7 @@ impl Api {
         Hold(held)
     }
 
-    fn do_before(&self, before: impl Fn() + Send + Sync + 'static) {
+    pub(crate) fn do_before(&self, before: impl Fn() + Send + Sync + 'static) {
         *self.lookup.before.lock().unwrap() = Some(Arc::new(before));
     }
 }
@@ -184,7 +184,7 @@ pub(crate) fn issue(
 }
 
 /// A license that ends in ten seconds, one without end, and one that begins in ten.
-fn start(bounds: Bounds) -> (Api, Model, Folder) {
+pub(crate) fn start(bounds: Bounds) -> (Api, Model, Folder) {
     let folder = Folder::new("stress").unwrap();
     let file = folder.path().join("licenseflow.db");
     let mut model = Model::open(&file);

@@ -1,6 +1,7 @@
 //! What is kept or shared changes no answer: over schedules of batches, of a clock that moves over
 //! beginnings and ends, and of requests, an API that keeps says the same as one that reads each time.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use licenseflow_tests::harness::Folder;
@@ -75,10 +76,13 @@ impl World {
             told,
             ..Bounds::default()
         };
+        let keeps = Api::over(&file, keeps);
+        // What is at hand is not kept.
+        keeps.lookup.at_hand.store(seed % 2 == 0, Ordering::SeqCst);
         Self {
             chance: Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
             model,
-            keeps: Api::over(&file, keeps),
+            keeps,
             reads: Api::over(&file, reads),
             told,
             now: NOW,

@@ -10,15 +10,14 @@ use licenseflow_core::contract::limits::valid_id;
 use licenseflow_runtime::http::openapi::words;
 use licenseflow_runtime::http::problem::MEDIA_TYPE;
 use licenseflow_runtime::http::{Problem, TenantId};
-use licenseflow_store::lookup::LicenseRow;
-use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::error::Category;
-use serde_json::{Value, json};
 
 use super::{Answered, known};
 use crate::answer::{Answer, Failure};
-use crate::fields::Fields;
+use crate::fields::{Fields, Shown};
 use crate::links::{self, Links};
 use crate::openapi::{self, Batch, BatchAsked, FieldsAlone};
 use crate::params::{NOT_AN_ID, Params};
@@ -70,25 +69,26 @@ pub(super) async fn get(
         return Err(Failure::read(problem, read.freshness));
     }
     let now = state.now();
-    let shown = |row: &LicenseRow| {
-        let mut shown = shapes::license(row, now);
-        fields.keep(&mut shown);
-        shown
-    };
-    let items: Vec<Value> = read.value.iter().flatten().map(shown).collect();
+    let found = read.value.iter().flatten();
+    let items = found.map(|row| fields.of_license(shapes::license(row, now)));
     let missing = ids.iter().zip(&read.value);
     let missing: Vec<&String> = missing
         .filter_map(|(license_id, row)| row.is_none().then_some(license_id))
         .collect();
-    let json = json!({
-        "items": items,
-        "missing": missing,
-        "_links": Links::itself(links::asked(&uri)).json(),
-    });
-    Ok(Answer {
-        json,
-        freshness: read.freshness,
-    })
+    let found = Found {
+        _links: Links::itself(links::asked(&uri)),
+        items: items.collect(),
+        missing,
+    };
+    Ok(Answer::of(&found, read.freshness))
+}
+
+/// The licenses in the order asked, and those that there are not.
+#[derive(Serialize)]
+struct Found<'f> {
+    _links: Links,
+    items: Vec<Shown<'f>>,
+    missing: Vec<&'f String>,
 }
 
 fn check_media_type(headers: &HeaderMap) -> Result<(), Failure> {

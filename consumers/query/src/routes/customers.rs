@@ -34,6 +34,7 @@ pub(super) async fn one(
         name: "customer",
         of: format!("{of:?} {asked:?}"),
         by_time: true,
+        is_brief: false,
     };
     let kept = move |it: &Option<CustomerTotals>| keep(it.as_ref(), at, it.bytes());
     let read = state.store.share(question, kept, move |lookup| {
@@ -48,10 +49,8 @@ pub(super) async fn one(
         let problem = Problem::not_found("customer_not_found", detail);
         return Err(Failure::read(problem, read.freshness));
     };
-    Ok(Answer {
-        json: shapes::customer(tenant.as_str(), customer),
-        freshness: read.freshness,
-    })
+    let shown = shapes::customer(tenant.as_str(), customer);
+    Ok(Answer::of(&shown, read.freshness))
 }
 
 /// The licenses that a customer holds now

@@ -14,7 +14,7 @@ use crate::answer::{Answer, Failure};
 use crate::fields::Fields;
 use crate::openapi::{self, LicenseAnswer, LicenseId, OfLicense};
 use crate::params::invalid;
-use crate::shapes;
+use crate::shapes::{self, value};
 use crate::state::QueryState;
 use crate::store::{Question, Weigh};
 
@@ -49,6 +49,7 @@ pub(super) async fn one(State(state): State<QueryState>, about: AboutLicense) ->
     };
     let question = Question {
         by_time: included.customer_at.is_some(),
+        is_brief: included == LicenseParts::default(),
         ..question("license", &key, parts)
     };
     let keep = move |view: &Option<LicenseView>| {
@@ -60,29 +61,30 @@ pub(super) async fn one(State(state): State<QueryState>, about: AboutLicense) ->
     });
     let read = read.await?;
     let view = found(&read, &key)?;
-    let mut json = shown(&state, &key, view, &fields)?;
+    let license = shapes::license_and_next(&view.license, state.now(), state.events_to.as_deref());
+    let shown = fields.of_license(license);
+    if included == LicenseParts::default() {
+        return Ok(Answer::of(&shown, read.freshness.clone()));
+    }
+    let mut json = value(shown);
+    with_parts(&mut json, &state, &key, view)?;
     if let (Some(_), Value::Object(members)) = (included.customer_at, &mut json) {
         let customer = view.customer.as_ref();
         let customer = customer.map(|it| shapes::customer(&key.tenant_id, it));
         members.insert("customer".to_owned(), customer.into());
     }
-    Ok(Answer {
-        json,
-        freshness: read.freshness,
-    })
+    Ok(Answer::of(&json, read.freshness))
 }
 
-fn shown(
+fn with_parts(
+    license: &mut Value,
     state: &QueryState,
     key: &LicenseKey,
     view: &LicenseView,
-    fields: &Fields,
-) -> Result<Value, Failure> {
+) -> Result<(), Failure> {
     let now = state.now();
-    let mut shown = shapes::license_and_next(&view.license, now, state.events_to.as_deref());
-    fields.keep(&mut shown);
-    let Value::Object(members) = &mut shown else {
-        return Ok(shown);
+    let Value::Object(members) = license else {
+        return Ok(());
     };
     if let Some(page) = &view.devices {
         members.insert(
@@ -100,7 +102,7 @@ fn shown(
         let timeline = parts::included_events(key, page, &state.topics, now)?;
         members.insert("timeline".to_owned(), timeline);
     }
-    Ok(shown)
+    Ok(())
 }
 
 /// The license as it was at another time.
@@ -117,13 +119,13 @@ async fn then(
     }
     let (license, freshness) = folded(state, key, moment).await?;
     let now = state.now();
-    let mut json = shapes::license_then(key, &license, moment, moment.status_at(now));
-    fields.keep(&mut json);
+    let license_then = shapes::license_then(key, &license, moment, moment.status_at(now));
+    let mut json = value(fields.of_license(license_then));
     if let (Some(_), Value::Object(members)) = (included.devices, &mut json) {
         let devices = parts::included_devices_then(key, &license, moment, now)?;
         members.insert("devices".to_owned(), devices);
     }
-    Ok(Answer { json, freshness })
+    Ok(Answer::of(&json, freshness))
 }
 
 /// The parts that `?include=` names, separated by commas.

@@ -79,15 +79,9 @@ pub(super) async fn listed(
         asked.at = *at;
     }
     let items = page.items.iter();
-    let items = items.map(|row| {
-        let mut shown = shapes::license(row, asked.at);
-        fields.keep(&mut shown);
-        shown
-    });
-    Ok(Answer {
-        json: asked.answer(uri, items.collect(), page.next.clone())?,
-        freshness: read.freshness,
-    })
+    let items = items.map(|row| fields.of_license(shapes::license(row, asked.at)));
+    let list = asked.answer(uri, items.collect(), page.next.clone())?;
+    Ok(Answer::of(&list, read.freshness))
 }
 
 /// What is read of a list, and the time of asking that its licenses were chosen at.
@@ -110,6 +104,7 @@ fn question(query: &LicenseQuery) -> (Question, impl FnOnce(&Listed) -> Keep + S
         name: "licenses",
         of,
         by_time,
+        is_brief: false,
     };
     let keep = move |(_, page): &Listed| match by_time {
         true => Keep::No,

@@ -128,6 +128,7 @@ fn question(name: &'static str, key: &LicenseKey, on: impl Debug) -> Question {
         name,
         of: format!("{key:?} {on:?}"),
         by_time: false,
+        is_brief: false,
     }
 }
 

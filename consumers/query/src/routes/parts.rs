@@ -25,7 +25,7 @@ use crate::openapi::{
     self, DeviceList, EventList, LicenseId, MetricList, OfDevices, OfEvents, OfUsage,
 };
 use crate::params::Params;
-use crate::shapes;
+use crate::shapes::{self, value};
 use crate::state::QueryState;
 
 /// The filters of a timeline.
@@ -83,7 +83,7 @@ pub(super) async fn devices(State(state): State<QueryState>, about: AboutLicense
         let (license, freshness) = folded(&state, &key, moment).await?;
         let (items, next) = device_items_then(&key, &license, &asked);
         let json = asked.answer(&uri, items, next)?;
-        return Ok(Answer { json, freshness });
+        return Ok(Answer::of(&json, freshness));
     }
     let (of, after, limit) = (key.clone(), asked.after.clone(), asked.limit);
     let question = question("devices", &key, (&after, limit));
@@ -93,10 +93,7 @@ pub(super) async fn devices(State(state): State<QueryState>, about: AboutLicense
     let read = read.await?;
     let page = found(&read, &key)?;
     let json = asked.answer(&uri, device_items(&key, page), page.next.clone())?;
-    Ok(Answer {
-        json,
-        freshness: read.freshness,
-    })
+    Ok(Answer::of(&json, read.freshness))
 }
 
 /// What was used of a license, by metric
@@ -117,10 +114,7 @@ pub(super) async fn usage(State(state): State<QueryState>, about: AboutLicense) 
     let metrics = found(&read, &key)?;
     let (items, next) = usage_items(&key, metrics, asked.after.as_deref(), asked.limit);
     let json = asked.answer(&uri, items, next)?;
-    Ok(Answer {
-        json,
-        freshness: read.freshness,
-    })
+    Ok(Answer::of(&json, read.freshness))
 }
 
 /// The timeline of a license
@@ -150,10 +144,7 @@ pub(super) async fn events(State(state): State<QueryState>, about: AboutLicense)
     let read = read.await?;
     let page = found(&read, &key)?;
     let json = asked.answer(&uri, event_items(page, &state.topics), page.next)?;
-    Ok(Answer {
-        json,
-        freshness: read.freshness,
-    })
+    Ok(Answer::of(&json, read.freshness))
 }
 
 fn event_filters(params: &Params) -> Result<EventFilters, Failure> {
@@ -175,7 +166,12 @@ pub(super) fn included_devices(
     let items = device_items(key, page);
     let path = path("devices", key);
     let asked = included::<DeviceFilters, String>("devices", key, now);
-    asked.answer_at(&path, &path, items, page.next.clone())
+    Ok(value(asked.answer_at(
+        &path,
+        &path,
+        items,
+        page.next.clone(),
+    )?))
 }
 
 /// The first page of the devices at another time, inside their license of that time.
@@ -192,7 +188,7 @@ pub(super) fn included_devices_then(
     let (items, next) = device_items_then(key, license, &asked);
     let path = path("devices", key);
     let itself = format!("{path}?{}", shapes::in_address(moment));
-    asked.answer_at(&itself, &path, items, next)
+    Ok(value(asked.answer_at(&itself, &path, items, next)?))
 }
 
 /// The first page of the metrics, inside their license.
@@ -203,7 +199,8 @@ pub(super) fn included_usage(
 ) -> Result<Value, Failure> {
     let (items, next) = usage_items(key, metrics, None, INCLUDED_LIMIT);
     let path = path("usage", key);
-    included::<Everything, String>("usage", key, now).answer_at(&path, &path, items, next)
+    let asked = included::<Everything, String>("usage", key, now);
+    Ok(value(asked.answer_at(&path, &path, items, next)?))
 }
 
 /// The first page of the timeline, inside its license.
@@ -216,7 +213,7 @@ pub(super) fn included_events(
     let items = event_items(page, topics);
     let path = path("events", key);
     let asked = included::<EventFilters, (i64, u8, Uuid)>("events", key, now);
-    asked.answer_at(&path, &path, items, page.next)
+    Ok(value(asked.answer_at(&path, &path, items, page.next)?))
 }
 
 fn included<A, K>(list: &str, key: &LicenseKey, now: i64) -> Asked<A, K>

@@ -6,7 +6,6 @@ use licenseflow_core::contract::{Offset, PartitionId, Topics};
 use licenseflow_runtime::http::openapi::words::PositionText;
 use licenseflow_store::lookup::PartitionFreshness;
 use serde::Serialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::Answered;
@@ -14,7 +13,6 @@ use crate::answer::Answer;
 use crate::links::{self, Links};
 use crate::openapi::{self, LinksByRelation};
 use crate::params::Params;
-use crate::shapes;
 use crate::state::QueryState;
 
 /// Where the read model stands.
@@ -30,7 +28,7 @@ pub(super) struct Position {
     generation: i64,
     partitions: Vec<Partition>,
     #[schema(value_type = LinksByRelation)]
-    _links: Value,
+    _links: Links,
 }
 
 /// How far a partition is read.
@@ -65,7 +63,7 @@ pub(super) async fn position(State(state): State<QueryState>, uri: Uri) -> Answe
         .store
         .ask("position", |lookup| lookup.position())
         .await?;
-    let freshness = read.freshness;
+    let freshness = &read.freshness;
     let now = state.now_ms();
     let partitions = freshness.partitions.iter();
     let shown = Position {
@@ -75,10 +73,9 @@ pub(super) async fn position(State(state): State<QueryState>, uri: Uri) -> Answe
         partitions: partitions
             .map(|it| partition(it, &state.topics, now))
             .collect(),
-        _links: Links::itself(links::asked(&uri)).json(),
+        _links: Links::itself(links::asked(&uri)),
     };
-    let json = shapes::value(shown);
-    Ok(Answer { json, freshness })
+    Ok(Answer::of(&shown, read.freshness))
 }
 
 fn partition(it: &PartitionFreshness, topics: &Topics, now: i64) -> Partition {

@@ -6,11 +6,12 @@ use licenseflow_core::contract::headers::RequestId;
 use licenseflow_core::contract::{Offset, PartitionId, Topics};
 use licenseflow_runtime::http::{Problem, TenantId};
 use licenseflow_store::lookup::{JourneyQuery, JourneyStep, Page, RecordPlace};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::{Answered, Everything, known};
 use crate::answer::{Answer, Failure};
-use crate::list::Asked;
+use crate::list::{Asked, List};
 use crate::openapi::{self, Journey, OfJourney};
 use crate::params::Params;
 use crate::shapes;
@@ -49,6 +50,7 @@ pub(super) async fn journey(
         name: "journey",
         of: format!("{query:?}"),
         by_time: true,
+        is_brief: false,
     };
     // A letter is acknowledged without a new position.
     let keep = |_: &Page<JourneyStep, RecordPlace>| Keep::No;
@@ -63,14 +65,19 @@ pub(super) async fn journey(
     let items = items
         .map(|step| shapes::step(step, &state.topics))
         .collect();
-    let mut json = asked.answer(&uri, items, read.value.next)?;
-    if let Value::Object(members) = &mut json {
-        members.insert("request_id".to_owned(), request_id.into());
-    }
-    Ok(Answer {
-        json,
-        freshness: read.freshness,
-    })
+    let page = JourneyPage {
+        list: asked.answer(&uri, items, read.value.next)?,
+        request_id,
+    };
+    Ok(Answer::of(&page, read.freshness))
+}
+
+/// A page of a journey.
+#[derive(Serialize)]
+struct JourneyPage {
+    #[serde(flatten)]
+    list: List<Value>,
+    request_id: String,
 }
 
 fn not_read(tenant: &TenantId, id: &RequestId) -> Problem {

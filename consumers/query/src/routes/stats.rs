@@ -31,6 +31,7 @@ pub(super) async fn stats(State(state): State<QueryState>, tenant: TenantId, uri
         name: "stats",
         of: of.clone(),
         by_time: true,
+        is_brief: false,
     };
     // When the next license begins or ends is not known: it is told to who asks at the same time alone.
     let keep = |_: &lookup::Stats| Keep::No;
@@ -53,12 +54,9 @@ pub(super) async fn stats(State(state): State<QueryState>, tenant: TenantId, uri
         ),
     ];
     let links = Links::itself(links::asked(&uri)).and("licenses", "/v1/licenses");
-    let mut json = json!({ "tenant_id": tenant.as_str(), "_links": links.json() });
+    let mut json = json!({ "tenant_id": tenant.as_str(), "_links": links });
     match together(parts, &mut json) {
-        Ok(()) => Ok(Answer {
-            json,
-            freshness: read.freshness,
-        }),
+        Ok(()) => Ok(Answer::of(&json, read.freshness)),
         Err(problem) => Err(Failure::read(*problem, read.freshness)),
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct Customer<'c> {
     #[schema(inline)]
     totals: Totals,
     #[schema(value_type = LinksByRelation)]
-    _links: Value,
+    _links: Links,
 }
 
 /// Totals of licenses.
@@ -91,7 +91,7 @@ pub(crate) fn customer(tenant_id: &str, customer: &CustomerTotals) -> Value {
         customer_id: &customer.customer_id,
         next_expiry: time(customer.next_expiry),
         totals: totals(&customer.totals),
-        _links: links.json(),
+        _links: links,
     })
 }
 

@@ -6,6 +6,7 @@ use licenseflow_runtime::http::openapi::words::{EventId, Id, Time};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::{event_id, time, value};
 
@@ -22,10 +23,10 @@ pub(crate) struct Device<'d> {
     active: bool,
     /// The event that decided `active`; null: it only beat.
     #[schema(required = true, value_type = Option<EventId>)]
-    decided_by: Option<String>,
+    decided_by: Option<Uuid>,
     /// The last activation, whose fingerprint and platform these are.
     #[schema(required = true, value_type = Option<EventId>)]
-    activated_by: Option<String>,
+    activated_by: Option<Uuid>,
     /// What it was recognised by.
     #[schema(required = true)]
     fingerprint: Option<&'d str>,

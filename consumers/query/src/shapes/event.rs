@@ -5,7 +5,7 @@ use licenseflow_runtime::http::openapi::openapi_word;
 use licenseflow_store::lookup::TimelineRow;
 use serde_json::{Value, json};
 
-use super::time_ms;
+use super::{time_ms, value};
 use crate::links::{self, Links};
 
 openapi_word!(
@@ -74,7 +74,7 @@ pub(crate) fn event(row: &TimelineRow, topics: &Topics) -> Value {
         members.insert("offset".to_owned(), at.offset.into());
         members.insert("recorded_at".to_owned(), time_ms(at.timestamp).into());
         let links = Links::default().and("request", links::request(&request_id));
-        members.insert("_links".to_owned(), links.json());
+        members.insert("_links".to_owned(), value(links));
         members.insert("request_id".to_owned(), request_id.into());
         if let Some(voided_by) = row.voided_by {
             let voided_by = voided_by.hyphenated().to_string();

@@ -9,11 +9,11 @@ use licenseflow_core::{FoldedLicense, Moment};
 use licenseflow_runtime::http::openapi::words::{EventId, Id, Time};
 use licenseflow_store::lookup::LicenseRow;
 use serde::Serialize;
-use serde_json::Value;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::next::and_next;
-use super::{event_id, time, value};
+use super::{event_id, time};
 use crate::links::{self, Links};
 use crate::openapi::{LifecycleName, LinksByRelation, StatusName};
 
@@ -93,10 +93,10 @@ pub(crate) struct License<'l> {
     last_event_at: Option<String>,
     /// The last event by the time when it occurred.
     #[schema(required = true, value_type = Option<EventId>)]
-    last_event_id: Option<String>,
+    last_event_id: Option<Uuid>,
     decided_by: DecidedBy,
     #[schema(value_type = LinksByRelation)]
-    _links: Value,
+    _links: Links,
 }
 
 /// Which event decided each group of members; null: none.
@@ -104,28 +104,32 @@ pub(crate) struct License<'l> {
 struct DecidedBy {
     /// `customer_id`
     #[schema(required = true, value_type = Option<EventId>)]
-    customer: Option<String>,
+    customer: Option<Uuid>,
     /// `expires_at`
     #[schema(required = true, value_type = Option<EventId>)]
-    expiry: Option<String>,
+    expiry: Option<Uuid>,
     /// `product_id`, `valid_from`, `metadata`
     #[schema(required = true, value_type = Option<EventId>)]
-    issue: Option<String>,
+    issue: Option<Uuid>,
     /// `lifecycle`
     #[schema(required = true, value_type = Option<EventId>)]
-    lifecycle: Option<String>,
+    lifecycle: Option<Uuid>,
     /// `plan`, `seats`, `entitlements`
     #[schema(required = true, value_type = Option<EventId>)]
-    plan: Option<String>,
+    plan: Option<Uuid>,
 }
 
 /// One of many licenses at a time in microseconds UTC, with links to what hangs on it.
-pub(crate) fn license(row: &LicenseRow, at: i64) -> Value {
+pub(crate) fn license(row: &LicenseRow, at: i64) -> License<'_> {
     with_links(&row.key, &row.state, at, part_links(&row.key.license_id))
 }
 
 /// The license itself, with links to what can be done next where events can be sent to.
-pub(crate) fn license_and_next(row: &LicenseRow, at: i64, events_to: Option<&str>) -> Value {
+pub(crate) fn license_and_next<'r>(
+    row: &'r LicenseRow,
+    at: i64,
+    events_to: Option<&str>,
+) -> License<'r> {
     let parts = part_links(&row.key.license_id);
     let links = match events_to {
         Some(address) => and_next(parts, &row.state, status(&row.state, at), address),
@@ -135,12 +139,12 @@ pub(crate) fn license_and_next(row: &LicenseRow, at: i64, events_to: Option<&str
 }
 
 /// The license as it was at another time; links lead to its devices then, and to what it is now.
-pub(crate) fn license_then(
-    key: &LicenseKey,
-    then: &FoldedLicense,
+pub(crate) fn license_then<'l>(
+    key: &'l LicenseKey,
+    then: &'l FoldedLicense,
     moment: Moment,
     at: i64,
-) -> Value {
+) -> License<'l> {
     let now = links::license(&key.license_id);
     let asked = in_address(moment);
     let links = Links::itself(format!("{now}?{asked}"))
@@ -174,11 +178,16 @@ fn status(state: &LicenseState, at: i64) -> Status {
     Status::at(state.lifecycle(), valid_from, state.expires_at(), at)
 }
 
-fn with_links(key: &LicenseKey, state: &LicenseState, at: i64, links: Links) -> Value {
+fn with_links<'l>(
+    key: &'l LicenseKey,
+    state: &'l LicenseState,
+    at: i64,
+    links: Links,
+) -> License<'l> {
     let plan = state.plan.as_ref().map(|it| &it.value);
     let issue = state.issue.as_ref().map(|it| &it.value);
     let seats = plan.map(|it| it.seats);
-    value(License {
+    License {
         tenant_id: &key.tenant_id,
         license_id: &key.license_id,
         customer_id: state.customer.as_ref().map(|it| it.value.as_ref()),
@@ -199,8 +208,8 @@ fn with_links(key: &LicenseKey, state: &LicenseState, at: i64, links: Links) -> 
         last_event_at: time(state.last.map(|it| it.occurred_at)),
         last_event_id: event_id(state.last),
         decided_by: decided_by(state),
-        _links: links.json(),
-    })
+        _links: links,
+    }
 }
 
 fn decided_by(state: &LicenseState) -> DecidedBy {
@@ -215,6 +224,7 @@ fn decided_by(state: &LicenseState) -> DecidedBy {
 
 #[cfg(test)]
 mod tests {
+    use super::super::value;
     use super::*;
 
     #[test]
@@ -226,7 +236,7 @@ mod tests {
             },
             state: LicenseState::default(),
         };
-        let shown = license(&row, 0);
+        let shown = value(license(&row, 0));
         let mut names: Vec<&str> = shown
             .as_object()
             .unwrap()

@@ -12,6 +12,7 @@ use licenseflow_core::OrderKey;
 use licenseflow_core::contract::time::format_rfc3339;
 use serde::Serialize;
 use serde_json::Value;
+use uuid::Uuid;
 
 pub(crate) use customer::{Customer, customer};
 pub(crate) use device::{Device, Metric, device, device_then, usage};
@@ -40,6 +41,6 @@ fn time_ms(millis: i64) -> String {
     format_rfc3339(millis.saturating_mul(1000))
 }
 
-fn event_id(by: Option<OrderKey>) -> Option<String> {
-    by.map(|key| key.event_id.hyphenated().to_string())
+fn event_id(by: Option<OrderKey>) -> Option<Uuid> {
+    by.map(|key| key.event_id)
 }

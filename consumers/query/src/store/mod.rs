@@ -100,6 +100,8 @@ pub(crate) struct Question {
     pub(crate) of: String,
     /// Whether its answer depends on the time of asking.
     pub(crate) by_time: bool,
+    /// Whether it asks for a single row: what is at hand is read again sooner than it is kept.
+    pub(crate) is_brief: bool,
 }
 
 /// The store, asked by a bounded number at once.
@@ -156,22 +158,63 @@ impl Store {
         self.asked(name, (left(), Rank::Request), question).await
     }
 
+    /// Asks for a single row: on this very thread where the store has it at hand, since another thread
+    /// would be found later than it is read; else as any other question.
+    pub(crate) async fn ask_briefly<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        question: impl Fn(&dyn Lookup) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Failure> {
+        match self.at_hand(name, &question) {
+            Some(answer) => answer.map_err(|error| problem_of(&error).into()),
+            None => self.ask(name, question).await,
+        }
+    }
+
+    /// None where the store would have to be waited for.
+    fn at_hand<T>(
+        &self,
+        name: &'static str,
+        question: impl FnOnce(&dyn Lookup) -> Result<T, Error>,
+    ) -> Option<Result<T, Error>> {
+        let begun = Instant::now();
+        if !self.inner.lookup.is_at_hand() {
+            return None;
+        }
+        let turn = self.inner.turns.try_take()?;
+        let pass = self.inner.breaker.lets_through(begun)?;
+        let answer = Patience::brief().during(|| question(self.inner.lookup.as_ref()));
+        let now = Instant::now();
+        drop(turn);
+        // What it would be waited for is asked again, and then says something about the store.
+        if matches!(&answer, Err(error) if error.kind() == Kind::Away) {
+            pass.says_nothing(now);
+            return None;
+        }
+        pass.answered(now);
+        metrics::lookup(name, now.duration_since(begun));
+        Some(answer)
+    }
+
     /// Tells what the same question brought a moment ago, or brings to one who has asked it already, and
     /// else asks it; `keep` says of an answer for how long it is one.
     pub(crate) async fn share<T: Send + Sync + 'static>(
         &self,
         question: Question,
         keep: impl FnOnce(&T) -> Keep + Send + 'static,
-        ask: impl FnOnce(&dyn Lookup) -> Result<Read<T>, Error> + Send + 'static,
+        ask: impl Fn(&dyn Lookup) -> Result<Read<T>, Error> + Send + 'static,
     ) -> Result<Read<Arc<T>>, Failure> {
+        let alone = |read: Read<T>| Read {
+            value: Arc::new(read.value),
+            freshness: read.freshness,
+        };
+        if question.is_brief
+            && let Some(answer) = self.at_hand(question.name, &ask)
+        {
+            return answer.map(alone).map_err(|error| problem_of(&error).into());
+        }
         let Some(sharing) = &self.inner.sharing else {
-            let asked_at = Instant::now();
-            let read = self.ask(question.name, ask).await?;
-            self.saw(&read.freshness, asked_at);
-            return Ok(Read {
-                value: Arc::new(read.value),
-                freshness: read.freshness,
-            });
+            return self.ask(question.name, ask).await.map(alone);
         };
         let now = Instant::now();
         let (tag, freshness) = self.inner.known.now();
@@ -253,7 +296,8 @@ impl Store {
     /// Where the model stands.
     pub(crate) async fn freshness(&self) -> Result<Freshness, Failure> {
         let asked_at = Instant::now();
-        let read = self.ask("freshness", |lookup| lookup.freshness()).await?;
+        let read = self.ask_briefly("freshness", |lookup| lookup.freshness());
+        let read = read.await?;
         self.saw(&read, asked_at);
         Ok(read)
     }

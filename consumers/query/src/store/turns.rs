@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
 use crate::metrics;
@@ -53,6 +53,11 @@ impl Turns {
             waiting: AtomicUsize::new(0),
             waiting_max,
         }
+    }
+
+    /// A turn that is free now.
+    pub(super) fn try_take(&self) -> Option<SemaphorePermit<'_>> {
+        self.free.try_acquire().ok()
     }
 
     /// A turn, given back when dropped; waits for it no longer than this.
