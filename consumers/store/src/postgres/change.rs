@@ -36,17 +36,22 @@ pub(crate) async fn write(
     seed: u64,
     now: i64,
 ) -> Result<(), Error> {
-    license::write(work, licenses).await?;
-    write_devices(work, licenses).await?;
-    delete_devices(work, licenses).await?;
-    write_usage(work, licenses).await?;
-    delete_usage(work, licenses).await?;
-    append_events(work, &Events::appended(licenses, seed)).await?;
-    replace_events(work, &Events::replaced(licenses, seed)).await?;
-    ordered::keep(work, licenses, seed).await?;
-    open_conflicts(work, licenses, now).await?;
-    move_conflicts(work, licenses).await?;
-    close_conflicts(work, licenses).await
+    // They are sent in this order, and done in it.
+    tokio::try_join!(
+        biased;
+        license::write(work, licenses),
+        write_devices(work, licenses),
+        delete_devices(work, licenses),
+        write_usage(work, licenses),
+        delete_usage(work, licenses),
+        append_events(work, licenses, seed),
+        replace_events(work, licenses, seed),
+        ordered::keep(work, licenses, seed),
+        open_conflicts(work, licenses, now),
+        move_conflicts(work, licenses),
+        close_conflicts(work, licenses)
+    )?;
+    Ok(())
 }
 
 /// Each row that hangs on a license, with the license's tenant and number.
@@ -262,15 +267,17 @@ const EVENTS: &str =
     "unnest($1::text[], $2::bigint[], $3::bigint[], $4::uuid[], $5::bigint[], $6::smallint[],
      $7::int[], $8::bigint[], $9::text[], $10::bytea[], $11::uuid[], $12::bytea[])";
 
-async fn append_events(work: &Work<'_>, events: &Events<'_>) -> Result<(), Error> {
+async fn append_events(work: &Work<'_>, licenses: &[Written], seed: u64) -> Result<(), Error> {
+    let events = Events::appended(licenses, seed);
     let sql = format!(
         "insert into timeline (tenant_id, license, hash, event_id, timestamp_ms, lane, partition, log_offset,
            request_id, standing, voided_by, body) select * from {EVENTS}"
     );
-    send_events(work, &sql, events).await
+    send_events(work, &sql, &events).await
 }
 
-async fn replace_events(work: &Work<'_>, events: &Events<'_>) -> Result<(), Error> {
+async fn replace_events(work: &Work<'_>, licenses: &[Written], seed: u64) -> Result<(), Error> {
+    let events = Events::replaced(licenses, seed);
     let sql = format!(
         "update timeline set timestamp_ms = it.timestamp_ms, lane = it.lane, partition = it.partition,
            log_offset = it.log_offset, request_id = it.request_id, standing = it.standing,
@@ -280,7 +287,7 @@ async fn replace_events(work: &Work<'_>, events: &Events<'_>) -> Result<(), Erro
          where timeline.tenant_id = it.tenant_id and timeline.license = it.license
            and timeline.hash = it.hash and timeline.event_id = it.event_id"
     );
-    send_events(work, &sql, events).await
+    send_events(work, &sql, &events).await
 }
 
 async fn send_events(work: &Work<'_>, sql: &str, events: &Events<'_>) -> Result<(), Error> {

@@ -5,6 +5,7 @@
 //! database is (`schema.sql` says which tables).
 
 mod applier;
+mod apply;
 mod change;
 mod connection;
 mod error;

@@ -12,7 +12,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::rows::TIMELINE_COLUMNS;
-use super::session::Work;
+use super::session::{Values, Work};
 use crate::Error;
 use crate::columns::{
     Columns, DEVICE_COLUMNS, LICENSE_COLUMNS, device_state, event_hash, license_state, needed,
@@ -37,27 +37,46 @@ impl Found {
     }
 }
 
-/// What each license needs of the past; the licenses are sorted by their keys.
+/// What each license needs of the past; the licenses are locked, and sorted by their keys.
 pub(crate) async fn read(
     work: &Work<'_>,
-    licenses: Vec<(Arc<LicenseKey>, LicenseBatch)>,
+    mut found: Vec<Found>,
     seed: u64,
 ) -> Result<Vec<Found>, Error> {
-    let mut found = lock(work, licenses).await?;
-    read_events(work, &mut found, seed).await?;
+    let (events, devices, usage) = tokio::try_join!(
+        biased;
+        events(work, &found, seed),
+        devices(work, &found),
+        usage(work, &found)
+    )?;
+    for row in events {
+        let license = at_place(&mut found, &row)?;
+        let event = recorded_event(&row, 1, &license.key)?;
+        let known = &mut license.past.known.events;
+        known.insert(event.event.event_id, event);
+    }
+    for row in devices {
+        let devices = &mut at_place(&mut found, &row)?.past.devices;
+        devices.insert(row.try_get(1)?, device_state(&row, 2)?);
+    }
+    for row in usage {
+        let usage = &mut at_place(&mut found, &row)?.past.usage;
+        usage.insert(row.try_get(1)?, row.try_get(2)?);
+    }
     read_conflicts(work, &mut found).await?;
-    read_devices(work, &mut found).await?;
-    read_usage(work, &mut found).await?;
     Ok(found)
 }
 
 /// Locks every license, one after the other by its key, so that two batches never wait for each other.
 /// A row that is not there cannot be locked, so it is made and locked at once. Whatever is read after
 /// this is read as whoever held the locks before has left it.
-async fn lock(
+pub(crate) async fn lock(
     work: &Work<'_>,
     licenses: Vec<(Arc<LicenseKey>, LicenseBatch)>,
 ) -> Result<Vec<Found>, Error> {
+    if licenses.is_empty() {
+        return Ok(Vec::new());
+    }
     let keys = licenses.iter().map(|(key, _)| key);
     let tenants: Vec<&str> = keys.clone().map(|key| key.tenant_id.as_str()).collect();
     let ids: Vec<&str> = keys.map(|key| key.license_id.as_str()).collect();
@@ -131,10 +150,10 @@ fn at_place<'f>(found: &'f mut [Found], row: &Row) -> Result<&'f mut Found, Erro
         .ok_or_else(|| Error::broken("a row that nobody asked for"))
 }
 
-async fn read_events(work: &Work<'_>, found: &mut [Found], seed: u64) -> Result<(), Error> {
+async fn events(work: &Work<'_>, found: &[Found], seed: u64) -> Result<Vec<Row>, Error> {
     let asked = Asked::of(found, |it| it.batch.event_ids().collect::<BTreeSet<Uuid>>());
     if asked.names.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let hash = |event_id: &Uuid| event_hash(*event_id, seed);
     let hashes: Vec<i64> = asked.names.iter().map(hash).collect();
@@ -153,14 +172,7 @@ async fn read_events(work: &Work<'_>, found: &mut [Found], seed: u64) -> Result<
         &asked.names,
         &asked.places,
     ];
-    let rows = work.rows(&sql, &values).await?;
-    for row in rows {
-        let license = at_place(found, &row)?;
-        let event = recorded_event(&row, 1, &license.key)?;
-        let known = &mut license.past.known.events;
-        known.insert(event.event.event_id, event);
-    }
-    Ok(())
+    work.rows(&sql, &values).await
 }
 
 /// The conflicts of events that are known: there are none of others.
@@ -191,14 +203,14 @@ async fn read_conflicts(work: &Work<'_>, found: &mut [Found]) -> Result<(), Erro
     Ok(())
 }
 
-async fn read_devices(work: &Work<'_>, found: &mut [Found]) -> Result<(), Error> {
+async fn devices(work: &Work<'_>, found: &[Found]) -> Result<Vec<Row>, Error> {
     let asked = Asked::of(found, |it| {
         let in_events = it.batch.arrived.iter().map(|record| &record.event);
         let beating = it.batch.heartbeats.keys().map(String::as_str);
         in_events.filter_map(device_of).chain(beating).collect()
     });
     if asked.names.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let sql = format!(
         "select place, device.device_id, {DEVICE_COLUMNS}
@@ -207,20 +219,11 @@ async fn read_devices(work: &Work<'_>, found: &mut [Found]) -> Result<(), Error>
          join device on device.tenant_id = asked.tenant_id and device.license = asked.license
            and device.device_id = asked.device_id"
     );
-    let rows = work
-        .rows(
-            &sql,
-            &[&asked.tenants, &asked.licenses, &asked.names, &asked.places],
-        )
-        .await?;
-    for row in rows {
-        let devices = &mut at_place(found, &row)?.past.devices;
-        devices.insert(row.try_get(1)?, device_state(&row, 2)?);
-    }
-    Ok(())
+    let values: Values<'_> = &[&asked.tenants, &asked.licenses, &asked.names, &asked.places];
+    work.rows(&sql, values).await
 }
 
-async fn read_usage(work: &Work<'_>, found: &mut [Found]) -> Result<(), Error> {
+async fn usage(work: &Work<'_>, found: &[Found]) -> Result<Vec<Row>, Error> {
     let asked = Asked::of(found, |it| {
         let said = it.batch.arrived.iter().map(|record| &record.event.payload);
         let metrics = said.filter_map(|payload| match payload {
@@ -230,48 +233,45 @@ async fn read_usage(work: &Work<'_>, found: &mut [Found]) -> Result<(), Error> {
         metrics.collect()
     });
     if asked.names.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let sql = "select place, usage.metric, quantity
          from unnest($1::text[], $2::bigint[], $3::text[], $4::int[])
            as asked (tenant_id, license, metric, place)
          join usage on usage.tenant_id = asked.tenant_id and usage.license = asked.license
            and usage.metric = asked.metric";
-    let rows = work
-        .rows(
-            sql,
-            &[&asked.tenants, &asked.licenses, &asked.names, &asked.places],
-        )
-        .await?;
-    for row in rows {
-        let usage = &mut at_place(found, &row)?.past.usage;
-        usage.insert(row.try_get(1)?, row.try_get(2)?);
-    }
-    Ok(())
+    let values: Values<'_> = &[&asked.tenants, &asked.licenses, &asked.names, &asked.places];
+    work.rows(sql, values).await
 }
 
 /// Everything of a license that must be folded again.
 pub(crate) async fn whole(work: &Work<'_>, license: &mut Found) -> Result<WholePast, Error> {
-    let (tenant, number) = (&license.key.tenant_id, &license.number);
+    let of_license: Values<'_> = &[&license.key.tenant_id, &license.number];
     let devices = format!(
         "select device_id, {DEVICE_COLUMNS} from device where tenant_id = $1 and license = $2"
     );
+    let usage = "select metric, quantity from usage where tenant_id = $1 and license = $2";
+    let timeline =
+        format!("select {TIMELINE_COLUMNS} from timeline where tenant_id = $1 and license = $2");
+    let (devices, usage, timeline) = tokio::try_join!(
+        biased;
+        work.rows(&devices, of_license),
+        work.rows(usage, of_license),
+        work.rows(&timeline, of_license)
+    )?;
     let mut all: BTreeMap<String, DeviceState> = BTreeMap::new();
-    for row in work.rows(&devices, &[tenant, number]).await? {
+    for row in devices {
         all.insert(row.try_get(0)?, device_state(&row, 1)?);
     }
     license.past.devices = all;
-    let usage = "select metric, quantity from usage where tenant_id = $1 and license = $2";
-    for row in work.rows(usage, &[tenant, number]).await? {
+    for row in usage {
         license
             .past
             .usage
             .insert(row.try_get(0)?, needed(row.integer(1)?)?);
     }
-    let timeline =
-        format!("select {TIMELINE_COLUMNS} from timeline where tenant_id = $1 and license = $2");
     let mut whole = WholePast::default();
-    for row in work.rows(&timeline, &[tenant, number]).await? {
+    for row in timeline {
         whole.timeline.push(recorded_event(&row, 0, &license.key)?);
     }
     Ok(whole)

@@ -1,12 +1,12 @@
 //! Where each partition stands, and the digest: what moves with a batch beside its rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use licenseflow_avro::Position;
 use licenseflow_core::{RowDigest, Span};
 
 use super::rejected::lane_column;
-use super::session::Work;
+use super::session::{Values, Work};
 use crate::Error;
 use crate::read_model::{PartitionEnd, PartitionState};
 use crate::standing::{bucket_sum, partition_state};
@@ -19,30 +19,39 @@ pub(crate) async fn states(work: &Work<'_>, generation: i64) -> Result<Vec<Parti
     rows.iter().map(partition_state).collect()
 }
 
-/// The position that states come to.
-pub(crate) fn position_of(states: &[PartitionState]) -> Position {
-    let each = states.iter();
-    each.map(|it| (it.lane, it.partition, it.next_offset))
-        .collect()
-}
-
-/// Compare and set: a partition that does not stand at its span's `from` has another owner.
-pub(crate) async fn advance(work: &Work<'_>, generation: i64, spans: &[Span]) -> Result<(), Error> {
-    let moved = move_known(work, generation, spans).await?;
+/// Compare and set: a partition that does not stand at its span's `from` has another owner. Gives where all
+/// partitions then stand.
+pub(crate) async fn advance(
+    work: &Work<'_>,
+    generation: i64,
+    spans: &[Span],
+) -> Result<Position, Error> {
+    let (moved, stand) = tokio::try_join!(
+        biased;
+        move_known(work, generation, spans),
+        states(work, generation)
+    )?;
     let unmoved = spans.iter().filter(|span| !moved.contains(&place(span)));
     let (new, fenced): (Vec<&Span>, Vec<&Span>) = unmoved.partition(|span| span.from == 0);
     let made = make_new(work, generation, &new).await?;
     let mut fenced = fenced
         .into_iter()
         .chain(new.into_iter().filter(|span| !made.contains(&place(span))));
-    match fenced.next() {
-        None => Ok(()),
-        Some(span) => Err(Error::Fenced {
+    if let Some(span) = fenced.next() {
+        return Err(Error::Fenced {
             lane: span.lane,
             partition: span.partition,
             expected: span.from,
-        }),
+        });
     }
+    let each = stand.iter();
+    let mut position: Position = each
+        .map(|it| (it.lane, it.partition, it.next_offset))
+        .collect();
+    for span in spans {
+        position.set(span.lane, span.partition, span.to);
+    }
+    Ok(position)
 }
 
 /// Lane and partition as their columns have them.
@@ -65,9 +74,8 @@ async fn move_known(work: &Work<'_>, generation: i64, spans: &[Span]) -> Result<
     let froms: Vec<i64> = spans.iter().map(|span| span.from).collect();
     let tos: Vec<i64> = spans.iter().map(|span| span.to).collect();
     let times: Vec<Option<i64>> = spans.iter().map(|span| span.last_timestamp).collect();
-    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
-        [&generation, &lanes, &partitions, &froms, &tos, &times];
-    places(&work.rows(sql, &values).await?)
+    let values: Values<'_> = &[&generation, &lanes, &partitions, &froms, &tos, &times];
+    places(&work.rows(sql, values).await?)
 }
 
 /// Partitions that were never read: whoever makes the row first owns them.
@@ -82,9 +90,8 @@ async fn make_new(work: &Work<'_>, generation: i64, spans: &[&Span]) -> Result<V
     let partitions: Vec<i32> = spans.iter().map(|span| span.partition).collect();
     let tos: Vec<i64> = spans.iter().map(|span| span.to).collect();
     let times: Vec<Option<i64>> = spans.iter().map(|span| span.last_timestamp).collect();
-    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-        [&generation, &lanes, &partitions, &tos, &times];
-    places(&work.rows(sql, &values).await?)
+    let values: Values<'_> = &[&generation, &lanes, &partitions, &tos, &times];
+    places(&work.rows(sql, values).await?)
 }
 
 fn places(rows: &[tokio_postgres::Row]) -> Result<Vec<Place>, Error> {
@@ -111,54 +118,65 @@ pub(crate) async fn note_ends(
     let partitions: Vec<i32> = last.keys().map(|place| place.1).collect();
     let offsets: Vec<i64> = last.values().map(|end| end.0).collect();
     let times: Vec<i64> = last.values().map(|end| end.1).collect();
-    let sql = "insert into position (generation, lane, partition, next_offset)
-         select $1::bigint, *, 0 from unnest($2::smallint[], $3::int[]) on conflict do nothing";
-    work.execute(sql, &[&generation, &lanes, &partitions])
-        .await?;
-    let sql = "update position set end_offset = it.end_offset,
-           caught_up_at_ms = case when position.next_offset >= it.end_offset
-             then greatest(position.caught_up_at_ms, it.seen_at_ms) else position.caught_up_at_ms end
-         from unnest($2::smallint[], $3::int[], $4::bigint[], $5::bigint[])
-           as it (lane, partition, end_offset, seen_at_ms)
-         where generation = $1 and position.lane = it.lane and position.partition = it.partition";
-    let values: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-        [&generation, &lanes, &partitions, &offsets, &times];
-    work.execute(sql, &values).await?;
+    let sql = "with it as materialized (
+           select * from unnest($2::smallint[], $3::int[], $4::bigint[], $5::bigint[])
+             as it (lane, partition, end_offset, seen_at_ms)),
+         known as (
+           update position set end_offset = it.end_offset,
+             caught_up_at_ms = case when position.next_offset >= it.end_offset
+               then greatest(position.caught_up_at_ms, it.seen_at_ms) else position.caught_up_at_ms end
+           from it
+           where generation = $1 and position.lane = it.lane and position.partition = it.partition
+           returning position.lane, position.partition)
+         insert into position (generation, lane, partition, next_offset, end_offset, caught_up_at_ms)
+         select $1::bigint, lane, partition, 0, end_offset, case when end_offset <= 0 then seen_at_ms end
+         from it where (lane, partition) not in (select lane, partition from known)
+         on conflict do nothing";
+    let values: Values<'_> = &[&generation, &lanes, &partitions, &offsets, &times];
+    work.execute(sql, values).await?;
     Ok(())
 }
 
-/// Tells whoever listens on the generation's channel that positions have moved, once it is committed.
-pub(crate) async fn tell(work: &Work<'_>, channel: &str) -> Result<(), Error> {
-    let sql = "select pg_notify($1, '')";
-    work.execute(sql, &[&channel]).await?;
-    Ok(())
-}
-
-/// Adds changes to an applier's parts of the digest. A part that is not there is made and locked at once,
-/// so that two appliers of one number add up too.
-pub(crate) async fn add_to_digest(
+/// Locks an applier's parts of the digest and reads them. A part that is not there is made and locked at
+/// once, so that two appliers of one number add up too.
+pub(crate) async fn lock_digest(
     work: &Work<'_>,
     applier: i32,
-    changes: &BTreeMap<u8, RowDigest>,
-) -> Result<(), Error> {
-    let changed = changes
-        .iter()
-        .filter(|(_, change)| **change != RowDigest::default());
-    let buckets: Vec<i32> = changed.map(|(bucket, _)| i32::from(*bucket)).collect();
+    buckets: &BTreeSet<u8>,
+) -> Result<BTreeMap<u8, RowDigest>, Error> {
+    let mut parts = BTreeMap::new();
     if buckets.is_empty() {
-        return Ok(());
+        return Ok(parts);
     }
+    let buckets: Vec<i32> = buckets.iter().copied().map(i32::from).collect();
     let sql = "insert into digest (applier, bucket, sum) select $1::int, bucket, $3::bytea
            from unnest($2::int[]) as it (bucket)
          on conflict (applier, bucket) do update set bucket = excluded.bucket returning bucket, sum";
     let zero = 0u128.to_be_bytes().to_vec();
-    let rows = work.rows(sql, &[&applier, &buckets, &zero]).await?;
+    for row in work.rows(sql, &[&applier, &buckets, &zero]).await? {
+        let (bucket, part) = bucket_sum(&row)?;
+        parts.insert(bucket, part);
+    }
+    Ok(parts)
+}
+
+/// Adds changes to an applier's parts of the digest, which are locked and stand as they were read.
+pub(crate) async fn add_to_digest(
+    work: &Work<'_>,
+    applier: i32,
+    before: &BTreeMap<u8, RowDigest>,
+    changes: &BTreeMap<u8, RowDigest>,
+) -> Result<(), Error> {
     let (mut places, mut sums) = (Vec::new(), Vec::new());
-    for row in &rows {
-        let (bucket, before) = bucket_sum(row)?;
-        let change = changes.get(&bucket).copied().unwrap_or_default();
-        places.push(i32::from(bucket));
-        sums.push(before.plus(change).0.to_be_bytes().to_vec());
+    for (bucket, change) in changes {
+        if *change != RowDigest::default() {
+            let before = before.get(bucket).copied().unwrap_or_default();
+            places.push(i32::from(*bucket));
+            sums.push(before.plus(*change).0.to_be_bytes().to_vec());
+        }
+    }
+    if places.is_empty() {
+        return Ok(());
     }
     let sql =
         "update digest set sum = it.sum from unnest($2::int[], $3::bytea[]) as it (bucket, sum)

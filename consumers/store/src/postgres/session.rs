@@ -43,6 +43,25 @@ const WHOLE: &str = "set transaction isolation level repeatable read, read only;
     set local statement_timeout to 0;
     set local enable_hashjoin to on; set local enable_seqscan to on";
 
+/// Whether what is committed must outlast a loss of power at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lasting {
+    /// It is on disk before anybody hears of it: nothing else would give it back.
+    AtOnce,
+    /// It is on disk a moment later. A loss of power may take the last commits; positions go with them, and
+    /// the log gives them back.
+    Soon,
+}
+
+impl Lasting {
+    fn begin(self) -> &'static str {
+        match self {
+            Self::AtOnce => "begin",
+            Self::Soon => "begin; set local synchronous_commit to off",
+        }
+    }
+}
+
 /// A connection with what was prepared on it.
 pub(crate) struct Session {
     client: Client,
@@ -86,6 +105,7 @@ impl Session {
     /// again unless the error is [`Error::Away`].
     pub(crate) async fn transaction<T>(
         &mut self,
+        lasting: Lasting,
         task: impl AsyncFnOnce(&Work<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let work = Work {
@@ -93,11 +113,14 @@ impl Session {
             turn: Mutex::new(()),
             heard: Cell::new(Instant::now()),
             silence_max: Cell::new(Some(self.statement_max + ANSWER_LATE)),
+            farewell: RefCell::new("commit".to_owned()),
         };
-        work.say("begin").await?;
-        match task(&work).await {
-            Ok(done) => {
-                work.say("commit").await?;
+        // The beginning and what is asked first travel together.
+        let done = tokio::try_join!(biased; work.say(lasting.begin()), task(&work));
+        match done {
+            Ok(((), done)) => {
+                let farewell = work.farewell.take();
+                work.say(&farewell).await?;
                 Ok(done)
             }
             Err(away @ Error::Away(_)) => Err(away),
@@ -118,6 +141,8 @@ pub(crate) struct Work<'s> {
     heard: Cell<Instant>,
     /// None where it may take as long as it takes.
     silence_max: Cell<Option<Duration>>,
+    /// What is said at its end.
+    farewell: RefCell<String>,
 }
 
 /// The values of a statement.
@@ -138,6 +163,11 @@ impl Work<'_> {
             client.execute(statement, values).await
         })
         .await
+    }
+
+    /// Tells whoever listens on a channel that something has changed, once it is committed.
+    pub(crate) fn tell(&self, channel: &str) {
+        self.farewell.replace(format!("notify {channel}; commit"));
     }
 
     /// From here on all rows are read, as they are now and for as long as it takes; nothing was asked

@@ -19,34 +19,42 @@ use crate::totals::{Difference, KeptTotals, Recount};
 /// The time of the newest record that was ever read, in milliseconds UTC: each applier notes its own.
 pub(crate) const NEWEST_RECORD_MS: &str = "select max(record_ms) from newest_record";
 
-/// Adds all of a batch to what is kept. Rows come in the order of their keys, as all locks do.
+/// Adds all of a batch to what is kept. Rows come in the order of their keys, as all locks do. The newest
+/// record is that of the batch, and that of those before it.
 pub(crate) async fn write(
     work: &Work<'_>,
     applier: i32,
     difference: Difference,
-    newest_ms: Option<i64>,
+    (newest_ms, newest_before): (Option<i64>, Option<i64>),
 ) -> Result<(), Error> {
-    let kept_from = note_newest(work, applier, newest_ms).await?;
+    let kept_from = newest_ms.max(newest_before).map_or(0, kept_from);
     let groups = difference.totals.into_groups();
-    write_counts(work, applier, &groups).await?;
-    write_days(work, applier, &groups).await?;
     let events = difference.events.into_tenants(kept_from);
-    write_events(work, applier, &MINUTES, &events, |it| &it.minutes).await?;
-    write_events(work, applier, &DAYS, &events, |it| &it.days).await?;
-    drop_old_minutes(work, applier, &events, kept_from).await
+    // They are sent in this order, and done in it.
+    tokio::try_join!(
+        biased;
+        note_newest(work, applier, newest_ms),
+        write_counts(work, applier, &groups),
+        write_days(work, applier, &groups),
+        write_events(work, applier, &MINUTES, &events, |it| &it.minutes),
+        write_events(work, applier, &DAYS, &events, |it| &it.days),
+        drop_old_minutes(work, applier, &events, kept_from)
+    )?;
+    Ok(())
 }
 
-/// Notes the newest record so far, and gives the first minute that is kept.
-async fn note_newest(work: &Work<'_>, applier: i32, of_batch: Option<i64>) -> Result<i64, Error> {
-    if let Some(of_batch) = of_batch {
-        let sql = "insert into newest_record (applier, record_ms) values ($1, $2)
-             on conflict (applier) do update set record_ms = excluded.record_ms
-             where newest_record.record_ms < excluded.record_ms";
-        work.execute(sql, &[&applier, &of_batch]).await?;
-    }
-    first_minute(work).await
+async fn note_newest(work: &Work<'_>, applier: i32, of_batch: Option<i64>) -> Result<(), Error> {
+    let Some(of_batch) = of_batch else {
+        return Ok(());
+    };
+    let sql = "insert into newest_record (applier, record_ms) values ($1, $2)
+         on conflict (applier) do update set record_ms = excluded.record_ms
+         where newest_record.record_ms < excluded.record_ms";
+    work.execute(sql, &[&applier, &of_batch]).await?;
+    Ok(())
 }
 
+/// The first minute that is kept.
 async fn first_minute(work: &Work<'_>) -> Result<i64, Error> {
     let rows = work.rows(NEWEST_RECORD_MS, &[]).await?;
     let newest = rows.first().map(|row| row.try_get(0)).transpose()?;
@@ -127,13 +135,14 @@ async fn write_counts(
            seats_used = total.seats_used + excluded.seats_used";
     let mut values = changed.values(&applier);
     values.extend([&licenses as Value<'_>, &seats, &seats_used]);
-    work.execute(sql, &values).await?;
+    let adding = work.execute(sql, &values);
     let sql = "delete from total using unnest($2::text[], $3::smallint[], $4::text[], $5::bigint[])
            as it (tenant_id, dimension, name, lifecycle)
          where total.tenant_id = it.tenant_id and total.dimension = it.dimension and total.name = it.name
            and total.lifecycle = it.lifecycle and total.applier = $1
            and total.licenses = 0 and total.seats = 0 and total.seats_used = 0";
-    drop_empty(work, sql, applier, &fewer).await
+    tokio::try_join!(biased; adding, drop_empty(work, sql, applier, &fewer))?;
+    Ok(())
 }
 
 async fn write_days(
@@ -164,14 +173,15 @@ async fn write_days(
            starts = total_day.starts + excluded.starts, ends = total_day.ends + excluded.ends";
     let mut values = changed.values(&applier);
     values.extend([&starting as Value<'_>, &ending]);
-    work.execute(sql, &values).await?;
+    let adding = work.execute(sql, &values);
     let sql =
         "delete from total_day using unnest($2::text[], $3::smallint[], $4::text[], $5::bigint[])
            as it (tenant_id, dimension, name, day)
          where total_day.tenant_id = it.tenant_id and total_day.dimension = it.dimension
            and total_day.name = it.name and total_day.day = it.day and total_day.applier = $1
            and total_day.starts = 0 and total_day.ends = 0";
-    drop_empty(work, sql, applier, &fewer).await
+    tokio::try_join!(biased; adding, drop_empty(work, sql, applier, &fewer))?;
+    Ok(())
 }
 
 /// Drops rows that may have come to nothing.
@@ -256,15 +266,22 @@ async fn write_events(
     counts: fn(&TenantEvents) -> &EventCounts,
 ) -> Result<(), Error> {
     let all = Events::of(events, counts, |_| true);
-    if !all.times.is_empty() {
+    let adding = async {
+        if all.times.is_empty() {
+            return Ok(0);
+        }
         let values: [Value<'_>; 5] = [&applier, &all.tenants, &all.times, &all.kinds, &all.by];
-        work.execute(table.add, &values).await?;
-    }
+        work.execute(table.add, &values).await
+    };
     let fewer = Events::of(events, counts, |by| by < 0);
-    if !fewer.times.is_empty() {
+    let dropping = async {
+        if fewer.times.is_empty() {
+            return Ok(0);
+        }
         let values: [Value<'_>; 4] = [&applier, &fewer.tenants, &fewer.times, &fewer.kinds];
-        work.execute(table.drop_empty, &values).await?;
-    }
+        work.execute(table.drop_empty, &values).await
+    };
+    tokio::try_join!(biased; adding, dropping)?;
     Ok(())
 }
 

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use licenseflow_store::postgres::PostgresOptions;
-use licenseflow_store::{Kind, Lookup as _, PostgresLookup, PostgresModel, ReadModel as _};
+use licenseflow_store::{
+    Kind, Lookup as _, Outbox as _, PostgresLookup, PostgresModel, ReadModel as _,
+};
 
 use crate::model::{Model as _, Place as _};
 use crate::postgres::server::Postgres;
@@ -20,6 +22,8 @@ fn a_server_that_ends_and_comes_back_loses_nothing_and_is_found_again() {
     let options = PostgresOptions::default();
     let mut model = PostgresModel::open(server.url(), &options, runtime()).unwrap();
     model.apply(span(0, 5), 1).unwrap();
+    // Marks of letters are on disk at once, and all that was committed before them.
+    model.mark_sent(&[], 1).unwrap();
     server.kill().unwrap();
     for _ in 0..2 {
         let error = model.apply(span(5, 6), 1).unwrap_err();
@@ -30,8 +34,36 @@ fn a_server_that_ends_and_comes_back_loses_nothing_and_is_found_again() {
     server.start_again().unwrap();
     assert_eq!(model.positions().unwrap()[0].next_offset, 5);
     model.apply(span(5, 6), 1).unwrap();
+    let mut other = PostgresModel::open(server.url(), &options, runtime()).unwrap();
+    assert_eq!(other.positions().unwrap()[0].next_offset, 6);
+}
+
+#[test]
+fn a_crash_of_the_server_takes_last_batches_whole_and_the_log_gives_them_back() {
+    let mut server = Postgres::own().unwrap();
+    let options = PostgresOptions::default();
     let mut model = PostgresModel::open(server.url(), &options, runtime()).unwrap();
-    assert_eq!(model.positions().unwrap()[0].next_offset, 6);
+    for from in 0..20 {
+        model.apply(span(from, from + 1), 1).unwrap();
+    }
+    server.kill().unwrap();
+    server.start_again().unwrap();
+    let states = loop {
+        match model.positions() {
+            Ok(states) => break states,
+            Err(error) => assert_eq!(error.kind(), Kind::Away, "{error}"),
+        }
+    };
+    let stands = states.first().map_or(0, |state| state.next_offset);
+    assert_eq!(model.recounted(), model.kept());
+    // Who was further on is told so; who reads on from there loses nothing.
+    if stands < 20 {
+        let error = model.apply(span(20, 21), 1).unwrap_err();
+        assert_eq!(error.kind(), Kind::Fenced, "{error}");
+        model.apply(span(stands, 20), 1).unwrap();
+    }
+    model.apply(span(20, 21), 1).unwrap();
+    assert_eq!(model.positions().unwrap()[0].next_offset, 21);
 }
 
 /// Has every insert into a table, or every change of its rows, take so long.
