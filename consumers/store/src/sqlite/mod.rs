@@ -2,6 +2,7 @@
 
 mod cache;
 mod change;
+mod checkpoint;
 mod connection;
 mod hold;
 mod lookup;

@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 use super::cache::{AtHand, Cache};
 use super::change::Writer;
+use super::checkpoint::Checkpoints;
 use super::connection::{self, SqliteOptions};
 use super::hold::Hold;
 use super::past::Reader;
@@ -26,6 +27,8 @@ use crate::totals::{Difference, KeptTotals, newest_ms};
 /// One generation in one SQLite file, as its only writer has it.
 #[derive(Debug)]
 pub struct SqliteModel {
+    /// Ends before the writer's connection, which copies what is left.
+    _checkpoints: Checkpoints,
     pub(super) connection: Connection,
     generation: i64,
     seed: u64,
@@ -40,8 +43,9 @@ impl SqliteModel {
     /// [`Error::Held`] where another process writes it, [`Error::Unusable`] where it is not ours.
     pub fn open(path: &Path, options: SqliteOptions) -> Result<Self, Error> {
         let hold = Hold::take(path)?;
-        let connection = connection::open_writer(path, options)?;
+        let mut connection = connection::open_writer(path, options)?;
         Ok(Self {
+            _checkpoints: Checkpoints::beside(&mut connection, path)?,
             generation: connection::generation(&connection)?,
             seed: connection::hash_seed(&connection)?,
             connection,
