@@ -207,22 +207,22 @@ impl<S: Source, J: Schemas> Pump<S, J> {
         if !self.store.is_free() {
             return Ok(());
         }
+        if !self.growing.is_empty() {
+            let over = self.growing.hand_over();
+            if over.batch.records > 0 {
+                crash::point(crash::AFTER_POLL);
+            }
+            self.store.apply(over)?;
+            if self.waiting.is_paused {
+                self.pause(false);
+                self.source.restart(&self.growing.places())?;
+            }
+        }
+        // Behind the batch, which somebody may wait for; nobody waits for these.
         if !self.store.is_noting()
             && let Some(ends) = self.ends.due(|| (self.clock)())
         {
             self.store.note_ends(ends)?;
-        }
-        if self.growing.is_empty() {
-            return Ok(());
-        }
-        let over = self.growing.hand_over();
-        if over.batch.records > 0 {
-            crash::point(crash::AFTER_POLL);
-        }
-        self.store.apply(over)?;
-        if self.waiting.is_paused {
-            self.pause(false);
-            self.source.restart(&self.growing.places())?;
         }
         Ok(())
     }
