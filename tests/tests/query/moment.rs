@@ -9,6 +9,7 @@ use licenseflow_avro::event::{
 use licenseflow_avro::time::format_rfc3339;
 use licenseflow_avro::{Coordinates, LicenseEvent};
 use licenseflow_core::naive;
+use licenseflow_tests::chance::Chance;
 use serde_json::{Map, Value, json};
 
 use crate::model::{Model, NOW, NOW_MS, activated, beat, deactivated, event, id, id_text, issued};
@@ -216,15 +217,11 @@ async fn a_history_that_is_too_long_is_not_folded_again() {
 }
 
 /// Numbers that look drawn, the same for each run.
-struct Drawn(u64);
+struct Drawn(Chance);
 
 impl Drawn {
-    fn below(&mut self, bound: i64) -> i64 {
-        // Marsaglia's xorshift64.
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        i64::try_from(self.0 % u64::try_from(bound).unwrap()).unwrap()
+    fn below(&mut self, bound: u64) -> i64 {
+        i64::try_from(self.0.below(bound)).unwrap()
     }
 
     /// Ids and times are few, so that events meet.
@@ -362,7 +359,7 @@ async fn compare(served: &Served, license: &str, records: &[Record], drawn: &mut
 
 #[tokio::test]
 async fn any_history_at_any_time_is_the_naive_fold_of_what_was_there() {
-    let mut drawn = Drawn(0x1234_5678_9ABC_DEF1);
+    let mut drawn = Drawn(Chance::new(1));
     let mut histories: Vec<(String, Vec<Record>)> = Vec::new();
     let (served, _model) = Served::start(|model| {
         for license in 0..40 {

@@ -94,6 +94,7 @@ fn license() -> Value {
         },
         "_links": {
             "self": {"href": "/v1/licenses/L-1"},
+            "customer": {"href": "/v1/customers/c-1"},
             "devices": {"href": "/v1/licenses/L-1/devices"},
             "usage": {"href": "/v1/licenses/L-1/usage"},
             "events": {"href": "/v1/licenses/L-1/events"},

@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use licenseflow_tests::chance::Chance;
 use licenseflow_tests::harness::Folder;
 use tokio::time::advance;
 
@@ -35,18 +36,6 @@ const PATHS: [&str; 20] = [
     "/v1/stats",
     "/v1/position",
 ];
-
-/// Chance that can be repeated.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16) % bound
-    }
-}
 
 struct World {
     chance: Chance,
@@ -80,7 +69,7 @@ impl World {
         // What is at hand is not kept.
         keeps.lookup.at_hand.store(seed % 2 == 0, Ordering::SeqCst);
         Self {
-            chance: Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
+            chance: Chance::new(seed),
             model,
             keeps,
             reads: Api::over(&file, reads),

@@ -121,7 +121,7 @@ struct DecidedBy {
 
 /// One of many licenses at a time in microseconds UTC, with links to what hangs on it.
 pub(crate) fn license(row: &LicenseRow, at: i64) -> License<'_> {
-    with_links(&row.key, &row.state, at, part_links(&row.key.license_id))
+    with_links(&row.key, &row.state, at, part_links(row))
 }
 
 /// The license itself, with links to what can be done next where events can be sent to.
@@ -130,7 +130,7 @@ pub(crate) fn license_and_next<'r>(
     at: i64,
     events_to: Option<&str>,
 ) -> License<'r> {
-    let parts = part_links(&row.key.license_id);
+    let parts = part_links(row);
     let links = match events_to {
         Some(address) => and_next(parts, &row.state, status(&row.state, at), address),
         None => parts,
@@ -165,12 +165,16 @@ pub(crate) fn in_address(moment: Moment) -> String {
     parts.join("&")
 }
 
-fn part_links(license_id: &str) -> Links {
-    let itself = links::license(license_id);
-    Links::itself(&itself)
+fn part_links(row: &LicenseRow) -> Links {
+    let itself = links::license(&row.key.license_id);
+    let links = Links::itself(&itself)
         .and("devices", format!("{itself}/devices"))
         .and("usage", format!("{itself}/usage"))
-        .and("events", format!("{itself}/events"))
+        .and("events", format!("{itself}/events"));
+    match &row.state.customer {
+        Some(held_by) => links.and("customer", links::customer(&held_by.value)),
+        None => links,
+    }
 }
 
 fn status(state: &LicenseState, at: i64) -> Status {
