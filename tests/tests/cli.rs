@@ -243,6 +243,26 @@ fn several_writers_of_a_file_are_a_wrong_use_before_any_broker_is_asked() {
 }
 
 #[test]
+fn an_address_of_a_store_that_cannot_be_read_is_wrong_use_and_tells_no_password() {
+    for command in ["project", "up", "query", "verify"] {
+        let folder = Folder::new("cli").unwrap();
+        let output = licenseflow(&folder)
+            .arg(command)
+            .env("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+            .env(
+                "LICENSEFLOW_STORE",
+                "postgres://me:geheim@host/db?sslmode=sometimes",
+            )
+            .output()
+            .unwrap();
+        let words = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{command}: {words}");
+        assert!(words.contains("sslmode"), "{command}: {words}");
+        assert!(!words.contains("geheim"), "{command}: {words}");
+    }
+}
+
+#[test]
 fn a_file_that_is_not_there_is_named_before_any_broker_is_asked() {
     let folder = Folder::new("cli").unwrap();
     let output = licenseflow(&folder)

@@ -6,6 +6,7 @@ use crate::log::LogArgs;
 use crate::opening::Opening;
 use crate::schemas::Taken;
 use crate::service::Service;
+use crate::store;
 use anyhow::Context;
 use clap::Args;
 use licenseflow_avro::Topics;
@@ -48,7 +49,7 @@ pub(crate) async fn run(arguments: ProjectArgs, effective: &Effective) -> anyhow
         projector,
         judgement,
     } = arguments;
-    check_appliers(&store, &projector)?;
+    check_store(&store, &projector)?;
     let mut opening = Opening::begin("project", &log, effective)?;
     let schemas = opening.schemas(&log, Taken::Used).await?;
     let Opening {
@@ -164,8 +165,9 @@ impl Work {
     }
 }
 
-/// Whether so many may write to the store at once.
-pub(crate) fn check_appliers(store: &StoreArgs, projector: &ProjectorArgs) -> Result<(), WrongUse> {
+/// Whether there can be such a store, and so many may write to it at once.
+pub(crate) fn check_store(store: &StoreArgs, projector: &ProjectorArgs) -> Result<(), WrongUse> {
+    store::check(store)?;
     match (store.place(), projector.appliers) {
         (StorePlace::Sqlite(_), Some(appliers @ 2..)) => Err(WrongUse::of(OneWriter { appliers })),
         (StorePlace::Sqlite(_) | StorePlace::Postgres(_), _) => Ok(()),

@@ -3,7 +3,7 @@
 
 use crate::exit::Exit;
 use crate::service::Service;
-use crate::store::Reading;
+use crate::store::{self, Reading};
 use clap::Args;
 use licenseflow_avro::Topics;
 use licenseflow_query::{
@@ -30,6 +30,7 @@ pub(crate) struct QueryArgs {
 }
 
 pub(crate) async fn run(arguments: QueryArgs, effective: &Effective) -> anyhow::Result<Exit> {
+    store::check(&arguments.store)?;
     let topics = Topics::new(&arguments.topics.topic_prefix);
     let mut service = Service::start("query", effective)?;
     let reading = Reading::open(arguments.store.place(), arguments.api.readers()).await?;

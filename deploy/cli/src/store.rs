@@ -1,12 +1,21 @@
 //! Which store a role works with: the one place that knows that there are two kinds to read from.
 
+use crate::exit::WrongUse;
 use anyhow::Context;
-use licenseflow_runtime::config::StorePlace;
-use licenseflow_store::postgres::PostgresOptions;
+use licenseflow_runtime::config::{StoreArgs, StorePlace};
+use licenseflow_store::postgres::{PostgresOptions, check_address};
 use licenseflow_store::{Lookup, PostgresLookup, SqliteLookup};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+
+/// Whether the store can be there under its address, before anything is started for it.
+pub(crate) fn check(store: &StoreArgs) -> Result<(), WrongUse> {
+    match store.place() {
+        StorePlace::Sqlite(_) => Ok(()),
+        StorePlace::Postgres(url) => check_address(url.expose()).map_err(WrongUse::of),
+    }
+}
 
 /// A store as it is read.
 pub(crate) struct Reading {

@@ -50,7 +50,7 @@ pub(crate) async fn run(arguments: UpArgs, effective: &Effective) -> anyhow::Res
         judgement,
         api,
     } = arguments;
-    project::check_appliers(&store, &projector)?;
+    project::check_store(&store, &projector)?;
     let mut opening = Opening::begin("up", &log, effective)?;
     let door = opening.service.open_door(&http)?;
     let schemas = opening.schemas(&log, Taken::Refused).await?;

@@ -6,7 +6,7 @@ use crate::log::LogArgs;
 use crate::output::OutputArgs;
 use crate::progress::Shown;
 use crate::schemas::CommandSchemas;
-use crate::store::Reading;
+use crate::store::{self, Reading};
 use anyhow::Context;
 use clap::Args;
 use licenseflow_avro::Topics;
@@ -32,6 +32,7 @@ pub(crate) struct VerifyArgs {
 }
 
 pub(crate) async fn run(arguments: VerifyArgs) -> anyhow::Result<Exit> {
+    store::check(&arguments.store)?;
     let VerifyArgs { output, log, store } = arguments;
     let topics = log.topics();
     let settings = log.settings("licenseflow-verify")?;

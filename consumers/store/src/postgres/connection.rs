@@ -53,6 +53,15 @@ pub(crate) struct Address {
     schema: String,
 }
 
+/// Whether the store can be asked for under this address: what is wrong with it is known before anybody is
+/// asked.
+///
+/// # Errors
+/// [`Error::Unusable`], which names what is wrong and repeats no password.
+pub fn check_address(url: &str) -> Result<(), Error> {
+    Address::parse(url, &PostgresOptions::default().schema).map(drop)
+}
+
 impl Address {
     /// Reads `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, or `KEY=VALUE …` as libpq does.
     pub(crate) fn parse(url: &str, schema: &str) -> Result<Self, Error> {

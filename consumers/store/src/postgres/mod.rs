@@ -24,6 +24,6 @@ mod tls;
 mod totals;
 mod writer;
 
-pub use connection::PostgresOptions;
+pub use connection::{PostgresOptions, check_address};
 pub use lookup::PostgresLookup;
 pub use writer::PostgresModel;
