@@ -100,7 +100,5 @@ fn on_both_stores_every_answer_is_one_that_the_description_names() {
             assert!(events[status].is_i64(), "{store}: no {status} of {events}");
         }
     }
-    let of = |at: usize| reports[at].1["operations"].as_object().unwrap();
-    assert!(of(0).keys().eq(of(1).keys()));
     println!("both stores at once: {:?}", begun.elapsed());
 }
