@@ -85,6 +85,8 @@ fn routes() -> Router {
         .route("/readyz", get(std::future::pending::<&'static str>))
         .route("/v1/admin/slow", get(std::future::pending::<&'static str>))
         .route("/left", get(left))
+        .route("/healthz", get(left))
+        .route("/v1/admin/left", get(left))
         .route("/foreign", get(foreign))
         .route("/briefly", get(briefly))
 }
@@ -322,7 +324,7 @@ async fn a_slow_answer_ends_in_a_timeout() {
 }
 
 #[tokio::test]
-async fn each_kind_of_request_has_a_time_of_its_own_and_knows_what_is_left_of_it() {
+async fn each_kind_of_request_has_a_time_of_its_own_and_is_ended_by_it() {
     let limits = HttpLimits::default();
     let order = [
         limits.service_timeout,
@@ -340,8 +342,22 @@ async fn each_kind_of_request_has_a_time_of_its_own_and_knows_what_is_left_of_it
         assert_eq!(answer.status, 504, "{path}");
         assert_eq!(answer.problem()["code"], "timeout");
     }
-    let left: u64 = server.get("/left", "").await.body.parse().unwrap();
-    assert!((10..=20).contains(&left), "{left}");
+}
+
+#[tokio::test]
+async fn no_kind_of_request_is_given_the_time_of_another() {
+    let hours = |count: u64| Duration::from_secs(3600 * count);
+    let server = Server::start(HttpLimits {
+        service_timeout: hours(5),
+        admin_timeout: hours(3),
+        health_timeout: hours(1),
+        ..HttpLimits::default()
+    });
+    for (path, most) in [("/left", 5), ("/v1/admin/left", 3), ("/healthz", 1)] {
+        let left: u64 = server.get(path, "").await.body.parse().unwrap();
+        let time = hours(most - 1).as_secs()..=hours(most).as_secs();
+        assert!(time.contains(&left), "{path}: {left}");
+    }
 }
 
 #[tokio::test]
