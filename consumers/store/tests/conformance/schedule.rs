@@ -170,26 +170,31 @@ fn check<P: Place>(
     Ok(())
 }
 
-fn rows_are_a_function_of_the_set_of_records<P: Place>() {
-    let cases = std::env::var("SCHEDULES")
-        .ok()
-        .and_then(|it| it.parse().ok())
-        .unwrap_or(P::SCHEDULES);
-    let seed = std::env::var("SEED")
-        .ok()
-        .and_then(|it| it.parse().ok())
-        .unwrap_or(20_261_122u64);
+/// Draws as many schedules as `SCHEDULES` says, or a part of those that are usual, by the seed that `SEED`
+/// says. Both are printed, and so are there to read where a schedule fails.
+pub(crate) fn runner<P: Place>(part: u32, max_shrink_iters: u32) -> TestRunner {
+    let chosen = |name: &str| {
+        let chosen = std::env::var(name).ok();
+        chosen.map(|it| it.parse::<u64>().unwrap_or_else(|_| panic!("{name}={it}")))
+    };
+    let cases = chosen("SCHEDULES").map_or(P::SCHEDULES, |it| u32::try_from(it).unwrap());
+    let cases = (cases / part).max(1);
+    let seed = chosen("SEED").unwrap_or(20_261_122);
     println!("{cases} schedules, seed {seed} (SCHEDULES and SEED choose others)");
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let config = Config {
         cases,
         failure_persistence: None,
-        max_shrink_iters: 2000,
+        max_shrink_iters,
         ..Config::default()
     };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     TestRunner::new_with_rng(config, rng)
+}
+
+fn rows_are_a_function_of_the_set_of_records<P: Place>() {
+    runner::<P>(1, 2000)
         .run(
             &(records(), steps(), any::<bool>()),
             |(records, steps, all_again)| check::<P>(&records, &steps, all_again),

@@ -11,7 +11,6 @@ use licenseflow_core::{crash, naive};
 use licenseflow_store::Lookup;
 use licenseflow_store::lookup::Groups;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
 use serde_json::Value;
 
 use crate::crash::apply_or_die;
@@ -217,18 +216,12 @@ fn steps() -> impl Strategy<Value = Vec<(Vec<prop::sample::Index>, bool)>> {
 }
 
 fn totals_are_a_function_of_the_set_of_records<P: Place>() {
-    let config = Config {
-        cases: P::SCHEDULES / 4,
-        failure_persistence: None,
-        max_shrink_iters: 200,
-        ..Config::default()
-    };
     let schedules = (
         schedule::records().prop_map(stretched),
         steps(),
         proptest::collection::vec(time(), 1..6),
     );
-    TestRunner::new(config)
+    schedule::runner::<P>(4, 200)
         .run(&schedules, |(records, steps, times)| {
             let place = P::new();
             let mut model = place.open();
