@@ -327,9 +327,8 @@ mod tests {
 
     #[test]
     fn the_look_up_of_a_license_is_planned_once_whichever_is_asked_for() {
-        let name = format!("licenseflow-plans-{}", Uuid::now_v7().simple());
-        let folder = std::env::temp_dir().join(name);
-        let path = folder.join("licenseflow.db");
+        let folder = steps::Folder::new("plans");
+        let path = folder.file();
         drop(SqliteModel::open(&path, SqliteOptions::default()).unwrap());
         let lookup = SqliteLookup::open(&path, 1).unwrap();
         for license_id in ["a", "b", "c"] {
@@ -344,6 +343,5 @@ mod tests {
         let times = [StatementStatus::Run, StatementStatus::RePrepare];
         let times = times.map(|which| statement.get_status(which));
         assert_eq!(times, [3, 0]);
-        std::fs::remove_dir_all(folder).unwrap();
     }
 }

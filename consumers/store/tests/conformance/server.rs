@@ -7,7 +7,7 @@ use licenseflow_store::{
     Kind, Lookup as _, Outbox as _, PostgresLookup, PostgresModel, ReadModel as _,
 };
 
-use crate::model::{Model as _, Place as _};
+use crate::model::{Folder, Model as _, Place as _};
 use crate::postgres::server::Postgres;
 use crate::postgres::{Schema, connect, in_schema, runtime};
 use crate::store::span;
@@ -223,7 +223,8 @@ fn tls_is_as_the_address_asks_for_it() {
     open(&by_name, "sslmode=prefer").unwrap();
 
     certify(&server);
-    let root = std::env::temp_dir().join(format!("licenseflow-root-{}.pem", std::process::id()));
+    let folder = Folder::new();
+    let root = folder.path().join("root.pem");
     std::fs::write(&root, file_of(&server, "server.crt")).unwrap();
     let trusted = format!("sslmode=verify-full&sslrootcert={}", root.display());
     let begun = Instant::now();
@@ -253,7 +254,6 @@ fn tls_is_as_the_address_asks_for_it() {
         assert_eq!(error.kind(), Kind::Unusable, "{error}");
         assert!(error.to_string().contains("certificate"), "{error}");
     }
-    std::fs::remove_file(root).unwrap();
 }
 
 #[test]

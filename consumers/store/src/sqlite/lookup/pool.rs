@@ -130,24 +130,13 @@ impl Drop for Place<'_> {
 mod tests {
     use super::*;
     use crate::error::Kind;
+    use crate::sqlite::lookup::steps::Folder;
     use crate::sqlite::{SqliteModel, SqliteOptions};
 
-    struct File(std::path::PathBuf);
-
-    impl File {
-        fn new() -> Self {
-            let name = format!("licenseflow-pool-{}", uuid::Uuid::now_v7().simple());
-            let path = std::env::temp_dir().join(name).join("licenseflow.db");
-            drop(SqliteModel::open(&path, SqliteOptions::default()).unwrap());
-            Self(path)
-        }
-    }
-
-    impl Drop for File {
-        fn drop(&mut self) {
-            // A folder that cannot be removed spoils no test.
-            let _ = std::fs::remove_dir_all(self.0.parent().unwrap());
-        }
+    fn folder() -> Folder {
+        let folder = Folder::new("pool");
+        drop(SqliteModel::open(&folder.file(), SqliteOptions::default()).unwrap());
+        folder
     }
 
     const ENDLESS: &str =
@@ -155,8 +144,8 @@ mod tests {
 
     #[test]
     fn a_read_that_takes_too_long_is_ended_and_the_next_is_not() {
-        let file = File::new();
-        let pool = Pool::with_bound(&file.0, 1, Duration::from_millis(30)).unwrap();
+        let folder = folder();
+        let pool = Pool::with_bound(&folder.file(), 1, Duration::from_millis(30)).unwrap();
         let endless = pool
             .take()
             .unwrap()
@@ -174,8 +163,8 @@ mod tests {
 
     #[test]
     fn a_question_that_nobody_waits_for_is_ended_in_the_middle() {
-        let file = File::new();
-        let pool = Pool::open(&file.0, 1).unwrap();
+        let folder = folder();
+        let pool = Pool::open(&folder.file(), 1).unwrap();
         let (asker, patience) = Patience::of(READ_MAX);
         let begun = Instant::now();
         let ended = std::thread::scope(|scope| {
@@ -197,8 +186,8 @@ mod tests {
 
     #[test]
     fn a_part_that_is_slow_leaves_the_others_their_share_of_one_snapshot() {
-        let file = File::new();
-        let pool = Pool::open(&file.0, 1).unwrap();
+        let folder = folder();
+        let pool = Pool::open(&folder.file(), 1).unwrap();
         let (_asker, patience) = Patience::of(Duration::from_secs(3));
         patience.during(|| {
             let mut lent = pool.take().unwrap();
@@ -213,8 +202,8 @@ mod tests {
 
     #[test]
     fn a_connection_goes_back_after_a_panic_and_cannot_write() {
-        let file = File::new();
-        let pool = Pool::open(&file.0, 1).unwrap();
+        let folder = folder();
+        let pool = Pool::open(&folder.file(), 1).unwrap();
         let panicked = std::thread::scope(|scope| {
             let holder = scope.spawn(|| {
                 let mut lent = pool.take().unwrap();

@@ -1,5 +1,6 @@
 //! How many of SQLite's steps a question takes, for tests that hold the work to what it is for.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,9 +18,8 @@ pub(super) fn counted(
     batches: impl IntoIterator<Item = Batch>,
     questions: impl FnOnce(&Snapshot<'_>, &dyn Fn() -> u64),
 ) {
-    let name = format!("licenseflow-steps-{}", Uuid::now_v7().simple());
-    let folder = std::env::temp_dir().join(name);
-    let path = folder.join("licenseflow.db");
+    let folder = Folder::new("steps");
+    let path = folder.file();
     let mut model = SqliteModel::open(&path, SqliteOptions::default()).unwrap();
     for batch in batches {
         model.apply(batch, 0).unwrap();
@@ -35,6 +35,25 @@ pub(super) fn counted(
     connection.progress_handler(1, Some(count)).unwrap();
     let snapshot = Snapshot::begin(&connection, 0).unwrap();
     questions(&snapshot, &|| steps.swap(0, Ordering::Relaxed));
-    drop(snapshot);
-    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// Where a test's file lies; it goes when it is dropped, also where the test fails.
+pub(super) struct Folder(PathBuf);
+
+impl Folder {
+    pub(super) fn new(name: &str) -> Self {
+        let name = format!("licenseflow-{name}-{}", Uuid::now_v7().simple());
+        Self(std::env::temp_dir().join(name))
+    }
+
+    pub(super) fn file(&self) -> PathBuf {
+        self.0.join("licenseflow.db")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // A folder that cannot be removed spoils no test.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
