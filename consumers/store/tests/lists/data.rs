@@ -18,14 +18,18 @@ pub(crate) const TENANT: &str = "default";
 pub(crate) const NOW: i64 = 1_780_000_000_000_000;
 
 pub(crate) struct Store {
-    place: Place,
+    pub(crate) place: Place,
     /// Every license of [`TENANT`].
     pub(crate) keys: Vec<LicenseKey>,
 }
 
 impl Store {
     pub(crate) fn random(kind: Kind, seed: u64, licenses: usize) -> Self {
-        let (store, mut model) = Self::empty(kind, licenses);
+        Self::random_in(Place::new(kind), seed, licenses)
+    }
+
+    pub(crate) fn random_in(place: Place, seed: u64, licenses: usize) -> Self {
+        let (store, mut model) = Self::empty(place, licenses);
         let mut said = Saying::new(seed);
         // Numbers in the store are given in the order of arrival, which is not that of the ids.
         let mut order: Vec<usize> = (0..licenses).collect();
@@ -45,7 +49,7 @@ impl Store {
 
     /// Twenty licenses with as much text as an event may carry, one of them issued twenty times.
     pub(crate) fn large(kind: Kind) -> Self {
-        let (store, mut model) = Self::empty(kind, 20);
+        let (store, mut model) = Self::empty(Place::new(kind), 20);
         let mut said = Saying::new(1);
         let text = "\u{1d11e}".repeat(1024);
         for key in &store.keys {
@@ -62,8 +66,7 @@ impl Store {
         store
     }
 
-    fn empty(kind: Kind, licenses: usize) -> (Self, Box<dyn ReadModel>) {
-        let place = Place::new(kind);
+    fn empty(place: Place, licenses: usize) -> (Self, Box<dyn ReadModel>) {
         let model = place.model();
         let keys = (0..licenses).map(|number| key(TENANT, number)).collect();
         (Self { place, keys }, model)
@@ -72,7 +75,7 @@ impl Store {
     /// The name of its schema, where it is on PostgreSQL.
     pub(crate) fn schema(&self) -> Option<&str> {
         match &self.place {
-            Place::Folder(_) => None,
+            Place::Folder(_) | Place::Server(_) => None,
             Place::Schema(schema) => Some(schema.name()),
         }
     }

@@ -2,11 +2,14 @@
 
 use std::path::PathBuf;
 
+use licenseflow_store::postgres::PostgresOptions;
 use licenseflow_store::sqlite::SqliteOptions;
-use licenseflow_store::{Lookup, PostgresLookup, ReadModel, SqliteLookup, SqliteModel};
+use licenseflow_store::{
+    Lookup, PostgresLookup, PostgresModel, ReadModel, SqliteLookup, SqliteModel,
+};
 use uuid::Uuid;
 
-use crate::postgres::{Schema, runtime};
+use crate::postgres::{Schema, runtime, server::Postgres};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -18,6 +21,8 @@ pub(crate) enum Kind {
 pub(crate) enum Place {
     Folder(PathBuf),
     Schema(Schema),
+    /// A server on which nobody else asks anything, so that what it counts is this test's doing.
+    Server(Postgres),
 }
 
 impl Place {
@@ -31,6 +36,10 @@ impl Place {
         }
     }
 
+    pub(crate) fn alone_on_a_server() -> Self {
+        Self::Server(Postgres::own().unwrap())
+    }
+
     pub(crate) fn model(&self) -> Box<dyn ReadModel> {
         match self {
             Self::Folder(folder) => {
@@ -38,16 +47,19 @@ impl Place {
                 Box::new(SqliteModel::open(&file(folder), options).unwrap())
             }
             Self::Schema(schema) => Box::new(schema.open()),
+            Self::Server(server) => {
+                let options = PostgresOptions::default();
+                Box::new(PostgresModel::open(server.url(), &options, runtime()).unwrap())
+            }
         }
     }
 
     pub(crate) fn lookup(&self, readers: usize) -> Box<dyn Lookup> {
         match self {
             Self::Folder(folder) => Box::new(SqliteLookup::open(&file(folder), readers).unwrap()),
-            Self::Schema(schema) => {
-                let (url, name) = (schema.url(), schema.name());
-                let lookup = PostgresLookup::open(url, name, readers, runtime());
-                Box::new(lookup.unwrap())
+            Self::Schema(schema) => on_postgres(schema.url(), schema.name(), readers),
+            Self::Server(server) => {
+                on_postgres(server.url(), &PostgresOptions::default().schema, readers)
             }
         }
     }
@@ -60,6 +72,10 @@ impl Drop for Place {
             let _ = std::fs::remove_dir_all(folder);
         }
     }
+}
+
+fn on_postgres(url: &str, schema: &str, readers: usize) -> Box<dyn Lookup> {
+    Box::new(PostgresLookup::open(url, schema, readers, runtime()).unwrap())
 }
 
 fn file(folder: &std::path::Path) -> PathBuf {
