@@ -1,15 +1,14 @@
 //! How fast the query API answers, beside a bare handler of the same framework that returns the same bytes:
 //! single licenses with keys spread over all of them, and lists. Nothing is cached.
 
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::header;
-use licenseflow_tests::harness::{Folder, Platform, Role, wait_until};
+use licenseflow_tests::harness::{Folder, Platform, Port, Process, Role, wait_until};
 use serde::Serialize;
 
 use crate::Options;
@@ -150,35 +149,30 @@ fn milliseconds(text: &str) -> anyhow::Result<f64> {
 
 /// The bare handler, in a process of its own as the API is.
 struct Bare {
-    process: Child,
+    _process: Process,
+    _port: Port,
     address: String,
 }
 
 impl Bare {
     fn start(answer: &std::path::Path) -> anyhow::Result<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let process = Command::new(std::env::current_exe()?)
-            .args(["--part", "bare-http", "--port", &port.to_string()])
+        let port = Port::free()?;
+        let number = port.number();
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .args(["--part", "bare-http", "--port", &number.to_string()])
             .arg("--answer")
-            .arg(answer)
-            .stdin(Stdio::null())
-            .spawn()?;
-        let bare = Self {
-            process,
-            address: format!("http://127.0.0.1:{port}"),
-        };
+            .arg(answer);
+        let process = Process::start("bare-http", &command)?;
         wait_until("the bare handler listens", Duration::from_secs(10), || {
-            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
-        })?;
-        Ok(bare)
-    }
-}
-
-impl Drop for Bare {
-    fn drop(&mut self) {
-        // It is gone already where this fails.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+            std::net::TcpStream::connect(("127.0.0.1", number)).is_ok()
+        })
+        .with_context(|| process.stderr())?;
+        Ok(Self {
+            _process: process,
+            _port: port,
+            address: format!("http://127.0.0.1:{number}"),
+        })
     }
 }
 
