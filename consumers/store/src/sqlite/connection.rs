@@ -66,8 +66,6 @@ pub(crate) fn open_writer(path: &Path, options: SqliteOptions) -> Result<Connect
     connection.pragma_update(None, "synchronous", "normal")?;
     connection.pragma_update(None, "cache_size", cache_size(options.pages_mib()))?;
     connection.pragma_update(None, "temp_store", "memory")?;
-    // Pages that many batches touch are copied into the file once for several of them.
-    connection.pragma_update(None, "wal_autocheckpoint", 24_000)?;
     connection.pragma_update(None, "journal_size_limit", 256 * 1024 * 1024)?;
     if version < SCHEMA_VERSION {
         migrate(&mut connection, options)?;
