@@ -75,6 +75,11 @@ pub(crate) const ENVELOPE: [Member; 6] = [
     member("actor", Form::NullableText, Absent::Null),
 ];
 
+/// Its place in [`ENVELOPE`].
+pub(crate) const LICENSE_ID: usize = 1;
+/// Its place in [`ENVELOPE`].
+pub(crate) const TENANT_ID: usize = 2;
+
 /// The tenant of an event that names none.
 pub(crate) const DEFAULT_TENANT: &str = "default";
 
@@ -153,6 +158,10 @@ impl Slots {
 
     pub(crate) fn set(&mut self, index: usize, slot: Slot) {
         self.slots[index] = slot;
+    }
+
+    pub(crate) fn peek(&self, index: usize) -> &Slot {
+        &self.slots[index]
     }
 
     pub(crate) fn is_missing(&self, index: usize) -> bool {

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::event::{LicenseEvent, Said};
+use crate::event::{LicenseEvent, LicenseKey, Said};
+use crate::limits::valid_id;
 
 /// Why a record is rejected, in the order in which a record is judged: the first that fits counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -113,6 +114,8 @@ pub struct Fault {
     /// The event, where the record decodes far enough to say one: its request can be asked for within
     /// its tenant.
     pub said: Option<Box<Said>>,
+    /// The license, where the record decodes far enough to name it and its tenant, though perhaps no event.
+    pub names: Option<Box<LicenseKey>>,
 }
 
 impl Fault {
@@ -124,6 +127,7 @@ impl Fault {
             pointer: None,
             points_at_us: false,
             said: None,
+            names: None,
         }
     }
 
@@ -135,6 +139,7 @@ impl Fault {
             pointer: Some(pointer.into()),
             points_at_us: false,
             said: None,
+            names: None,
         }
     }
 
@@ -143,6 +148,18 @@ impl Fault {
     pub fn of(self, event: &LicenseEvent) -> Self {
         Self {
             said: Some(Box::new(event.said())),
+            ..self
+        }
+        .naming(Some(event.license_key()))
+    }
+
+    /// The same, of a record that names this license. What breaks the rule of identifiers names none.
+    #[must_use]
+    pub fn naming(self, license: Option<LicenseKey>) -> Self {
+        let keeps_the_rule =
+            |key: &LicenseKey| valid_id(&key.tenant_id) && valid_id(&key.license_id);
+        Self {
+            names: license.filter(keeps_the_rule).map(Box::new),
             ..self
         }
     }

@@ -14,7 +14,9 @@ use super::NotALicenseEvent;
 use super::body::{Body, Stop};
 use super::shape::{Shape, Shapes, blocks};
 use crate::event::{EventKind, LicenseEvent, LicenseKey, NOT_A_UUID, TextMap, parse_uuid};
-use crate::members::{self, Absent, Form, Member, Slot, Slots};
+use crate::members::{
+    self, Absent, DEFAULT_TENANT, Form, LICENSE_ID, Member, Slot, Slots, TENANT_ID,
+};
 use crate::reason::{Fault, Reason};
 use crate::schema;
 
@@ -141,6 +143,25 @@ impl Plan {
         mut envelope: Slots,
         bytes: &[u8],
     ) -> Result<LicenseEvent, Fault> {
+        match self.read_steps(steps, &mut envelope, bytes) {
+            Ok(Found::Known(kind, data)) => members::event(envelope, kind, data),
+            Ok(Found::Unknown(name)) => {
+                let error = format!("this release does not know events of type {name}");
+                let fault = Fault::new(Reason::UnknownType, error).pointing_at_us();
+                Err(fault.naming(self.license(&envelope)))
+            }
+            Ok(Found::Nothing) => Err(Fault::invalid("/type", "is missing")),
+            Err(fault) => Err(fault.naming(self.license(&envelope))),
+        }
+    }
+
+    /// Reads all of a body; what was read before it could not go on is in `envelope`.
+    fn read_steps<'s>(
+        &'s self,
+        steps: &'s [Step],
+        envelope: &mut Slots,
+        bytes: &[u8],
+    ) -> Result<Found<'s>, Fault> {
         let mut body = Body::new(bytes);
         let mut found = Found::Nothing;
         for step in steps {
@@ -153,14 +174,24 @@ impl Plan {
             }
         }
         body.finish()?;
-        match found {
-            Found::Known(kind, data) => members::event(envelope, kind, data),
-            Found::Unknown(name) => {
-                let error = format!("this release does not know events of type {name}");
-                Err(Fault::new(Reason::UnknownType, error).pointing_at_us())
-            }
-            Found::Nothing => Err(Fault::invalid("/type", "is missing")),
-        }
+        Ok(found)
+    }
+
+    /// The license that what was read names. A writer that knows no tenants has the default's.
+    fn license(&self, envelope: &Slots) -> Option<LicenseKey> {
+        let tenants = |step: &Step| matches!(step, Step::Member(TENANT_ID, ..));
+        let tenant_id = match envelope.peek(TENANT_ID) {
+            Slot::Text(text) => text.clone(),
+            Slot::Missing if !self.steps.iter().any(tenants) => DEFAULT_TENANT.to_owned(),
+            _ => return None,
+        };
+        let Slot::Text(license_id) = envelope.peek(LICENSE_ID) else {
+            return None;
+        };
+        Some(LicenseKey {
+            tenant_id,
+            license_id: license_id.clone(),
+        })
     }
 
     fn payload<'p>(

@@ -14,9 +14,9 @@ pub use cloudevents::{CLOUDEVENTS_TYPE_PREFIX, CloudEvent, cloudevents_decode};
 pub use draft::Draft;
 pub use write::encode;
 
-use crate::event::{EventKind, LicenseEvent, NOT_A_UUID, Payload, TextMap, parse_uuid};
+use crate::event::{EventKind, LicenseEvent, LicenseKey, NOT_A_UUID, Payload, TextMap, parse_uuid};
 use crate::limits::{entry_pointer, escape};
-use crate::members::{self, ENVELOPE, Form, Member, Slot, Slots};
+use crate::members::{self, DEFAULT_TENANT, ENVELOPE, Form, Member, Slot, Slots};
 use crate::reason::{Fault, Reason};
 use crate::time::parse_rfc3339;
 use tree::{Members, Node, NotJson, Text};
@@ -27,8 +27,31 @@ use tree::{Members, Node, NotJson, Text};
 /// # Errors
 /// `bad_json`, `unknown_type`, or `invalid_event` with the first bad member's pointer.
 pub fn decode(bytes: &[u8]) -> Result<LicenseEvent, Fault> {
-    let (envelope, kind, data) = decode_members(bytes)?;
-    members::event(envelope, kind, data)
+    let event = decode_members(bytes)
+        .and_then(|(envelope, kind, data)| members::event(envelope, kind, data));
+    // Read once more, since nobody waits for what is rejected.
+    event.map_err(|fault| fault.naming(named(bytes)))
+}
+
+/// The license that an object names, whatever else it says.
+fn named(bytes: &[u8]) -> Option<LicenseKey> {
+    let Ok(Node::Object(members)) = tree::parse(bytes) else {
+        return None;
+    };
+    let text = |name: &str| {
+        let mut nodes = members.iter().filter(|(it, _)| it == name);
+        match (nodes.next(), nodes.next()) {
+            (None, _) => Some(None),
+            (Some((_, Node::Text(text))), None) if !text.is_broken => {
+                Some(Some(text.value.clone().into_owned()))
+            }
+            (Some(_), _) => None,
+        }
+    };
+    Some(LicenseKey {
+        tenant_id: text("tenant_id")?.unwrap_or_else(|| DEFAULT_TENANT.to_owned()),
+        license_id: text("license_id")??,
+    })
 }
 
 /// An event as a client may send it over HTTP, where some members may be left out. Limits are not

@@ -201,3 +201,63 @@ fn a_time_beyond_the_skew_is_in_the_future() {
         Reason::OccurredAtInFuture
     );
 }
+
+#[test]
+fn a_rejected_record_names_its_license_as_soon_as_both_ids_were_read() {
+    let event = heartbeat();
+    let whole = encode(1, &event);
+    let named = |value: Vec<u8>| match judged(&record(value)) {
+        Err(Verdict::Fault(fault)) => fault.names.map(|key| *key),
+        other => panic!("{other:?}"),
+    };
+    // The wire format's five bytes, the event's id behind its length, then the two ids behind theirs.
+    let behind = |text: &str| 1 + text.len();
+    let event_id_ends = 5 + 1 + 36;
+    let ids_end = event_id_ends + behind(&event.license_id) + behind(&event.tenant_id);
+    let key = Some(event.license_key());
+    for end in [3, 5, event_id_ends, ids_end - 1] {
+        assert_eq!(named(whole[..end].to_vec()), None, "{end}");
+    }
+    for end in ids_end..whole.len() {
+        assert_eq!(named(whole[..end].to_vec()), key, "{end}");
+    }
+    let mut longer = whole.clone();
+    longer.push(0);
+    assert_eq!(named(longer), key);
+    let mut of_unknown_schema = whole;
+    of_unknown_schema[4] = 9;
+    assert_eq!(named(of_unknown_schema), None);
+}
+
+#[test]
+fn a_json_object_names_its_license_whatever_else_is_wrong_with_it() {
+    let named = |text: &str| match judged(&record(text.as_bytes().to_vec())) {
+        Err(Verdict::Fault(fault)) => fault.names.map(|key| (key.tenant_id, key.license_id)),
+        other => panic!("{other:?}"),
+    };
+    let pair = |tenant: &str| Some((tenant.to_owned(), "LIC-1".to_owned()));
+    for (text, expected) in [
+        (r#"{"license_id":"LIC-1"}"#, pair("default")),
+        (
+            r#"{"license_id":"LIC-1","tenant_id":"t","type":"Later"}"#,
+            pair("t"),
+        ),
+        (r#"{"license_id":"LIC-1","tenant_id":null}"#, None),
+        (r#"{"license_id":"LIC-1","tenant_id":"-"}"#, None),
+        (r#"{"license_id":"LIC-1","license_id":"LIC-1"}"#, None),
+        (r#"{"tenant_id":"t"}"#, None),
+        (r#"{"license_id":"LIC-1""#, None),
+    ] {
+        assert_eq!(named(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn an_event_that_breaks_a_rule_still_names_its_license() {
+    let mut record = record(encode(1, &heartbeat()));
+    record.key = Some(b"other".to_vec());
+    let Err(Verdict::Fault(fault)) = judged(&record) else {
+        panic!("it was taken")
+    };
+    assert_eq!(fault.names.as_deref(), Some(&heartbeat().license_key()));
+}

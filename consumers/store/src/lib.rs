@@ -6,6 +6,7 @@
 
 mod batch;
 mod columns;
+pub mod dead_letters;
 pub mod error;
 mod head;
 mod journey;
@@ -22,12 +23,13 @@ mod standing;
 mod timeline;
 mod totals;
 
+pub use dead_letters::{DeadLetters, LetterQuery, LetterRow, LetterState, OpenLetter};
 pub use error::{Error, Kind};
 pub use lookup::Lookup;
 pub use patience::{Asker, Patience};
-pub use postgres::{PostgresLookup, PostgresModel};
+pub use postgres::{PostgresLetters, PostgresLookup, PostgresModel};
 pub use read_model::{
     Applied, LETTERS_BYTES, Letter, LetterContent, Outbox, PartitionEnd, PartitionState, ReadModel,
 };
-pub use sqlite::{SqliteLookup, SqliteModel};
+pub use sqlite::{SqliteLetters, SqliteLookup, SqliteModel};
 pub use totals::KeptTotals;

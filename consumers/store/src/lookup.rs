@@ -12,6 +12,7 @@ use licenseflow_core::{Buckets, DeviceState, LicenseState};
 use uuid::Uuid;
 
 use crate::Error;
+use crate::dead_letters::OpenLetter;
 
 mod said;
 mod totals;
@@ -85,6 +86,9 @@ pub struct LicenseRow {
     pub key: LicenseKey,
     /// Its state.
     pub state: LicenseState,
+    /// The first of its open dead letters, [`OPEN_LETTERS_MAX`](crate::dead_letters::OPEN_LETTERS_MAX) at
+    /// most; none are read with a page of a list.
+    pub letters: Vec<OpenLetter>,
 }
 
 /// What is read with a license, in the same snapshot: the first page of each part that is named.

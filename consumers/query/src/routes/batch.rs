@@ -70,7 +70,10 @@ pub(super) async fn get(
     }
     let now = state.now();
     let found = read.value.iter().flatten();
-    let items = found.map(|row| fields.of_license(shapes::license(row, now)));
+    let items = found.map(|row| {
+        let license = shapes::license(row, now);
+        fields.of_license(license.degraded_by(&row.letters, &state.topics))
+    });
     let missing = ids.iter().zip(&read.value);
     let missing: Vec<&String> = missing
         .filter_map(|(license_id, row)| row.is_none().then_some(license_id))

@@ -62,6 +62,7 @@ pub(super) async fn one(State(state): State<QueryState>, about: AboutLicense) ->
     let read = read.await?;
     let view = found(&read, &key)?;
     let license = shapes::license_and_next(&view.license, state.now(), state.events_to.as_deref());
+    let license = license.degraded_by(&view.license.letters, &state.topics);
     let shown = fields.of_license(license);
     if included == LicenseParts::default() {
         return Ok(Answer::of(&shown, read.freshness.clone()));

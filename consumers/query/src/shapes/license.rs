@@ -1,12 +1,13 @@
 //! A license: the members of its row, and what depends on the time of asking.
 
-use licenseflow_core::contract::LicenseKey;
 use licenseflow_core::contract::event::TextMap;
 use licenseflow_core::contract::time::format_rfc3339;
+use licenseflow_core::contract::{LicenseKey, Topics};
 use licenseflow_core::license::LicenseState;
 use licenseflow_core::status::Status;
 use licenseflow_core::{FoldedLicense, Moment};
 use licenseflow_runtime::http::openapi::words::{EventId, Id, Time};
+use licenseflow_store::OpenLetter;
 use licenseflow_store::lookup::LicenseRow;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -15,12 +16,13 @@ use uuid::Uuid;
 use super::next::and_next;
 use super::{event_id, time};
 use crate::links::{self, Links};
-use crate::openapi::{LifecycleName, LinksByRelation, StatusName};
+use crate::openapi::{LifecycleName, LinksByRelation, ReasonName, StatusName};
 
 /// The members of a license beside its links, by name.
-pub(crate) const LICENSE_MEMBERS: [&str; 20] = [
+pub(crate) const LICENSE_MEMBERS: [&str; 21] = [
     "customer_id",
     "decided_by",
+    "degraded",
     "entitlements",
     "event_count",
     "events",
@@ -95,8 +97,45 @@ pub(crate) struct License<'l> {
     #[schema(required = true, value_type = Option<EventId>)]
     last_event_id: Option<Uuid>,
     decided_by: DecidedBy,
+    /// Records that were given up on, that name this license, and that nobody has dealt with: what they say
+    /// is missing here. The first ten; left out where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 10)]
+    degraded: Vec<Degraded>,
     #[schema(value_type = LinksByRelation)]
     _links: Links,
+}
+
+/// A record that was given up on.
+#[derive(Serialize, ToSchema)]
+struct Degraded {
+    #[schema(value_type = ReasonName)]
+    reason: &'static str,
+    /// When it was rejected.
+    #[schema(value_type = Time)]
+    since: Option<String>,
+    topic: String,
+    #[schema(minimum = 0)]
+    partition: i32,
+    #[schema(minimum = 0)]
+    offset: i64,
+}
+
+impl License<'_> {
+    /// With the open letters that name it.
+    pub(crate) fn degraded_by(self, letters: &[OpenLetter], topics: &Topics) -> Self {
+        let degraded = letters.iter().map(|letter| Degraded {
+            reason: letter.reason.name(),
+            since: time(Some(letter.since.saturating_mul(1000))),
+            topic: topics.lane(letter.at.lane),
+            partition: letter.at.partition,
+            offset: letter.at.offset,
+        });
+        Self {
+            degraded: degraded.collect(),
+            ..self
+        }
+    }
 }
 
 /// Which event decided each group of members; null: none.
@@ -212,6 +251,7 @@ fn with_links<'l>(
         last_event_at: time(state.last.map(|it| it.occurred_at)),
         last_event_id: event_id(state.last),
         decided_by: decided_by(state),
+        degraded: Vec::new(),
         _links: links,
     }
 }
@@ -228,6 +268,8 @@ fn decided_by(state: &LicenseState) -> DecidedBy {
 
 #[cfg(test)]
 mod tests {
+    use licenseflow_core::contract::{Coordinates, Lane, Reason};
+
     use super::super::value;
     use super::*;
 
@@ -239,8 +281,19 @@ mod tests {
                 license_id: "L".to_owned(),
             },
             state: LicenseState::default(),
+            letters: vec![OpenLetter {
+                at: Coordinates {
+                    timestamp: 0,
+                    lane: Lane::Bulk,
+                    partition: 0,
+                    offset: 0,
+                },
+                reason: Reason::Truncated,
+                since: 0,
+            }],
         };
-        let shown = value(license(&row, 0));
+        assert!(value(license(&row, 0)).get("degraded").is_none());
+        let shown = value(license(&row, 0).degraded_by(&row.letters, &Topics::new("")));
         let mut names: Vec<&str> = shown
             .as_object()
             .unwrap()

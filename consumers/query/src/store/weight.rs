@@ -162,6 +162,7 @@ mod tests {
                 license_id: "L".to_owned(),
             },
             state: state.clone(),
+            letters: Vec::new(),
         };
         let folded = FoldedLicense {
             state: state.clone(),

@@ -17,7 +17,7 @@ mod select;
 mod timeline;
 mod totals;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::pin::pin;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -38,7 +38,10 @@ use self::pool::Pool;
 use super::connection::Address;
 use super::error::its_own;
 use super::migrate::Generation;
-use crate::columns::{Columns, LICENSE_COLUMNS, license_state, needed};
+use crate::columns::{Columns, LICENSE_COLUMN_COUNT, LICENSE_COLUMNS, license_state, needed};
+use crate::dead_letters::{
+    OPEN, OPEN_LETTER_COLUMN_COUNT, OPEN_LETTERS_MAX, OpenLetter, open_letter, open_letter_columns,
+};
 use crate::lookup::{
     CustomerTotals, Freshness, History, JourneyQuery, JourneyStep, LicenseParts, LicenseQuery,
     LicenseRow, LicenseView, Lookup, Page, Read, RecordPlace, SaidEvent, SaidQuery, SortKey, Stats,
@@ -232,12 +235,43 @@ impl Snapshot<'_> {
     /// A license, and its number in the store.
     async fn license(&self, key: &LicenseKey) -> Result<Option<(i64, LicenseRow)>, Error> {
         let sql = format!(
-            "select number, license_id, {LICENSE_COLUMNS} from license \
-             where tenant_id = $1 and license_id = $2"
+            "select number, license_id, {LICENSE_COLUMNS}, {} from license \
+             where tenant_id = $1 and license_id = $2",
+            has_letters("$2")
         );
         let row = self.row(&sql, &[&key.tenant_id, &key.license_id]).await?;
-        row.map(|row| Ok((row.try_get(0)?, license_row(&row, &key.tenant_id)?)))
-            .transpose()
+        let Some(row) = row else { return Ok(None) };
+        let mut license = license_row(&row, &key.tenant_id)?;
+        if row.try_get(HAS_LETTERS)? {
+            let mut letters = self
+                .open_letters(&key.tenant_id, &[&key.license_id])
+                .await?;
+            license.letters = letters.remove(&key.license_id).unwrap_or_default();
+        }
+        Ok(Some((row.try_get(0)?, license)))
+    }
+
+    /// The first of the open letters that name each of these licenses.
+    async fn open_letters(
+        &self,
+        tenant_id: &str,
+        license_ids: &[&String],
+    ) -> Result<HashMap<String, Vec<OpenLetter>>, Error> {
+        let sql = format!(
+            "select found.*, asked.id from unnest($2::text[]) as asked (id), lateral \
+             (select {} from rejected where tenant_id = $1 and license_id = asked.id and {OPEN} \
+             order by rejected.id limit {OPEN_LETTERS_MAX}) as found",
+            open_letter_columns("log_offset")
+        );
+        let mut letters: HashMap<String, Vec<OpenLetter>> = HashMap::new();
+        for row in self.rows(&sql, &[&tenant_id, &license_ids]).await? {
+            let license_id: String = row.try_get(OPEN_LETTER_COLUMN_COUNT)?;
+            letters
+                .entry(license_id)
+                .or_default()
+                .push(open_letter(&row)?);
+        }
+        Ok(letters)
     }
 
     async fn view(
@@ -291,6 +325,16 @@ impl Snapshot<'_> {
 }
 
 /// Reads `license_id` and [`LICENSE_COLUMNS`], beginning at column 1.
+/// The column behind [`LICENSE_COLUMNS`] that says whether open letters name the license.
+const HAS_LETTERS: usize = 2 + LICENSE_COLUMN_COUNT;
+
+/// What that column is, of the tenant `$1` and this license.
+fn has_letters(license_id: &str) -> String {
+    format!(
+        "exists (select from rejected where rejected.tenant_id = $1 and rejected.license_id = {license_id} and {OPEN})"
+    )
+}
+
 fn license_row(row: &Row, tenant_id: &str) -> Result<LicenseRow, Error> {
     Ok(LicenseRow {
         key: LicenseKey {
@@ -298,6 +342,7 @@ fn license_row(row: &Row, tenant_id: &str) -> Result<LicenseRow, Error> {
             license_id: row.try_get(1)?,
         },
         state: license_state(row, 2)?,
+        letters: Vec::new(),
     })
 }
 

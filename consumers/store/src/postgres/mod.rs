@@ -9,6 +9,7 @@ mod apply;
 mod change;
 mod connection;
 mod error;
+mod letters;
 mod license;
 mod lookup;
 mod migrate;
@@ -25,5 +26,6 @@ mod totals;
 mod writer;
 
 pub use connection::{PostgresOptions, check_address};
+pub use letters::PostgresLetters;
 pub use lookup::PostgresLookup;
 pub use writer::PostgresModel;

@@ -20,11 +20,12 @@ pub(crate) struct RejectedRow<'a> {
     value: Option<&'a [u8]>,
     headers: Option<Vec<u8>>,
     request_id: Option<RequestId>,
-    conflict: Option<Conflict<'a>>,
+    /// The tenant and the license that it names.
+    names: Option<(&'a str, &'a str)>,
+    conflict: Option<Conflict>,
 }
 
-struct Conflict<'a> {
-    tenant: &'a str,
+struct Conflict {
     license: i64,
     event_id: Uuid,
     body: Vec<u8>,
@@ -42,12 +43,16 @@ impl<'a> RejectedRow<'a> {
             value: record.value.as_deref(),
             headers: Some(headers_blob(&record.headers)),
             request_id: Envelope::of(&record.headers).request_id,
+            names: fault
+                .names
+                .as_deref()
+                .map(|it| (it.tenant_id.as_str(), it.license_id.as_str())),
             conflict: None,
         }
     }
 
     /// Of a record whose event has another content.
-    pub(crate) fn conflict(tenant: &'a str, license: i64, recorded: &RecordedEvent) -> Self {
+    pub(crate) fn conflict(tenant: &'a str, license: i64, recorded: &'a RecordedEvent) -> Self {
         Self {
             at: recorded.at,
             reason: Reason::EventConflict,
@@ -56,8 +61,8 @@ impl<'a> RejectedRow<'a> {
             value: None,
             headers: None,
             request_id: recorded.request_id.clone(),
+            names: Some((tenant, &recorded.event.license_id)),
             conflict: Some(Conflict {
-                tenant,
                 license,
                 event_id: recorded.event.event_id,
                 body: body_of(&recorded.event),
@@ -90,10 +95,10 @@ pub(crate) async fn insert(
         return Ok(());
     }
     let sql = "insert into rejected (timestamp_ms, lane, partition, log_offset, reason, error, key, value,
-           headers, request_id, tenant_id, license, event_id, body, rejected_at_ms)
-         select *, $15::bigint from unnest($1::bigint[], $2::smallint[], $3::int[], $4::bigint[], $5::text[],
-           $6::text[], $7::bytea[], $8::bytea[], $9::bytea[], $10::text[], $11::text[], $12::bigint[],
-           $13::uuid[], $14::bytea[])";
+           headers, request_id, tenant_id, license_id, license, event_id, body, rejected_at_ms)
+         select *, $16::bigint from unnest($1::bigint[], $2::smallint[], $3::int[], $4::bigint[], $5::text[],
+           $6::text[], $7::bytea[], $8::bytea[], $9::bytea[], $10::text[], $11::text[], $12::text[],
+           $13::bigint[], $14::uuid[], $15::bytea[])";
     let conflicts = || rows.iter().map(|row| row.conflict.as_ref());
     let request_ids = rows.iter().map(|row| row.request_id.as_ref());
     work.execute(
@@ -111,9 +116,8 @@ pub(crate) async fn insert(
             &request_ids
                 .map(|it| it.map(RequestId::as_str))
                 .collect::<Vec<_>>(),
-            &conflicts()
-                .map(|it| it.map(|it| it.tenant))
-                .collect::<Vec<_>>(),
+            &column(rows, |row| row.names.map(|it| it.0)),
+            &column(rows, |row| row.names.map(|it| it.1)),
             &conflicts()
                 .map(|it| it.map(|it| it.license))
                 .collect::<Vec<_>>(),

@@ -106,8 +106,9 @@ create table timeline (
 create index timeline_by_record on timeline (tenant_id, lane, partition, log_offset);
 create index timeline_in_order on timeline (tenant_id, license, standing) where standing is not null;
 
--- Records that were given up on, each with its letter. A conflict has tenant_id, license, event_id and
--- body; its record is read from the lane when the letter is sent.
+-- Records that were given up on, each with its letter. A conflict has license, event_id and body; its record
+-- is read from the lane when the letter is sent. tenant_id and license_id are there where the record decodes
+-- far enough to name both. A letter is open while nobody has resolved or redriven it.
 create table rejected (
   id bigint generated always as identity primary key,
   timestamp_ms bigint not null, lane smallint not null, partition integer not null, log_offset bigint not null,
@@ -115,13 +116,20 @@ create table rejected (
   error text not null,
   key bytea, value bytea, headers bytea,
   request_id text collate "C",
-  tenant_id text collate "C", license bigint, event_id uuid, body bytea,
+  tenant_id text collate "C", license_id text collate "C", license bigint, event_id uuid, body bytea,
   rejected_at_ms bigint not null,
-  sent_at_ms bigint
+  sent_at_ms bigint,
+  resolved_at_ms bigint, resolved_reason text,
+  redriven_at_ms bigint, redrives bigint not null default 0
 );
 create index rejected_by_record on rejected (lane, partition, log_offset);
 create index rejected_unsent on rejected (id) where sent_at_ms is null;
 create index rejected_by_event on rejected (tenant_id, license, event_id) where license is not null;
+create index rejected_open on rejected (id) where resolved_at_ms is null and redriven_at_ms is null;
+create index rejected_by_license on rejected (tenant_id, license_id, id) where license_id is not null;
+create index rejected_open_by_license on rejected (tenant_id, license_id, id)
+  where license_id is not null and resolved_at_ms is null and redriven_at_ms is null;
+create index rejected_by_request on rejected (request_id, id) where request_id is not null;
 
 -- Whose turn it is to send letters, in one row: writers beside one another would send each letter several
 -- times. It ends by itself at until_ms of the server's clock, since whoever has it may be stopped.

@@ -103,8 +103,8 @@ impl<'c> Writer<'c> {
             )?,
             insert_rejected: prepare(
                 "insert into rejected (timestamp_ms, lane, partition, offset, reason, error, key, value, headers,
-                   request_id, license, event_id, body, rejected_at_ms)
-                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                   request_id, license, event_id, body, rejected_at_ms, tenant_id, license_id)
+                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
             )?,
             move_conflict: prepare(
                 "update rejected set timestamp_ms = ?4, lane = ?5, partition = ?6, offset = ?7, request_id = ?8
@@ -325,6 +325,8 @@ impl<'c> Writer<'c> {
             recorded.event.event_id.as_bytes(),
             body_of(&recorded.event),
             self.now,
+            recorded.event.tenant_id,
+            recorded.event.license_id,
         ])?;
         Ok(())
     }
@@ -350,6 +352,8 @@ impl<'c> Writer<'c> {
             None::<Vec<u8>>,
             None::<Vec<u8>>,
             self.now,
+            fault.names.as_ref().map(|it| &it.tenant_id),
+            fault.names.as_ref().map(|it| &it.license_id),
         ])?;
         Ok(())
     }

@@ -14,7 +14,7 @@ use crate::{Error, Patience};
 const APPLICATION_ID: i32 = 0x4c49_4346;
 
 /// The version of `schema.sql` and of what lies in its blobs; a file of another is refused.
-const SCHEMA_VERSION: i32 = 4;
+const SCHEMA_VERSION: i32 = 5;
 
 /// How long a call waits for SQLite's own locks before the store counts as busy.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -80,6 +80,24 @@ pub(crate) fn open_writer(path: &Path, options: SqliteOptions) -> Result<Connect
         );
         return Err(unusable(path, &error));
     }
+    Ok(connection)
+}
+
+/// Opens the file for small changes beside its writer, in the writer's own process.
+pub(crate) fn open_beside(path: &Path) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    keep_plans(&connection)?;
+    if check_identity(&connection, path)? < SCHEMA_VERSION {
+        return Err(Error::Away(
+            format!("{} has no read model yet", path.display()).into(),
+        ));
+    }
+    connection.pragma_update(None, "synchronous", "full")?;
+    // The log is copied beside the writer.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "cache_size", cache_size(2))?;
     Ok(connection)
 }
 

@@ -29,8 +29,9 @@ use uuid::Uuid;
 use self::pool::{Pool, Reader};
 use super::connection;
 use super::recount;
-use super::rows::{LICENSE_COLUMNS, license_state};
+use super::rows::{LICENSE_COLUMN_COUNT, LICENSE_COLUMNS, license_state};
 use crate::Error;
+use crate::dead_letters::{OPEN, OPEN_LETTERS_MAX, OpenLetter, open_letter, open_letter_columns};
 use crate::lookup::{
     CustomerTotals, Freshness, History, JourneyQuery, JourneyStep, LicenseParts, LicenseQuery,
     LicenseRow, LicenseView, Lookup, Page, Read, RecordPlace, SaidEvent, SaidQuery, SortKey, Stats,
@@ -87,9 +88,11 @@ impl SqliteLookup {
 
 static LICENSE_OF: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "select license.number, license_id, {LICENSE_COLUMNS} from license \
-         join tenant on tenant.number = license.tenant \
-         where tenant.tenant_id = ? and license.license_id = ?"
+        "select license.number, license_id, {LICENSE_COLUMNS}, \
+           exists (select 1 from rejected indexed by rejected_open_by_license \
+             where rejected.tenant_id = ?1 and rejected.license_id = ?2 and {OPEN}) \
+         from license join tenant on tenant.number = license.tenant \
+         where tenant.tenant_id = ?1 and license.license_id = ?2"
     )
 });
 
@@ -167,8 +170,30 @@ impl<'c> Snapshot<'c> {
     fn license_of(&self, key: &LicenseKey) -> Result<Option<(i64, LicenseRow)>, Error> {
         let mut statement = self.rows.prepare_cached(&LICENSE_OF)?;
         let mut rows = statement.query([&key.tenant_id, &key.license_id])?;
-        let row = rows.next()?;
-        row.map(|row| numbered(row, &key.tenant_id)).transpose()
+        let Some(row) = rows.next()? else {
+            return Ok(None);
+        };
+        let (number, mut license) = numbered(row, &key.tenant_id)?;
+        if row.get(2 + LICENSE_COLUMN_COUNT)? {
+            license.letters = self.open_letters(&key.tenant_id, &key.license_id)?;
+        }
+        Ok(Some((number, license)))
+    }
+
+    /// The first of the open letters that name a license.
+    fn open_letters(&self, tenant_id: &str, license_id: &str) -> Result<Vec<OpenLetter>, Error> {
+        let sql = format!(
+            "select {} from rejected indexed by rejected_open_by_license \
+             where tenant_id = ?1 and license_id = ?2 and {OPEN} order by id limit {OPEN_LETTERS_MAX}",
+            open_letter_columns("offset")
+        );
+        let mut statement = self.rows.prepare_cached(&sql)?;
+        let mut rows = statement.query([tenant_id, license_id])?;
+        let mut letters = Vec::new();
+        while let Some(row) = rows.next()? {
+            letters.push(open_letter(row)?);
+        }
+        Ok(letters)
     }
 
     /// Asks about a license by its number; none where there is no such license.
@@ -224,6 +249,7 @@ fn numbered(row: &Row<'_>, tenant_id: &str) -> Result<(i64, LicenseRow), Error> 
             license_id: row.get(1)?,
         },
         state: license_state(row, 2)?,
+        letters: Vec::new(),
     };
     Ok((row.get(0)?, license))
 }

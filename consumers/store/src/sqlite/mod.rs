@@ -5,6 +5,7 @@ mod change;
 mod checkpoint;
 mod connection;
 mod hold;
+mod letters;
 mod lookup;
 mod ordered;
 mod outbox;
@@ -16,5 +17,6 @@ mod totals;
 mod writer;
 
 pub use connection::SqliteOptions;
+pub use letters::SqliteLetters;
 pub use lookup::SqliteLookup;
 pub use writer::SqliteModel;

@@ -83,7 +83,8 @@ create index timeline_by_record on timeline (lane, partition, offset);
 create index timeline_in_order on timeline (license, standing) where standing is not null;
 
 -- Records that were given up on, each with its letter. A conflict has license, event_id and body;
--- its record is read from the lane when the letter is sent.
+-- its record is read from the lane when the letter is sent. tenant_id and license_id are there where the
+-- record decodes far enough to name both. A letter is open while nobody has resolved or redriven it.
 create table rejected (
   id integer primary key,
   timestamp_ms integer not null, lane integer not null, partition integer not null, offset integer not null,
@@ -91,13 +92,21 @@ create table rejected (
   error text not null,
   key blob, value blob, headers blob,
   request_id text,
+  tenant_id text, license_id text,
   license integer, event_id blob, body blob,
   rejected_at_ms integer not null,
-  sent_at_ms integer
+  sent_at_ms integer,
+  resolved_at_ms integer, resolved_reason text,
+  redriven_at_ms integer, redrives integer not null default 0
 ) strict;
 create index rejected_by_record on rejected (lane, partition, offset);
 create index rejected_unsent on rejected (id) where sent_at_ms is null;
 create index rejected_by_event on rejected (license, event_id) where license is not null;
+create index rejected_open on rejected (id) where resolved_at_ms is null and redriven_at_ms is null;
+create index rejected_by_license on rejected (tenant_id, license_id) where license_id is not null;
+create index rejected_open_by_license on rejected (tenant_id, license_id)
+  where license_id is not null and resolved_at_ms is null and redriven_at_ms is null;
+create index rejected_by_request on rejected (request_id) where request_id is not null;
 
 -- `hash` is keyed like the timeline's: of the request id, or of (lane, partition, offset / 1024)
 -- for records without one. Rows of one hash may belong to several requests.

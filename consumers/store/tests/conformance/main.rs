@@ -11,6 +11,7 @@
 )]
 
 mod crash;
+mod dead_letters;
 mod files;
 mod golden;
 mod model;

@@ -11,8 +11,8 @@ use licenseflow_core::{Batch, Buckets};
 use licenseflow_store::postgres::PostgresOptions;
 use licenseflow_store::sqlite::SqliteOptions;
 use licenseflow_store::{
-    Error, KeptTotals, Lookup, Outbox, PostgresLookup, PostgresModel, ReadModel, SqliteLookup,
-    SqliteModel,
+    DeadLetters, Error, KeptTotals, Lookup, Outbox, PostgresLetters, PostgresLookup, PostgresModel,
+    ReadModel, SqliteLetters, SqliteLookup, SqliteModel,
 };
 
 use crate::postgres::{Schema, runtime};
@@ -53,6 +53,8 @@ pub(crate) trait Place {
     }
 
     fn lookup(&self) -> Box<dyn Lookup>;
+
+    fn letters(&self) -> Box<dyn DeadLetters>;
 }
 
 /// A store, its digests and its totals.
@@ -130,6 +132,10 @@ impl Place for Folder {
     fn lookup(&self) -> Box<dyn Lookup> {
         Box::new(SqliteLookup::open(&self.store(), 1).unwrap())
     }
+
+    fn letters(&self) -> Box<dyn DeadLetters> {
+        Box::new(SqliteLetters::open(&self.store()).unwrap())
+    }
 }
 
 impl Place for Schema {
@@ -152,6 +158,11 @@ impl Place for Schema {
     fn lookup(&self) -> Box<dyn Lookup> {
         let lookup = PostgresLookup::open(self.url(), self.name(), 1, runtime());
         Box::new(lookup.unwrap())
+    }
+
+    fn letters(&self) -> Box<dyn DeadLetters> {
+        let letters = PostgresLetters::open(self.url(), self.name(), runtime());
+        Box::new(letters.unwrap())
     }
 }
 

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use licenseflow_core::totals::Dimension;
 
 use super::select::{Select, Start};
-use super::{Snapshot, at_most, license_row};
+use super::{HAS_LETTERS, Snapshot, at_most, has_letters, license_row};
 use crate::Error;
 use crate::columns::LICENSE_COLUMNS;
 use crate::lookup::{BATCH_BYTES_MAX, LicenseQuery, LicenseRow, Page, SortKey};
@@ -64,16 +64,29 @@ impl Snapshot<'_> {
     ) -> Result<Vec<Option<LicenseRow>>, Error> {
         let sql = format!(
             "select found.* from unnest($2::text[]) as asked (id), lateral \
-             (select number, license_id, {LICENSE_COLUMNS} from license \
-             where tenant_id = $1 and license_id = asked.id limit 1) as found"
+             (select number, license_id, {LICENSE_COLUMNS}, {} from license \
+             where tenant_id = $1 and license_id = asked.id limit 1) as found",
+            has_letters("asked.id")
         );
         let (mut found, mut bytes) = (Vec::with_capacity(ids.len()), 0);
         for chunk in ids.chunks(AT_ONCE) {
             let rows = self.rows(&sql, &[&tenant_id, &chunk]).await?;
             let mut by_id = HashMap::with_capacity(rows.len());
+            let mut with_letters = Vec::new();
             for row in &rows {
-                let row = license_row(row, tenant_id)?;
-                by_id.insert(row.key.license_id.clone(), row);
+                let license = license_row(row, tenant_id)?;
+                if row.try_get(HAS_LETTERS)? {
+                    with_letters.push(license.key.license_id.clone());
+                }
+                by_id.insert(license.key.license_id.clone(), license);
+            }
+            if !with_letters.is_empty() {
+                let asked: Vec<&String> = with_letters.iter().collect();
+                for (license_id, letters) in self.open_letters(tenant_id, &asked).await? {
+                    if let Some(license) = by_id.get_mut(&license_id) {
+                        license.letters = letters;
+                    }
+                }
             }
             for license_id in chunk {
                 // Not taken out: an id may be asked for twice.

@@ -81,3 +81,25 @@ fn a_page_of_a_long_timeline_or_of_many_devices_visits_few_rows() {
         }
     });
 }
+
+#[test]
+fn a_license_without_letters_costs_a_few_steps_more_than_without_the_question_for_them() {
+    let timeline = many::batches(many::long_timeline());
+    counted(timeline, |snapshot, steps| {
+        let plain = super::LICENSE_OF.as_str();
+        let begin = plain.find(", exists (").unwrap();
+        let end = begin + plain[begin..].find(") from license").unwrap() + 1;
+        let without = format!("{}{}", &plain[..begin], &plain[end..]);
+        let asked = |sql: &str| {
+            let mut statement = snapshot.rows.prepare_cached(sql).unwrap();
+            let key = long();
+            steps();
+            let mut rows = statement.query([&key.tenant_id, &key.license_id]).unwrap();
+            assert!(rows.next().unwrap().is_some());
+            assert!(rows.next().unwrap().is_none());
+            steps()
+        };
+        let (with, without) = (asked(plain), asked(&without));
+        assert!(with <= without + 16, "{with} steps, {without} without");
+    });
+}
