@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use licenseflow_avro::Position;
 use licenseflow_kafka::{LanePartition, PartitionEnd};
-
-use crate::metrics;
 
 #[derive(Debug)]
 pub(crate) struct Ends {
@@ -57,12 +54,5 @@ impl Ends {
             seen_at: now.saturating_sub(ago(end.asked)),
         });
         Some(ends.collect())
-    }
-
-    pub(crate) fn show_lag(&self, position: &Position) {
-        for ((lane, partition), end) in &self.told {
-            let stands = position.get(*lane, *partition).unwrap_or(0);
-            metrics::lag(*lane, *partition, (end.end_offset - stands).max(0));
-        }
     }
 }

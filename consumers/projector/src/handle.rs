@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Clock, Settings};
 use crate::ends::Ends;
 use crate::growing::Growing;
+use crate::lag::Lag;
 use crate::metrics::Gauges;
 use crate::outbox::Sending;
 use crate::partitions::Partitions;
@@ -148,6 +149,7 @@ where
             growing: Growing::default(),
             partitions: Partitions::default(),
             ends: Ends::new(settings.ends_interval),
+            lag: Lag::new(Instant::now()),
             waiting: Waiting::new(&settings),
             settings,
         };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use licenseflow_avro::Reason;
+use licenseflow_avro::{Lane, PartitionId, Reason};
 use licenseflow_core::Fate;
 use metrics::{
     Gauge, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
@@ -16,6 +16,8 @@ const BATCH_BYTES: &str = "licenseflow_projector_batch_bytes";
 const APPLY_SECONDS: &str = "licenseflow_projector_apply_seconds";
 const LAST_BATCH: &str = "licenseflow_projector_last_batch_timestamp_seconds";
 const LAG: &str = "licenseflow_projector_lag_events";
+const BEHIND: &str = "licenseflow_projector_lag_seconds";
+const OLDEST: &str = "licenseflow_projector_oldest_waiting_seconds";
 const PAUSED: &str = "licenseflow_projector_paused";
 const HALTED: &str = "licenseflow_projector_halted_partitions";
 const LETTERS_WAITING: &str = "licenseflow_projector_letters_waiting";
@@ -52,6 +54,16 @@ pub fn describe() {
     describe_gauge!(
         LAG,
         "Offsets between the store's position and the last end that was seen, by lane and partition"
+    );
+    describe_gauge!(
+        BEHIND,
+        Unit::Seconds,
+        "How long ago a partition was last seen applied up to its end, by lane and partition; 0 while it is"
+    );
+    describe_gauge!(
+        OLDEST,
+        Unit::Seconds,
+        "Age of the oldest record that was read and is not applied, by the time the broker took it, by applier"
     );
     describe_gauge!(
         PAUSED,
@@ -93,9 +105,10 @@ pub(crate) fn applied(took: Duration, now_ms: i64) {
     gauge!(LAST_BATCH).set(now_ms as f64 / 1000.0);
 }
 
-pub(crate) fn lag(lane: licenseflow_avro::Lane, partition: i32, events: i64) {
-    gauge!(LAG, "lane" => lane.to_string(), "partition" => partition.to_string())
-        .set(events as f64);
+pub(crate) fn lag(lane: Lane, partition: PartitionId, events: i64, behind: Duration) {
+    let of = |name| gauge!(name, "lane" => lane.to_string(), "partition" => partition.to_string());
+    of(LAG).set(events as f64);
+    of(BEHIND).set(behind.as_secs_f64());
 }
 
 /// What each loop of a projector says for itself: the label tells them apart.
@@ -117,6 +130,11 @@ impl Gauges {
 
     pub(crate) fn halted(&self, count: usize) {
         self.gauge(HALTED).set(count as f64);
+    }
+
+    /// The age of the oldest record that waits, in milliseconds.
+    pub(crate) fn oldest_waiting(&self, age_ms: i64) {
+        self.gauge(OLDEST).set(age_ms as f64 / 1000.0);
     }
 
     pub(crate) fn letters_waiting(&self, count: usize) {

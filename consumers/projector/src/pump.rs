@@ -16,6 +16,7 @@ use crate::config::{Clock, Settings};
 use crate::ends::Ends;
 use crate::fate::of_judgement;
 use crate::growing::Growing;
+use crate::lag::Lag;
 use crate::metrics::Gauges;
 use crate::partitions::Partitions;
 use crate::status::{Board, listed};
@@ -44,6 +45,7 @@ pub(crate) struct Pump<S, J> {
     pub(crate) growing: Growing,
     pub(crate) partitions: Partitions,
     pub(crate) ends: Ends,
+    pub(crate) lag: Lag,
     pub(crate) waiting: Waiting,
 }
 
@@ -95,6 +97,7 @@ impl<S: Source, J: Schemas> Pump<S, J> {
             return Ok(());
         }
         let of = (record.at.lane, record.at.partition);
+        self.lag.taken(record.at.timestamp);
         let judged = judge(&record, &self.schemas, self.waiting.skew_micros);
         match of_judgement(&judged) {
             Fate::Apply | Fate::Duplicate => {
@@ -123,7 +126,10 @@ impl<S: Source, J: Schemas> Pump<S, J> {
             } => {
                 self.growing.pass((lane, partition), next_offset);
             }
-            Polled::Ends(ends) => self.ends.tell(ends),
+            Polled::Ends(ends) => {
+                self.lag.ends(&ends, Instant::now());
+                self.ends.tell(ends);
+            }
             Polled::Assigned(partitions) => {
                 tracing::info!(count = partitions.len(), "partitions were assigned");
                 for of in partitions {
@@ -137,6 +143,7 @@ impl<S: Source, J: Schemas> Pump<S, J> {
                     self.growing.leave(&of);
                     self.partitions.lose(&of);
                     self.ends.forget(&of);
+                    self.lag.forget(&of);
                 }
             }
             Polled::Halted {
@@ -209,6 +216,7 @@ impl<S: Source, J: Schemas> Pump<S, J> {
         }
         if !self.growing.is_empty() {
             let over = self.growing.hand_over();
+            self.lag.handed_over();
             if over.batch.records > 0 {
                 crash::point(crash::AFTER_POLL);
             }
@@ -245,6 +253,8 @@ impl<S: Source, J: Schemas> Pump<S, J> {
     fn post(&mut self) {
         let now = Instant::now();
         let is_writing = self.store.is_writing();
+        self.lag.tell(&self.gauges, now, || (self.clock)());
+        let still = self.lag.still();
         self.board.write(|status| {
             status.turned = now;
             status.assigned = self.partitions.owned_count();
@@ -256,6 +266,7 @@ impl<S: Source, J: Schemas> Pump<S, J> {
             if status.trouble != self.waiting.trouble {
                 status.trouble.clone_from(&self.waiting.trouble);
             }
+            status.still = still;
             let busy = status.store_busy_since.filter(|_| is_writing);
             status.store_busy_since = busy.or_else(|| is_writing.then_some(now));
         });

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use licenseflow_avro::{Lane, PartitionId};
+use licenseflow_avro::{Lane, Offset, PartitionId};
 use licenseflow_kafka::LanePartition;
 
 /// A partition that is not read on.
@@ -16,6 +16,21 @@ pub struct Halted {
     pub partition: PartitionId,
     /// What is wrong, and what to do.
     pub reason: String,
+}
+
+/// A partition that is behind and does not move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Still {
+    /// The lane.
+    pub lane: Lane,
+    /// The partition.
+    pub partition: PartitionId,
+    /// The next offset to read.
+    pub next_offset: Offset,
+    /// Its end as last seen.
+    pub end_offset: Offset,
+    /// When it last moved, or had no reason to.
+    pub since: Instant,
 }
 
 /// How the projector is.
@@ -35,6 +50,8 @@ pub struct Status {
     pub turned: Instant,
     /// Since when the store has been at one batch.
     pub store_busy_since: Option<Instant>,
+    /// Of those that are behind, the one that has not moved for longest.
+    pub still: Option<Still>,
 }
 
 impl Status {
@@ -58,6 +75,14 @@ impl Status {
         if let Some(trouble) = &self.trouble {
             return Some(trouble.clone());
         }
+        let is_still = |it: &Still| now.saturating_duration_since(it.since) > stall;
+        if let Some(still) = self.still.filter(is_still) {
+            return Some(format!(
+                "partition {} of the {} lane stands at {} for more than {stall:?} and ends at {}; the other \
+                 checks and the log say what it waits for",
+                still.partition, still.lane, still.next_offset, still.end_offset
+            ));
+        }
         (self.assigned == 0).then(|| "no partitions are assigned yet".to_owned())
     }
 }
@@ -76,6 +101,7 @@ impl Board {
             trouble: None,
             turned: Instant::now(),
             store_busy_since: None,
+            still: None,
         })))
     }
 
@@ -106,6 +132,8 @@ pub(crate) fn together(boards: &[Board]) -> Status {
         all.turned = all.turned.min(one.turned);
         let since = [all.store_busy_since, one.store_busy_since];
         all.store_busy_since = since.into_iter().flatten().min();
+        let still = [all.still, one.still].into_iter().flatten();
+        all.still = still.min_by_key(|it| it.since);
         all
     })
 }
@@ -170,6 +198,19 @@ mod tests {
                 .is_some_and(|why| why.contains("still"))
         );
         status.turned = late;
+        status.still = Some(Still {
+            lane: Lane::Interactive,
+            partition: 3,
+            next_offset: 7,
+            end_offset: 9,
+            since: now,
+        });
+        let why = status.unready(late, STALL).unwrap();
+        assert!(
+            why.contains("partition 3 of the interactive lane stands at 7"),
+            "{why}"
+        );
+        assert_eq!(status.unready(now + STALL, STALL), None);
         status.store_busy_since = Some(now);
         assert!(
             status

@@ -10,10 +10,10 @@ use licenseflow_projector::{Error, Settings};
 use licenseflow_tests::harness::wait_until;
 
 use crate::bench::{Bench, large_settings, poison, started_again};
-use crate::chance::Chance;
 use crate::events::{self, OneSchema, SCHEMA_ID};
 use crate::memory_log::Log;
 use crate::schedules::DEADLINE;
+use licenseflow_tests::chance::Chance;
 
 #[test]
 fn large_records_keep_to_the_byte_bound_and_a_slow_store_makes_the_loop_leave_its_partitions() {
@@ -97,8 +97,19 @@ fn a_record_whose_schema_cannot_be_had_holds_its_partition_and_no_other() {
         bench.position().get(avro.0, avro.1) == Some(3)
     })
     .unwrap();
+    let still = || bench.handle.status().still;
+    wait_until("it is seen to stand still", DEADLINE, || {
+        still().is_some_and(|it| (it.lane, it.partition, it.next_offset) == (avro.0, avro.1, 3))
+    })
+    .unwrap();
+    let later = Instant::now() + 2 * DEADLINE;
+    let mut status = bench.handle.status();
+    status.turned = later;
+    let why = status.unready(later, DEADLINE).unwrap();
+    assert!(why.contains("stands at 3"), "{why}");
     is_away.store(false, Ordering::Relaxed);
     bench.wait_for_the_end();
+    wait_until("it moves again", DEADLINE, || still().is_none()).unwrap();
     assert_eq!(bench.sent(), vec![]);
     bench.end();
 }

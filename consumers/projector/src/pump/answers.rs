@@ -1,5 +1,7 @@
 //! What the polling thread does about the store's answers: take partitions up, or start over.
 
+use std::time::Instant;
+
 use licenseflow_avro::judgement::Schemas;
 use licenseflow_core::Fate;
 use licenseflow_kafka::{Source, Start};
@@ -22,7 +24,7 @@ impl<S: Source, J: Schemas> Pump<S, J> {
         match told {
             Told::Applied(applied) => {
                 self.waiting.failures = 0;
-                self.ends.show_lag(&applied.position);
+                self.lag.applied(&applied.position, Instant::now());
                 self.source.applied(&applied.position);
                 Ok(())
             }
@@ -63,7 +65,9 @@ impl<S: Source, J: Schemas> Pump<S, J> {
                 }
             })
             .collect();
+        let now = Instant::now();
         for start in &starts {
+            self.lag.begin(start, now);
             self.growing
                 .begin((start.lane, start.partition), start.next_offset);
         }
@@ -80,6 +84,7 @@ impl<S: Source, J: Schemas> Pump<S, J> {
         );
         self.growing.start_over();
         self.partitions.start_over();
+        self.lag.start_over();
         self.pause(false);
         Ok(self.source.release(&self.partitions.owned())?)
     }
@@ -99,6 +104,7 @@ mod tests {
     use super::*;
     use crate::ends::Ends;
     use crate::growing::Growing;
+    use crate::lag::Lag;
     use crate::partitions::Partitions;
     use crate::status::Board;
     use crate::store_line::StoreLine;
@@ -169,6 +175,7 @@ mod tests {
             gauges: crate::metrics::Gauges::of(0),
             growing: Growing::default(),
             partitions: Partitions::default(),
+            lag: Lag::new(Instant::now()),
             ends: Ends::new(settings.ends_interval),
             waiting: Waiting::new(&settings),
             settings,
