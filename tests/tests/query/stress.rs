@@ -13,9 +13,9 @@ use licenseflow_avro::event::{LicenseEvent, LicenseIssued, Payload};
 use licenseflow_avro::{Lane, Topics};
 use licenseflow_query::{QueryOptions, QueryState, Readiness, StreamLimits, health_router, router};
 use licenseflow_runtime::http::{HttpLimits, harden};
-use licenseflow_runtime::telemetry::start_numbers;
 use licenseflow_store::{Lookup, SqliteLookup};
 use licenseflow_tests::harness::Folder;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, advance, sleep};
@@ -544,7 +544,8 @@ async fn who_waits_for_the_model_holds_no_turn() {
 
 #[tokio::test(start_paused = true)]
 async fn all_of_it_is_among_the_numbers() {
-    let numbers = start_numbers().unwrap();
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _here = metrics::set_default_local_recorder(&recorder);
     let bounds = Bounds {
         lookups_max: 1,
         queue_max: 0,
@@ -571,17 +572,17 @@ async fn all_of_it_is_among_the_numbers() {
             .await
             .problem(503, "store_away");
     }
-    let page = numbers.render();
+    let page = recorder.handle().render();
     for name in [
-        "query_cache_total{outcome=\"hit\"}",
-        "query_cache_total{outcome=\"miss\"}",
-        "query_cache_total{outcome=\"shared\"}",
+        "query_cache_total{outcome=\"hit\"} 1\n",
+        "query_cache_total{outcome=\"miss\"} 23\n",
+        "query_cache_total{outcome=\"shared\"} 1\n",
         "query_cache_bytes ",
-        "query_shed_total{why=\"crowded\"}",
+        "query_shed_total{why=\"crowded\"} 1\n",
         "query_breaker_state ",
-        "query_breaker_changes_total{to=\"open\"}",
-        "query_lookups_failed_total{kind=\"open\"}",
-        "query_turn_wait_seconds_count",
+        "query_breaker_changes_total{to=\"open\"} 1\n",
+        "query_lookups_failed_total{kind=\"open\"} ",
+        "query_turn_wait_seconds_count ",
     ] {
         assert!(page.contains(name), "{name} is not in {page}");
     }
