@@ -22,15 +22,20 @@ pub(crate) const NOW_MS: i64 = NOW / 1000;
 
 /// Brings events to the store.
 pub(crate) struct Model {
-    store: SqliteModel,
+    store: Box<dyn ReadModel + Send>,
     batch: Batch,
     next: BTreeMap<(Lane, PartitionId), i64>,
 }
 
 impl Model {
     pub(crate) fn open(path: &Path) -> Self {
+        let store = SqliteModel::open(path, SqliteOptions::default());
+        Self::over(Box::new(store.unwrap()))
+    }
+
+    pub(crate) fn over(store: Box<dyn ReadModel + Send>) -> Self {
         Self {
-            store: SqliteModel::open(path, SqliteOptions::default()).unwrap(),
+            store,
             batch: Batch::default(),
             next: BTreeMap::new(),
         }
@@ -61,7 +66,12 @@ impl Model {
         at
     }
 
-    fn next_at(&mut self, lane: Lane, partition: PartitionId, timestamp: i64) -> Coordinates {
+    pub(crate) fn next_at(
+        &mut self,
+        lane: Lane,
+        partition: PartitionId,
+        timestamp: i64,
+    ) -> Coordinates {
         let next = self.next.entry((lane, partition)).or_default();
         let offset = *next;
         *next += 1;
@@ -73,7 +83,7 @@ impl Model {
         }
     }
 
-    fn bring(&mut self, at: Coordinates, event: LicenseEvent, request_id: Option<&str>) {
+    pub(crate) fn bring(&mut self, at: Coordinates, event: LicenseEvent, request_id: Option<&str>) {
         let envelope = Envelope {
             request_id: request_id.and_then(RequestId::parse),
             received_at: request_id.map(|_| NOW_MS - 1250),

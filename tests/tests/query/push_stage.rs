@@ -1,31 +1,23 @@
 //! The API over a store of either kind, with streams bounded as a test wants, and who writes to it.
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use licenseflow_avro::event::{
-    DeviceActivated, DeviceHeartbeat, LicenseEvent, LicenseIssued, Payload,
-};
-use licenseflow_avro::{Coordinates, Lane, PartitionId, Position, Topics};
-use licenseflow_core::Batch;
-use licenseflow_core::batch::Envelope;
+use licenseflow_avro::event::{LicenseEvent, LicenseIssued, Payload};
+use licenseflow_avro::{Lane, PartitionId, Position};
 use licenseflow_query::{QueryOptions, QueryState, StreamLimits, router};
 use licenseflow_runtime::http::{HttpLimits, bind, serve};
 use licenseflow_store::postgres::PostgresOptions;
-use licenseflow_store::sqlite::SqliteOptions;
-use licenseflow_store::{
-    Lookup, PostgresLookup, PostgresModel, ReadModel, SqliteLookup, SqliteModel,
-};
+use licenseflow_store::{Lookup, PostgresLookup, PostgresModel, SqliteLookup};
 use licenseflow_tests::harness::{Folder, Port, Postgres};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::model::{NOW, NOW_MS};
-use crate::served::Told;
+use crate::model::{self, Model, NOW, NOW_MS};
+use crate::served::{READERS, options};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -78,16 +70,12 @@ impl Stage {
         let state = QueryState::new(
             lookup,
             QueryOptions {
-                lookups_max: 4,
                 queue_max: 64,
-                cache_bytes_max: 0,
                 waiters_max: 8,
-                topics: Topics::new("t-"),
                 partitions: Arc::new(|_| Some(12)),
-                readiness: Arc::new(Told::default()),
                 applied: setting.signals.then_some(heard),
                 streams: setting.streams,
-                clock: Arc::new(|| NOW),
+                ..options()
             },
         );
         let state = state.open_to(&setting.cors);
@@ -135,14 +123,14 @@ impl Drop for Writer {
     }
 }
 
-type Opened = (Option<Folder>, Box<dyn ReadModel + Send>, Arc<dyn Lookup>);
+type Opened = (Option<Folder>, Model, Arc<dyn Lookup>);
 
 fn sqlite() -> Opened {
     let folder = Folder::new("push").unwrap();
     let path = folder.path().join("licenseflow.db");
-    let model = SqliteModel::open(&path, SqliteOptions::default()).unwrap();
-    let lookup = SqliteLookup::open(&path, 4).unwrap();
-    (Some(folder), Box::new(model), Arc::new(lookup))
+    let model = Model::open(&path);
+    let lookup = SqliteLookup::open(&path, READERS).unwrap();
+    (Some(folder), model, Arc::new(lookup))
 }
 
 fn postgres() -> Opened {
@@ -155,28 +143,24 @@ fn postgres() -> Opened {
             ..PostgresOptions::default()
         };
         let model = PostgresModel::open(url, &options, runtime.clone()).unwrap();
-        let lookup = PostgresLookup::open(url, &schema, 4, runtime).unwrap();
+        let lookup = PostgresLookup::open(url, &schema, READERS, runtime).unwrap();
         (model, lookup)
     });
     let (model, lookup) = opened.join().unwrap();
-    (None, Box::new(model), Arc::new(lookup))
+    (None, Model::over(Box::new(model)), Arc::new(lookup))
 }
 
 /// Brings events to the store as the projector would.
 pub(crate) struct Writer {
-    model: Option<Box<dyn ReadModel + Send>>,
+    model: Option<Model>,
     applied: watch::Sender<u64>,
-    batch: Batch,
-    next: BTreeMap<(Lane, PartitionId), i64>,
 }
 
 impl Writer {
-    fn new(model: Box<dyn ReadModel + Send>, applied: watch::Sender<u64>) -> Self {
+    fn new(model: Model, applied: watch::Sender<u64>) -> Self {
         Self {
             model: Some(model),
             applied,
-            batch: Batch::default(),
-            next: BTreeMap::new(),
         }
     }
 
@@ -191,25 +175,15 @@ impl Writer {
         timestamp: i64,
         event: &LicenseEvent,
     ) -> i64 {
-        let next = self.next.entry((lane, partition)).or_default();
-        let offset = *next;
-        *next += 1;
-        let at = Coordinates {
-            timestamp,
-            lane,
-            partition,
-            offset,
-        };
-        self.batch.accept(at, Envelope::default(), event);
-        self.batch.advance(lane, partition, offset, offset + 1);
-        offset
+        let model = self.model.as_mut().unwrap();
+        let at = model.next_at(lane, partition, timestamp);
+        model.bring(at, event.clone(), None);
+        at.offset
     }
 
     /// Applies what was said; not on a thread of the runtime.
     pub(crate) fn apply_blocking(&mut self) -> Position {
-        let batch = std::mem::take(&mut self.batch);
-        let model = self.model.as_mut().unwrap();
-        let position = model.apply(batch, NOW_MS - 500).unwrap().position;
+        let position = self.model.as_mut().unwrap().apply();
         self.applied.send_modify(|batches| *batches += 1);
         position
     }
@@ -252,44 +226,22 @@ pub(crate) fn with_text(
         (format!("k-{place}"), value)
     });
     let issued = LicenseIssued {
-        customer_id: customer.to_owned(),
-        product_id: "editor".to_owned(),
-        plan: "team".to_owned(),
-        seats: 1,
-        valid_from: NOW,
-        expires_at: None,
-        entitlements: [].into(),
         metadata: metadata.collect(),
+        ..model::issued(customer, 1, None)
     };
     event(number, license_id, Payload::LicenseIssued(issued))
 }
 
 pub(crate) fn activated(number: u128, license_id: &str) -> LicenseEvent {
-    let activated = DeviceActivated {
-        device_id: format!("d-{number}"),
-        fingerprint: None,
-        platform: None,
-    };
-    event(number, license_id, Payload::DeviceActivated(activated))
+    event(number, license_id, model::activated(&format!("d-{number}")))
 }
 
 pub(crate) fn beat(number: u128, license_id: &str) -> LicenseEvent {
-    let device_id = "d-0".to_owned();
-    event(
-        number,
-        license_id,
-        Payload::DeviceHeartbeat(DeviceHeartbeat { device_id }),
-    )
+    event(number, license_id, model::beat("d-0"))
 }
 
+/// Events of greater numbers occurred later.
 fn event(number: u128, license_id: &str, payload: Payload) -> LicenseEvent {
-    LicenseEvent {
-        event_id: Uuid::from_u128(number),
-        license_id: license_id.to_owned(),
-        tenant_id: "default".to_owned(),
-        occurred_at: NOW - 60_000_000 + i64::try_from(number % 1_000_000).unwrap(),
-        source: "billing".to_owned(),
-        actor: None,
-        payload,
-    }
+    let occurred_at = NOW - 60_000_000 + i64::try_from(number % 1_000_000).unwrap();
+    model::event(number, license_id, occurred_at, payload)
 }

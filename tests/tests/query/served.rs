@@ -38,6 +38,23 @@ pub(crate) const READERS: usize = 4;
 /// How many wait for their turn beside them.
 pub(crate) const QUEUE_MAX: usize = 4;
 
+/// What an API is told, as far as a test does not say it.
+pub(crate) fn options() -> QueryOptions {
+    QueryOptions {
+        lookups_max: READERS,
+        queue_max: QUEUE_MAX,
+        // Each answer is read anew; what is kept is told of in `stress`.
+        cache_bytes_max: 0,
+        waiters_max: WAITERS_MAX,
+        topics: Topics::new("t-"),
+        partitions: Arc::new(|lane| (lane == Lane::Interactive).then_some(12)),
+        readiness: Arc::new(Told::default()),
+        applied: None,
+        streams: StreamLimits::default(),
+        clock: Arc::new(|| NOW),
+    }
+}
+
 /// The API as it is served until dropped.
 pub(crate) struct Served {
     /// Its routes, as the router tells them to whoever debugs it.
@@ -132,17 +149,9 @@ impl Served {
         let state = QueryState::new(
             Arc::clone(&lookup) as Arc<dyn Lookup>,
             QueryOptions {
-                lookups_max: READERS,
-                queue_max: QUEUE_MAX,
-                // Each answer is read anew; what is kept is told of in `stress`.
-                cache_bytes_max: 0,
-                waiters_max: WAITERS_MAX,
-                topics: Topics::new("t-"),
-                partitions: Arc::new(|lane| (lane == Lane::Interactive).then_some(12)),
                 readiness: Arc::clone(&readiness) as Arc<dyn Readiness>,
                 applied,
-                streams: StreamLimits::default(),
-                clock: Arc::new(|| NOW),
+                ..options()
             },
         );
         let state = tell(state);

@@ -10,8 +10,7 @@ use axum::body::Body;
 use axum::http::Request;
 use futures::future::join_all;
 use licenseflow_avro::event::{LicenseEvent, LicenseIssued, Payload};
-use licenseflow_avro::{Lane, Topics};
-use licenseflow_query::{QueryOptions, QueryState, Readiness, StreamLimits, health_router, router};
+use licenseflow_query::{QueryOptions, QueryState, health_router, router};
 use licenseflow_runtime::http::{HttpLimits, harden};
 use licenseflow_store::{Lookup, SqliteLookup};
 use licenseflow_tests::harness::Folder;
@@ -22,7 +21,7 @@ use tokio::time::{Instant, advance, sleep};
 use tower::ServiceExt;
 
 use crate::model::{Model, NOW, activated, event, issued};
-use crate::served::{Answer, DEADLINE, Told, Watched};
+use crate::served::{Answer, DEADLINE, Watched, options};
 
 const SECOND: i64 = 1_000_000;
 
@@ -69,12 +68,9 @@ impl Api {
             queue_max: bounds.queue_max,
             cache_bytes_max: bounds.cache_bytes_max,
             waiters_max: 512,
-            topics: Topics::new("t-"),
-            partitions: Arc::new(|lane| (lane == Lane::Interactive).then_some(12)),
-            readiness: Arc::new(Told::default()) as Arc<dyn Readiness>,
             applied: bounds.told.then_some(counted),
-            streams: StreamLimits::default(),
             clock: Arc::new(move || told.load(Ordering::SeqCst)),
+            ..options()
         };
         let state = QueryState::new(Arc::clone(&lookup) as Arc<dyn Lookup>, options);
         let routes = router(state.clone()).merge(health_router(state));
