@@ -8,6 +8,7 @@
 
 use std::time::{Duration, Instant};
 
+use licenseflow_tests::chance::Chance;
 use licenseflow_tests::harness::{Kafka, Platform, Process, Role, unique_prefix, wait_until};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
@@ -23,27 +24,15 @@ const RECORD_BYTES: usize = 1_000_000;
 const PAUSE_S: u64 = 20;
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Numbers that look random and are the same each time.
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
+/// Text of `length` bytes, each one of `from`, which has 16.
+fn text(noise: &mut Chance, length: usize, from: &[u8; 16]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(length + 16);
+    while text.len() < length {
+        let bits = noise.next();
+        text.extend((0..16).map(|place| from[(bits >> (4 * place) & 15) as usize]));
     }
-
-    /// Text of `length` bytes, each one of `from`, which has 16.
-    fn text(&mut self, length: usize, from: &[u8; 16]) -> Vec<u8> {
-        let mut text = Vec::with_capacity(length + 16);
-        while text.len() < length {
-            let bits = self.next();
-            text.extend((0..16).map(|place| from[(bits >> (4 * place) & 15) as usize]));
-        }
-        text.truncate(length);
-        text
-    }
+    text.truncate(length);
+    text
 }
 
 fn is_poison(number: usize) -> bool {
@@ -53,14 +42,17 @@ fn is_poison(number: usize) -> bool {
 /// An event of 1 MB: legal limits are far smaller, but blanks in JSON are legal at any length. Poison
 /// has a source that is too long instead.
 fn record(number: usize) -> Vec<u8> {
-    let mut noise = Noise(number as u64 * 2 + 1);
+    let mut noise = Chance::new(number as u64);
     let (source, blanks) = if is_poison(number) {
-        (noise.text(RECORD_BYTES, b"0123456789abcdef"), Vec::new())
+        (
+            text(&mut noise, RECORD_BYTES, b"0123456789abcdef"),
+            Vec::new(),
+        )
     } else {
         // Four blanks in random order: no codec makes nothing of them.
         (
             b"test".to_vec(),
-            noise.text(RECORD_BYTES, b" \t\n\r \t\n\r \t\n\r \t\n\r"),
+            text(&mut noise, RECORD_BYTES, b" \t\n\r \t\n\r \t\n\r \t\n\r"),
         )
     };
     let source = String::from_utf8(source).unwrap();

@@ -10,8 +10,6 @@
 
 #[path = "projector/bench.rs"]
 mod bench;
-#[path = "projector/chance.rs"]
-mod chance;
 #[path = "projector/events.rs"]
 mod events;
 #[path = "projector/ground.rs"]

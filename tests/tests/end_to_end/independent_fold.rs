@@ -3,6 +3,7 @@
 
 use std::process::Command;
 
+use licenseflow_tests::chance::chosen_seed;
 use licenseflow_tests::harness::platform::finish;
 use licenseflow_tests::harness::{Kafka, Platform, Postgres, Role, project, python, unique_prefix};
 use serde_json::Value;
@@ -14,8 +15,9 @@ const EVENTS: &str = "17000";
 
 /// What is printed repeats a failure, but for the times of records, which the brokers give.
 fn seed() -> String {
-    let given = std::env::var("LICENSEFLOW_TEST_SEED").ok();
-    given.unwrap_or_else(|| (uuid::Uuid::now_v7().as_u128() % 1_000_000).to_string())
+    let seed = chosen_seed().unwrap_or_else(|| (uuid::Uuid::now_v7().as_u128() % 1_000_000) as u64);
+    println!("seed {seed} (SEED chooses another)");
+    seed.to_string()
 }
 
 /// The library that moves the clock of a process, built anew, and the file that it reads.
@@ -60,7 +62,6 @@ fn send_history(platform: &Platform, seed: &str) {
 /// Compares every answer that depends on a time, the store being at this address.
 fn other_times_on(store: Option<&str>) {
     let seed = seed();
-    println!("seed {seed}");
     let (bootstrap, prefix) = (Kafka::shared().bootstrap(), unique_prefix());
     let on_store = |platform: Platform, url: &str| platform.with("LICENSEFLOW_STORE", url);
     let writes = Platform::new(bootstrap, &prefix).unwrap();

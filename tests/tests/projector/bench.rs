@@ -7,11 +7,11 @@ use licenseflow_projector::{Handle, Parts, Projector, Settings, wall_clock};
 use licenseflow_tests::harness::{Folder, wait_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::chance::Chance;
 use crate::events::OneSchema;
 use crate::memory_log::{Log, Wildness, World};
 use crate::schedules::{DEADLINE, quick};
 use crate::stand_ins::{Door, MemoryLetters};
+use licenseflow_tests::chance::Chance;
 
 /// A projector over one world, and all its doors.
 pub(crate) struct Bench {

@@ -13,9 +13,9 @@ use rdkafka::message::{Header as KafkaHeader, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use tokio_util::sync::CancellationToken;
 
-use crate::chance::Chance;
 use crate::events::{self, OneSchema, SKEW_MICROS};
 use crate::stand_ins::{Door, Faults};
+use licenseflow_tests::chance::Chance;
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);

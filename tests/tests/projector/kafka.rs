@@ -13,9 +13,9 @@ use licenseflow_store::ReadModel;
 use licenseflow_tests::harness::{Kafka, wait_until};
 use rdkafka::producer::Producer;
 
-use crate::chance::Chance;
 use crate::events;
 use crate::ground::{Content, DEADLINE, Ground, PARTITIONS, TIMEOUT, stop};
+use licenseflow_tests::chance::Chance;
 
 #[test]
 fn the_end_is_reached_over_markers_and_aborted_records_and_after_a_restart() {

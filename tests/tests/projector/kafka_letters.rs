@@ -32,7 +32,7 @@ fn limit_letters(ground: &Ground, bytes: usize) {
 
 fn letter(offset: i64, bytes: usize) -> DeadLetter {
     // Noise, so that no compression makes it small.
-    let mut chance = crate::chance::Chance::new(7);
+    let mut chance = licenseflow_tests::chance::Chance::new(7);
     DeadLetter {
         record: RawRecord {
             at: Coordinates {

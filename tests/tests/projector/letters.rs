@@ -8,10 +8,10 @@ use licenseflow_store::{Outbox, ReadModel};
 use licenseflow_tests::harness::wait_until;
 
 use crate::bench::{Bench, large_settings, poison, started_again};
-use crate::chance::Chance;
 use crate::events::{self, LOG_TIME_MS, OneSchema};
 use crate::memory_log::Log;
 use crate::schedules::DEADLINE;
+use licenseflow_tests::chance::Chance;
 
 const MIB: usize = 1 << 20;
 

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use licenseflow_avro::{Coordinates, Lane, Offset, Position, RawRecord};
 use licenseflow_kafka::{LanePartition, PartitionEnd, Polled, Result, Source, Start};
 
-use crate::chance::Chance;
 use crate::events::{self, LOG_TIME_MS};
+use licenseflow_tests::chance::Chance;
 
 /// One offset: a record, or what never comes out of a consumer.
 pub(crate) type Slot = Option<RawRecord>;

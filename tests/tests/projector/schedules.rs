@@ -14,10 +14,10 @@ use licenseflow_projector::{Backoff, Handle, Parts, Projector, Settings, wall_cl
 use licenseflow_tests::harness::{Folder, wait_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::chance::Chance;
 use crate::events::{OneSchema, SKEW_MICROS};
 use crate::memory_log::{Log, Wildness, World};
 use crate::stand_ins::{Door, Faults, MemoryLetters};
+use licenseflow_tests::chance::{Chance, chosen_seed};
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -189,12 +189,9 @@ fn run(seed: u64) {
 
 #[test]
 fn whatever_the_schedule_the_store_holds_what_the_naive_fold_says() {
-    let seeds: Vec<u64> = match std::env::var("LICENSEFLOW_TEST_SEED") {
-        Ok(seed) => vec![seed.parse().unwrap()],
-        Err(_) => (1..=40).collect(),
-    };
+    let seeds = chosen_seed().map_or_else(|| (1..=40).collect(), |seed| vec![seed]);
     for seed in seeds {
-        println!("LICENSEFLOW_TEST_SEED={seed}");
+        println!("seed {seed} (SEED chooses another)");
         run(seed);
     }
 }

@@ -14,8 +14,8 @@ use licenseflow_store::{
     Applied, Error, Letter, Outbox, PartitionEnd, PartitionState, ReadModel, SqliteModel,
 };
 
-use crate::chance::Chance;
 use crate::memory_log::World;
+use licenseflow_tests::chance::Chance;
 
 /// What a door does to calls.
 #[derive(Debug, Default)]

@@ -67,7 +67,10 @@ impl World {
         };
         let keeps = Api::over(&file, keeps);
         // What is at hand is not kept.
-        keeps.lookup.at_hand.store(seed % 2 == 0, Ordering::SeqCst);
+        keeps
+            .lookup
+            .at_hand
+            .store(seed.is_multiple_of(2), Ordering::SeqCst);
         Self {
             chance: Chance::new(seed),
             model,
