@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::Backoff;
+use crate::{Backoff, SuspectsMax};
 
 /// Milliseconds UTC; given in, so that tests hold the time.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -43,6 +43,8 @@ pub struct Settings {
     pub letters_bytes_max: usize,
     /// How long letters may take to be acknowledged.
     pub letters_within: Duration,
+    /// How many rejects that point at us a partition may have.
+    pub suspects_max: SuspectsMax,
     /// A loop that did not turn for so long is stalled.
     pub stall: Duration,
 }
@@ -60,6 +62,7 @@ impl Default for Settings {
             letters_bytes_max: licenseflow_store::read_model::LETTERS_BYTES,
             // Longer than a delivery may take, so that a round is over before the next begins.
             letters_within: Duration::from_secs(20),
+            suspects_max: SuspectsMax::default(),
             stall: Duration::from_secs(60),
         }
     }

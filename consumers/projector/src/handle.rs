@@ -23,6 +23,7 @@ use crate::pump::Pump;
 use crate::status::{Board, Status, together};
 use crate::store_line::StoreLine;
 use crate::store_thread::StoreThread;
+use crate::suspicion::Suspicion;
 use crate::waiting::Waiting;
 use crate::walk::Walk;
 use crate::{Error, Result};
@@ -150,6 +151,7 @@ where
             partitions: Partitions::default(),
             ends: Ends::new(settings.ends_interval),
             lag: Lag::new(Instant::now()),
+            suspicion: Suspicion::new(settings.suspects_max),
             waiting: Waiting::new(&settings),
             settings,
         };

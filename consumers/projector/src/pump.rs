@@ -21,6 +21,7 @@ use crate::metrics::Gauges;
 use crate::partitions::Partitions;
 use crate::status::{Board, listed};
 use crate::store_line::StoreLine;
+use crate::suspicion::Suspicion;
 use crate::waiting::Waiting;
 use crate::{Result, metrics};
 
@@ -46,6 +47,7 @@ pub(crate) struct Pump<S, J> {
     pub(crate) partitions: Partitions,
     pub(crate) ends: Ends,
     pub(crate) lag: Lag,
+    pub(crate) suspicion: Suspicion,
     pub(crate) waiting: Waiting,
 }
 
@@ -104,8 +106,14 @@ impl<S: Source, J: Schemas> Pump<S, J> {
                 if let Ok(event) = judged {
                     self.growing.accept(&record, &event);
                 }
+                self.suspicion.clears(&of);
             }
             Fate::Reject(fault) => {
+                if !fault.points_at_us {
+                    self.suspicion.clears(&of);
+                } else if let Some(why) = self.suspicion.suspects(of, &fault) {
+                    return self.halt(of, why);
+                }
                 metrics::rejected(fault.reason);
                 self.growing.reject(record, fault);
             }
@@ -144,6 +152,7 @@ impl<S: Source, J: Schemas> Pump<S, J> {
                     self.partitions.lose(&of);
                     self.ends.forget(&of);
                     self.lag.forget(&of);
+                    self.suspicion.forget(&of);
                 }
             }
             Polled::Halted {

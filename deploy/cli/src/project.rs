@@ -12,7 +12,9 @@ use clap::Args;
 use licenseflow_avro::Topics;
 use licenseflow_avro::registry_client::RegistryClient;
 use licenseflow_kafka::{KafkaLetters, KafkaSource, SourceSettings};
-use licenseflow_projector::{Handle, Parts, Projector, Settings, Shares, Status, wall_clock};
+use licenseflow_projector::{
+    Handle, Parts, Projector, Settings, Shares, Status, SuspectsMax, wall_clock,
+};
 use licenseflow_runtime::config::{
     Effective, HttpArgs, JudgementArgs, ProjectorArgs, StoreArgs, StorePlace,
 };
@@ -138,6 +140,10 @@ impl Work {
     ) -> anyhow::Result<Handle> {
         let settings = Settings {
             batch_records_max: self.projector.batch_records_max as usize,
+            suspects_max: SuspectsMax {
+                run: self.projector.suspects_run_max as usize,
+                share: self.projector.suspects_share_max,
+            },
             batch_bytes_max: shares.batch_bytes,
             max_future_skew: self.judgement.max_future_skew,
             ..Settings::default()

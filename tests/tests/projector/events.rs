@@ -16,6 +16,8 @@ use licenseflow_tests::chance::Chance;
 
 /// The schema id that the tests' registry knows.
 pub(crate) const SCHEMA_ID: u32 = 7;
+/// The schema id that it knows and that gives no events.
+pub(crate) const UNUSABLE_ID: u32 = 8;
 /// The log's time: later than every event's.
 pub(crate) const LOG_TIME_MS: i64 = 1_700_000_000_000;
 pub(crate) const SKEW_MICROS: i64 = 300_000_000;
@@ -54,7 +56,14 @@ impl Schemas for OneSchema {
                 reason: "the test says so".into(),
             });
         }
-        Ok((id == SCHEMA_ID).then(|| Arc::clone(&self.plan)))
+        Ok(match id {
+            SCHEMA_ID => Some(Arc::clone(&self.plan)),
+            UNUSABLE_ID => {
+                let of_text = Plan::new("\"string\"").unwrap_or_else(Plan::unusable);
+                Some(Arc::new(of_text))
+            }
+            _ => None,
+        })
     }
 }
 

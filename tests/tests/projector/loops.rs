@@ -10,7 +10,7 @@ use licenseflow_projector::{Error, Settings};
 use licenseflow_tests::harness::wait_until;
 
 use crate::bench::{Bench, large_settings, poison, started_again};
-use crate::events::{self, OneSchema, SCHEMA_ID};
+use crate::events::{self, OneSchema, SCHEMA_ID, UNUSABLE_ID};
 use crate::memory_log::Log;
 use crate::schedules::DEADLINE;
 use licenseflow_tests::chance::Chance;
@@ -111,6 +111,40 @@ fn a_record_whose_schema_cannot_be_had_holds_its_partition_and_no_other() {
     bench.wait_for_the_end();
     wait_until("it moves again", DEADLINE, || still().is_none()).unwrap();
     assert_eq!(bench.sent(), vec![]);
+    bench.end();
+}
+
+#[test]
+fn rejects_that_point_at_us_halt_their_partition_and_garbage_halts_none() {
+    let mut log = Log::default();
+    let (ours, theirs) = ((Lane::Interactive, 0), (Lane::Interactive, 1));
+    let [.., id] = UNUSABLE_ID.to_be_bytes();
+    for number in 0..40 {
+        log.append(ours, None, Some(vec![0, 0, 0, 0, id, 1]));
+        // Garbage, and a schema id that nobody knows.
+        let garbage = [vec![b'{'], vec![0, 0, 0, 9, number, 1]];
+        let [text, unknown] = garbage;
+        log.append(theirs, None, Some(text));
+        log.append(theirs, None, Some(unknown));
+    }
+    let bench = Bench::start(log, large_settings(), OneSchema::new(), |_| {});
+    wait_until("the partition is left", DEADLINE, || {
+        bench.position().get(ours.0, ours.1) == Some(19)
+            && bench.position().get(theirs.0, theirs.1) == Some(80)
+    })
+    .unwrap();
+    let halted = bench.handle.status().halted;
+    let places: Vec<_> = halted.iter().map(|it| (it.lane, it.partition)).collect();
+    assert_eq!(places, [ours]);
+    let why = &halted[0].reason;
+    assert!(
+        why.contains("unknown_schema") && why.contains("--suspects-run-max"),
+        "{why}"
+    );
+    wait_until("letters are sent of what was rejected", DEADLINE, || {
+        bench.sent().len() == 19 + 80
+    })
+    .unwrap();
     bench.end();
 }
 

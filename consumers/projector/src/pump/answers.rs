@@ -68,6 +68,7 @@ impl<S: Source, J: Schemas> Pump<S, J> {
         let now = Instant::now();
         for start in &starts {
             self.lag.begin(start, now);
+            self.suspicion.forget(&(start.lane, start.partition));
             self.growing
                 .begin((start.lane, start.partition), start.next_offset);
         }
@@ -108,6 +109,7 @@ mod tests {
     use crate::partitions::Partitions;
     use crate::status::Board;
     use crate::store_line::StoreLine;
+    use crate::suspicion::Suspicion;
     use crate::waiting::Waiting;
     use crate::{Settings, wall_clock};
 
@@ -176,6 +178,7 @@ mod tests {
             growing: Growing::default(),
             partitions: Partitions::default(),
             lag: Lag::new(Instant::now()),
+            suspicion: Suspicion::new(settings.suspects_max),
             ends: Ends::new(settings.ends_interval),
             waiting: Waiting::new(&settings),
             settings,

@@ -17,4 +17,18 @@ pub struct ProjectorArgs {
     /// The most records that one batch writes to the store
     #[arg(long, env = "LICENSEFLOW_BATCH_RECORDS_MAX", default_value = "200000", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub batch_records_max: u32,
+
+    /// A partition is left alone once so many of its records in a row were to be rejected for what may be a
+    /// fault of this release, such as a type of event that stands in a registered schema; 0: never
+    #[arg(long, env = "LICENSEFLOW_SUSPECTS_RUN_MAX", default_value = "20", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub suspects_run_max: u32,
+
+    /// The same for a share of its last 100 records, 0.01 to 1; more than 1: never
+    #[arg(long, env = "LICENSEFLOW_SUSPECTS_SHARE_MAX", default_value = "0.5", value_name = "SHARE", value_parser = share)]
+    pub suspects_share_max: f64,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share: &f64| *share >= 0.01);
+    share.ok_or_else(|| "expected a share such as 0.5; 2 is never reached".to_owned())
 }

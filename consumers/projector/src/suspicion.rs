@@ -1,0 +1,182 @@
+//! When a partition's rejects point at us: a release that is too old for its schemas would empty the log
+//! into the dead-letter topic, one well-formed record after the other. It is better left alone.
+//!
+//! A record's own fault says nothing here, however often: a client that sends nothing but garbage must not
+//! stop those who share its partition.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use licenseflow_avro::reason::Fault;
+use licenseflow_kafka::LanePartition;
+
+/// How many records that were rejected for what may be our own fault are too many for a partition.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SuspectsMax {
+    /// So many one after the other; 0: any number.
+    pub run: usize,
+    /// So great a share of the last [`SuspectsMax::WINDOW`] records; over 1: any.
+    pub share: f64,
+}
+
+impl SuspectsMax {
+    /// How many records a share is of.
+    pub const WINDOW: usize = 100;
+}
+
+impl Default for SuspectsMax {
+    fn default() -> Self {
+        Self {
+            run: 20,
+            share: 0.5,
+        }
+    }
+}
+
+/// The partitions that have had such a record among their last.
+#[derive(Debug)]
+pub(crate) struct Suspicion {
+    most: SuspectsMax,
+    partitions: BTreeMap<LanePartition, Recent>,
+}
+
+/// The last records of a partition, the newest last: whether each is a suspect.
+#[derive(Debug, Default)]
+struct Recent {
+    window: VecDeque<bool>,
+    suspects: usize,
+    run: usize,
+}
+
+impl Recent {
+    fn push(&mut self, is_suspect: bool) {
+        self.window.push_back(is_suspect);
+        if self.window.len() > SuspectsMax::WINDOW {
+            let oldest = self.window.pop_front();
+            self.suspects -= usize::from(oldest == Some(true));
+        }
+        self.suspects += usize::from(is_suspect);
+        self.run = if is_suspect { self.run + 1 } else { 0 };
+    }
+}
+
+impl Suspicion {
+    pub(crate) fn new(most: SuspectsMax) -> Self {
+        Self {
+            most,
+            partitions: BTreeMap::new(),
+        }
+    }
+
+    /// A record of the partition was accepted, or rejected for what is its own fault alone.
+    pub(crate) fn clears(&mut self, of: &LanePartition) {
+        // Most partitions never have a suspect, and this is asked for each record.
+        if self.partitions.is_empty() {
+            return;
+        }
+        if let Some(recent) = self.partitions.get_mut(of) {
+            recent.push(false);
+            if recent.suspects == 0 {
+                self.partitions.remove(of);
+            }
+        }
+    }
+
+    /// A record of the partition is to be rejected for what may be ours: why the partition is to be left
+    /// at it instead, if it is.
+    pub(crate) fn suspects(&mut self, of: LanePartition, fault: &Fault) -> Option<String> {
+        let recent = self.partitions.entry(of).or_default();
+        recent.push(true);
+        let share = recent.suspects as f64 / SuspectsMax::WINDOW as f64;
+        let is_run = self.most.run > 0 && recent.run >= self.most.run;
+        if !is_run && share < self.most.share {
+            return None;
+        }
+        let (run, suspects) = (recent.run, recent.suspects);
+        self.partitions.remove(&of);
+        Some(format!(
+            "{suspects} of its last {} records, {run} of them in a row, were to be rejected for what may be a \
+             fault of this program, the last as {} ({fault}): it is left before that one. Run a release that \
+             knows their schema, or let them go to the dead-letter topic with --suspects-run-max 0 and \
+             --suspects-share-max 2",
+            SuspectsMax::WINDOW,
+            fault.reason
+        ))
+    }
+
+    /// The partition is read once more from where the store stands, or is no longer ours.
+    pub(crate) fn forget(&mut self, of: &LanePartition) {
+        self.partitions.remove(of);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use licenseflow_avro::{Lane, Reason};
+
+    use super::*;
+
+    const ONE: LanePartition = (Lane::Interactive, 0);
+    const OTHER: LanePartition = (Lane::Interactive, 1);
+
+    fn fault() -> Fault {
+        Fault::new(Reason::UnknownType, "LicenseLeased").pointing_at_us()
+    }
+
+    /// How many of these records are rejected before the partition is left; each is said to be a suspect or
+    /// not.
+    fn until_left(most: SuspectsMax, records: impl Iterator<Item = bool>) -> Option<usize> {
+        let mut suspicion = Suspicion::new(most);
+        let mut rejected = 0;
+        for is_suspect in records {
+            if !is_suspect {
+                suspicion.clears(&ONE);
+            } else if suspicion.suspects(ONE, &fault()).is_some() {
+                return Some(rejected);
+            } else {
+                rejected += 1;
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn a_run_of_them_and_a_share_of_them_are_too_many_and_fewer_are_not() {
+        let most = SuspectsMax::default();
+        let all = || (0..1000).map(|_| true);
+        assert_eq!(until_left(most, all()), Some(19));
+        let every = |n: usize| (0..1000).map(move |number| number % n == 0);
+        assert_eq!(until_left(most, every(2)), Some(49));
+        assert_eq!(until_left(most, every(3)), None);
+        let runs = (0..1000).map(|number| number % 50 < 19);
+        assert_eq!(until_left(most, runs), None);
+        let any = SuspectsMax { run: 0, share: 2.0 };
+        assert_eq!(until_left(any, all()), None);
+    }
+
+    #[test]
+    fn each_partition_is_judged_by_its_own_records() {
+        let mut suspicion = Suspicion::new(SuspectsMax::default());
+        for _ in 0..19 {
+            assert_eq!(suspicion.suspects(ONE, &fault()), None);
+            assert_eq!(suspicion.suspects(OTHER, &fault()), None);
+        }
+        suspicion.forget(&OTHER);
+        assert_eq!(suspicion.suspects(OTHER, &fault()), None);
+        let why = suspicion.suspects(ONE, &fault()).unwrap();
+        assert!(
+            why.contains("unknown_type") && why.contains("LicenseLeased"),
+            "{why}"
+        );
+    }
+
+    #[test]
+    fn nothing_is_kept_of_partitions_without_suspects() {
+        let mut suspicion = Suspicion::new(SuspectsMax::default());
+        suspicion.clears(&ONE);
+        assert_eq!(suspicion.suspects(ONE, &fault()), None);
+        for _ in 0..SuspectsMax::WINDOW {
+            suspicion.clears(&ONE);
+        }
+        assert!(suspicion.partitions.is_empty());
+    }
+}
