@@ -6,6 +6,7 @@
 pub mod causes;
 pub mod codec;
 pub mod event;
+pub mod explained;
 pub mod headers;
 pub mod json;
 pub mod judgement;

@@ -26,6 +26,7 @@ impl From<Stop> for Fault {
 #[derive(Debug)]
 pub(super) struct Body<'a> {
     rest: &'a [u8],
+    length: usize,
     /// What cannot be but does not hide where the next value starts. It waits, since a body that is
     /// also cut short is `truncated`, which is judged first.
     flaw: Option<&'static str>,
@@ -35,6 +36,7 @@ impl<'a> Body<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self {
             rest: bytes,
+            length: bytes.len(),
             flaw: None,
         }
     }
@@ -51,6 +53,16 @@ impl<'a> Body<'a> {
                 format!("{left} bytes are left after the event"),
             )),
         }
+    }
+
+    /// How many bytes were read.
+    pub(super) fn offset(&self) -> usize {
+        self.length - self.rest.len()
+    }
+
+    /// What cannot be, so far.
+    pub(super) fn flaw(&self) -> Option<&'static str> {
+        self.flaw
     }
 
     pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], Stop> {

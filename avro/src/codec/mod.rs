@@ -9,6 +9,7 @@
 mod body;
 mod plan;
 mod shape;
+mod so_far;
 mod wire;
 mod write;
 
@@ -17,6 +18,7 @@ use std::sync::OnceLock;
 pub use plan::Plan;
 pub use write::{encode, encode_body, write_content};
 
+pub(crate) use so_far::SoFar;
 pub(crate) use wire::{Prefix, prefix};
 
 use uuid::Uuid;

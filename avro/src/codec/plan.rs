@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::NotALicenseEvent;
 use super::body::{Body, Stop};
 use super::shape::{Shape, Shapes, blocks};
+use super::so_far::SoFar;
 use crate::event::{EventKind, LicenseEvent, LicenseKey, NOT_A_UUID, TextMap, parse_uuid};
 use crate::members::{
     self, Absent, DEFAULT_TENANT, Form, LICENSE_ID, Member, Slot, Slots, TENANT_ID,
@@ -34,8 +35,8 @@ pub struct Plan {
 enum Step {
     /// It is the member of this place in our table.
     Member(usize, Form, Shape),
-    /// It is something that we do not know.
-    Skip(Shape),
+    /// It is something that we do not know, by its name.
+    Skip(Box<str>, Shape),
     /// It is the payload.
     Payload(Payloads),
 }
@@ -169,7 +170,7 @@ impl Plan {
                 Step::Member(place, form, shape) => {
                     envelope.set(*place, read(shape, *form, &mut body)?);
                 }
-                Step::Skip(shape) => self.shapes.skip(shape, &mut body)?,
+                Step::Skip(_, shape) => self.shapes.skip(shape, &mut body)?,
                 Step::Payload(payloads) => found = self.payload(payloads, &mut body)?,
             }
         }
@@ -215,12 +216,98 @@ impl Plan {
                         Step::Member(place, form, shape) => {
                             data.set(*place, read(shape, *form, body)?);
                         }
-                        Step::Skip(shape) => self.shapes.skip(shape, body)?,
+                        Step::Skip(_, shape) => self.shapes.skip(shape, body)?,
                         // Only an envelope has a payload.
                         Step::Payload(_) => return Err(Stop::Bad("a payload in a payload")),
                     }
                 }
                 Ok(Found::Known(*kind, data))
+            }
+        }
+    }
+}
+
+impl Plan {
+    /// Reads a body as far as it goes, for who looks at it.
+    pub(crate) fn read_so_far(&self, bytes: &[u8]) -> SoFar {
+        let mut so_far = SoFar::default();
+        if let Some(error) = &self.unusable {
+            so_far.stop("", 0, &error.to_string());
+            return so_far;
+        }
+        let mut body = Body::new(bytes);
+        if self.look(&self.steps, &members::ENVELOPE, &mut body, &mut so_far) {
+            let offset = body.offset();
+            if let Err(fault) = body.finish() {
+                so_far.stop("", offset, &fault.error);
+            }
+        }
+        so_far
+    }
+
+    /// Reads one record's fields; false: it could not go on.
+    fn look(
+        &self,
+        steps: &[Step],
+        table: &[Member],
+        body: &mut Body<'_>,
+        so_far: &mut SoFar,
+    ) -> bool {
+        for step in steps {
+            let begins = body.offset();
+            let (name, read) = match step {
+                Step::Member(place, form, shape) => {
+                    let member = table.get(*place).map_or("", |member| member.name);
+                    let slot = read(shape, *form, body);
+                    (member, slot.map(|slot| slot.shown(*form)))
+                }
+                Step::Skip(name, shape) => (&**name, self.shapes.skip(shape, body).map(|()| None)),
+                Step::Payload(payloads) => match self.look_at_payload(payloads, body, so_far) {
+                    Ok(true) => continue,
+                    Ok(false) => return false,
+                    Err(stop) => ("payload", Err(stop)),
+                },
+            };
+            match (read, body.flaw()) {
+                (Ok(Some(value)), None) => so_far.members.push((name.to_owned(), value)),
+                (Ok(None), None) => {}
+                (Ok(_), Some(flaw)) => {
+                    so_far.stop(name, begins, flaw);
+                    return false;
+                }
+                (Err(stop), _) => {
+                    so_far.stop(name, begins, &Fault::from(stop).error);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn look_at_payload(
+        &self,
+        payloads: &Payloads,
+        body: &mut Body<'_>,
+        so_far: &mut SoFar,
+    ) -> Result<bool, Stop> {
+        let branch = match payloads {
+            Payloads::One(branch) => branch,
+            Payloads::Union(branches) => &branches[body.index(branches.len())?],
+        };
+        match branch {
+            Branch::Unknown(name, shape) => {
+                so_far.kind = Some(name.clone());
+                self.shapes.skip(shape, body).map(|()| true)
+            }
+            Branch::Known(kind, steps) => {
+                so_far.kind = Some(kind.name().to_owned());
+                let mut data = SoFar::default();
+                let whole = self.look(steps, members::of(*kind), body, &mut data);
+                so_far.data = data.members;
+                if let Some((field, offset, error)) = data.stopped {
+                    so_far.stop(&format!("data/{field}"), offset, &error);
+                }
+                Ok(whole)
             }
         }
     }
@@ -266,7 +353,7 @@ fn member_step(
 ) -> Result<Step, NotALicenseEvent> {
     let shape = shapes.of(schema)?;
     let Some(place) = table.iter().position(|member| member.name == name) else {
-        return Ok(Step::Skip(shape));
+        return Ok(Step::Skip(name.into(), shape));
     };
     let form = table[place].form;
     if !fits(&shape, form) {

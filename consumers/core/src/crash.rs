@@ -17,16 +17,19 @@ pub const BEFORE_COMMIT: &str = "before_commit";
 pub const AFTER_COMMIT: &str = "after_commit";
 /// After a letter was acknowledged by the brokers, before its row is marked.
 pub const AFTER_LETTER: &str = "after_letter";
+/// After a redriven record was acknowledged by the brokers, before its letter is marked.
+pub const AFTER_REDRIVE: &str = "after_redrive";
 /// Inside a migration of the store.
 pub const IN_MIGRATION: &str = "in_migration";
 
 /// Every point, for tests that want to die at each.
-pub const ALL: [&str; 6] = [
+pub const ALL: [&str; 7] = [
     AFTER_POLL,
     INSIDE_TRANSACTION,
     BEFORE_COMMIT,
     AFTER_COMMIT,
     AFTER_LETTER,
+    AFTER_REDRIVE,
     IN_MIGRATION,
 ];
 

@@ -79,8 +79,6 @@ pub trait Letters: Send {
 /// lane, as the value of such a record does.
 pub const KEPT_HEADERS_BYTES_MAX: usize = 3 << 20;
 
-/// A record is tried once before it is given up on for its own fault.
-const ATTEMPT: &str = "1";
 /// It is not due again.
 const DUE: &str = "0";
 /// The lanes' timestamps are the brokers'.
@@ -152,7 +150,10 @@ fn our_headers(letter: &DeadLetter, topics: &Topics) -> Vec<Header> {
         text(headers::ORIGINAL_TIMESTAMP, &at.timestamp.to_string()),
         text(headers::REASON, letter.reason.name()),
         text(headers::ERROR, error),
-        text(headers::ATTEMPT, ATTEMPT),
+        text(
+            headers::ATTEMPT,
+            &attempt(&letter.record.headers).to_string(),
+        ),
         text(headers::DUE, DUE),
         spring("original-topic", topic.as_bytes()),
         spring("original-partition", &at.partition.to_be_bytes()),
@@ -163,6 +164,13 @@ fn our_headers(letter: &DeadLetter, topics: &Topics) -> Vec<Header> {
         spring("exception-fqcn", exception.as_bytes()),
         spring("exception-message", error.as_bytes()),
     ]
+}
+
+/// Which try failed. A record is tried once before it is given up on for its own fault, and once more each
+/// time that it is redriven.
+fn attempt(own: &[Header]) -> u32 {
+    let before = headers::text(own, headers::ATTEMPT).and_then(|text| text.parse::<u32>().ok());
+    before.unwrap_or(0).saturating_add(1)
 }
 
 fn bytes(name: &str, value: &[u8]) -> Header {
