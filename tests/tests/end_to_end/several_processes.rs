@@ -85,7 +85,7 @@ fn projectors_share_the_log_and_one_that_is_killed_is_replaced_by_the_others() {
             .with("LICENSEFLOW_BATCH_RECORDS_MAX", "500")
     };
     let (first, second) = (projector(), projector());
-    let stays = first.start(Role::Project).unwrap();
+    let mut stays = first.start(Role::Project).unwrap();
     let mut dies = second.start(Role::Project).unwrap();
     let lookup = installation.lookup(runtime.handle());
     let count = RECORDS.to_string();
@@ -109,11 +109,14 @@ fn projectors_share_the_log_and_one_that_is_killed_is_replaced_by_the_others() {
     ];
     thread::scope(|scope| {
         let generate = scope.spawn(|| first.run(&[&history[..], &faults[..]].concat()));
-        let applies = |place: &Platform| metric(place, APPLIED) > 0;
-        wait_until("both are at it", STEP, || {
-            applies(&first) && applies(&second) && dealt_with(&lookup) > RECORDS / 10
+        wait_until("they are at it", STEP, || {
+            dealt_with(&lookup) > RECORDS / 10
         })
         .unwrap();
+        // The second may have been given partitions of the other lane alone: who is at work is killed.
+        if metric(&second, APPLIED) == 0 {
+            std::mem::swap(&mut stays, &mut dies);
+        }
         dies.kill().unwrap();
         generate.join().unwrap().unwrap();
     });
