@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use licenseflow_store::postgres::PostgresOptions;
 use licenseflow_store::{Lookup, PostgresLookup, SqliteLookup};
 use licenseflow_tests::harness::{Platform, Postgres, Role};
+use licenseflow_tests::standing::dealt_with;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
@@ -103,10 +104,4 @@ impl Place {
             }
         }
     }
-}
-
-fn dealt_with(lookup: &dyn Lookup) -> i64 {
-    let freshness = lookup.freshness().map(|it| it.partitions);
-    let partitions = freshness.unwrap_or_default();
-    partitions.iter().map(|it| it.next_offset).sum()
 }

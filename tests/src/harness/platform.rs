@@ -202,6 +202,36 @@ impl Platform {
         finish(curl)
     }
 
+    /// The JSON that the API answers at a path.
+    ///
+    /// # Errors
+    /// As [`Platform::text`], and where it is no JSON.
+    pub fn json(&self, path: &str) -> anyhow::Result<Value> {
+        Ok(serde_json::from_str(&self.text(path)?)?)
+    }
+
+    /// How many offsets the read model has dealt with, as the API says; none where it does not answer.
+    pub fn dealt_with(&self) -> i64 {
+        let position = self.json("/v1/position").unwrap_or_default();
+        let partitions = position["partitions"].as_array();
+        let next = |partition: &Value| partition["next_offset"].as_i64().unwrap_or(0);
+        partitions.map_or(0, |all| all.iter().map(next).sum())
+    }
+
+    /// Sends so many records, some of which are conflicts, poison, or void another.
+    ///
+    /// # Errors
+    /// As [`Platform::run`].
+    pub fn generate(&self, records: i64, licenses: u32, tenants: u32) -> anyhow::Result<()> {
+        let (records, licenses) = (records.to_string(), licenses.to_string());
+        let tenants = tenants.to_string();
+        let history = ["--count", &records, "--licenses", &licenses];
+        let shares = ["--conflicting", "0.02", "--poison", "0.01"];
+        let more = ["--voided", "0.02", "--tenants", &tenants];
+        self.run(&[&["events", "generate"], &history[..], &shares, &more].concat())
+            .map(|_| ())
+    }
+
     /// Runs one of the clients that this project's Rust did not write.
     ///
     /// # Errors

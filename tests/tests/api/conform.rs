@@ -9,7 +9,7 @@ use licenseflow_tests::harness::{
 };
 use serde_json::Value;
 
-use crate::asked::{json, whole};
+use crate::asked::whole;
 
 /// What the requests are made from: the same seed asks the same.
 const SEED: &str = "20261122";
@@ -23,43 +23,14 @@ const RECORDS: i64 = 2000;
 /// How long the read model may take until it has them.
 const CATCH_UP: Duration = Duration::from_secs(90);
 
-fn dealt_with(api: &str) -> i64 {
-    let position = json(api, "/v1/position", &[]);
-    let partitions = position["partitions"].as_array();
-    let next = |partition: &Value| partition["next_offset"].as_i64().unwrap_or(0);
-    partitions.map_or(0, |all| all.iter().map(next).sum())
-}
-
-fn fill(platform: &Platform) {
-    let records = RECORDS.to_string();
-    let how = [
-        "events",
-        "generate",
-        "--count",
-        &records,
-        "--licenses",
-        "100",
-        "--tenants",
-        "1",
-        "--conflicting",
-        "0.02",
-        "--poison",
-        "0.02",
-        "--voided",
-        "0.02",
-    ];
-    platform.run(&how).unwrap();
-    let api = platform.api();
-    wait_until("all is dealt with", CATCH_UP, || {
-        dealt_with(&api) >= RECORDS
-    })
-    .unwrap();
-}
-
 /// Asks everything; what was asked and answered.
 fn ask(platform: &Platform) -> Value {
     let up = platform.start(Role::Up).unwrap();
-    fill(platform);
+    platform.generate(RECORDS, 100, 1).unwrap();
+    wait_until("all is dealt with", CATCH_UP, || {
+        platform.dealt_with() >= RECORDS
+    })
+    .unwrap();
     let api = platform.api();
     let (_, served) = whole(&api, "/openapi.json", &[]);
     let kept = fs::read_to_string(project().join("docs/openapi.json")).unwrap();

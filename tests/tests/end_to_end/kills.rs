@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use licenseflow_store::sqlite::SqliteOptions;
-use licenseflow_store::{Lookup, Outbox, SqliteLookup, SqliteModel};
+use licenseflow_store::{Outbox, SqliteLookup, SqliteModel};
 use licenseflow_tests::harness::{Kafka, Platform, Process, Role, kcat, unique_prefix, wait_until};
+use licenseflow_tests::standing;
 
 /// How many records the log has that is caught up with.
 const RECORDS: u64 = 200_000;
@@ -16,19 +17,11 @@ const KILLS: u64 = 10;
 /// How long a step of a catch-up may take, the machine being busy with other tests.
 const STEP: Duration = Duration::from_secs(120);
 
-/// How many offsets the store has dealt with.
+/// How many offsets the store has dealt with; none before there is a store.
 fn dealt_with(platform: &Platform) -> u64 {
-    let Ok(lookup) = SqliteLookup::open(&platform.store(), 1) else {
-        return 0;
-    };
-    let partitions = lookup
-        .freshness()
-        .map(|it| it.partitions)
-        .unwrap_or_default();
-    partitions
-        .iter()
-        .map(|it| u64::try_from(it.next_offset).unwrap())
-        .sum()
+    let dealt_with =
+        SqliteLookup::open(&platform.store(), 1).map_or(0, |it| standing::dealt_with(&it));
+    u64::try_from(dealt_with).unwrap()
 }
 
 fn fill_the_log(platform: &Platform, records: u64) {

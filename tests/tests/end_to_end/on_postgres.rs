@@ -1,11 +1,8 @@
 //! The platform on PostgreSQL: one log, folded into both stores, gives one read model.
 
-use std::process::Command;
 use std::time::Duration;
 
-use licenseflow_tests::harness::{
-    Kafka, Platform, Postgres, Role, platform::finish, unique_prefix, wait_until,
-};
+use licenseflow_tests::harness::{Kafka, Platform, Postgres, Role, unique_prefix, wait_until};
 use serde_json::Value;
 
 /// How many records the log has, duplicates, conflicts and poison among them.
@@ -14,28 +11,13 @@ const RECORDS: i64 = 5000;
 /// How long a catch-up may take, the machine being busy with other tests.
 const CATCH_UP: Duration = Duration::from_secs(120);
 
-fn get(platform: &Platform, path: &str) -> anyhow::Result<Value> {
-    let mut curl = Command::new("curl");
-    curl.args(["-sf", "--max-time", "10"])
-        .arg(format!("{}{path}", platform.api()));
-    Ok(serde_json::from_str(&finish(curl)?)?)
-}
-
-/// How many offsets the store has dealt with.
-fn dealt_with(platform: &Platform) -> i64 {
-    let position = get(platform, "/v1/position").unwrap_or_default();
-    let partitions = position["partitions"].as_array();
-    let next = |partition: &Value| partition["next_offset"].as_i64().unwrap_or(0);
-    partitions.map_or(0, |partitions| partitions.iter().map(next).sum())
-}
-
 /// Folds the whole log into the platform's store; what `verify` says of it, and a license as the API
 /// answers it.
 fn folded(platform: &Platform, fill: impl FnOnce()) -> (Value, Value) {
     let up = platform.start(Role::Up).unwrap();
     fill();
     let caught_up = wait_until("all is dealt with", CATCH_UP, || {
-        dealt_with(platform) >= RECORDS
+        platform.dealt_with() >= RECORDS
     });
     caught_up.unwrap_or_else(|error| panic!("{error}\n{}", up.stderr()));
     let report = platform.verify().unwrap();
@@ -44,7 +26,9 @@ fn folded(platform: &Platform, fill: impl FnOnce()) -> (Value, Value) {
         report["accepted"].as_i64().unwrap() > RECORDS / 2,
         "{report}"
     );
-    let list = get(platform, "/v1/licenses?limit=20&sort=-last_event_at").unwrap();
+    let list = platform
+        .json("/v1/licenses?limit=20&sort=-last_event_at")
+        .unwrap();
     let said = up.stderr();
     assert!(
         !said.contains("geheim"),
@@ -71,28 +55,7 @@ fn one_log_gives_one_read_model_on_both_stores() {
     let on_postgres = Platform::new(bootstrap, &prefix)
         .unwrap()
         .with("LICENSEFLOW_STORE", &url);
-    let generate = || {
-        let count = RECORDS.to_string();
-        let shares = [
-            "--conflicting",
-            "0.02",
-            "--poison",
-            "0.01",
-            "--voided",
-            "0.02",
-        ];
-        let how = [
-            "events",
-            "generate",
-            "--count",
-            &count,
-            "--licenses",
-            "300",
-            "--tenants",
-            "1",
-        ];
-        on_postgres.run(&[&how[..], &shares[..]].concat()).unwrap();
-    };
+    let generate = || on_postgres.generate(RECORDS, 300, 1).unwrap();
     let (one, its_list) = folded(&on_postgres, generate);
     let shown = on_postgres.run(&["config", "show"]).unwrap();
     assert!(shown.contains("postgres://***@127.0.0.1:"), "{shown}");

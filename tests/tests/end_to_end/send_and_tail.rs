@@ -62,19 +62,10 @@ fn in_the_lane(platform: &Platform) -> BTreeMap<String, usize> {
     counted
 }
 
-fn get(address: &str, headers: &[&str]) -> Value {
-    let mut curl = std::process::Command::new("curl");
-    curl.args(["-sf", "--max-time", "30", address]);
-    for header in headers {
-        curl.args(["-H", header]);
-    }
-    serde_json::from_str(&licenseflow_tests::harness::platform::finish(curl).unwrap()).unwrap()
-}
-
 /// Each license has as many calls as the file has lines of it.
 fn each_counts_once(platform: &Platform) {
     let caught_up = || {
-        let position = get(&format!("{}/v1/position", platform.api()), &[]);
+        let position = platform.json("/v1/position").unwrap();
         let partitions = position["partitions"].as_array().unwrap();
         let of_lane = || {
             partitions
@@ -86,7 +77,7 @@ fn each_counts_once(platform: &Platform) {
     wait_until("the read model has all of it", STEP, caught_up).unwrap();
     for number in 0..LICENSES {
         let id = license(number);
-        let usage = get(&format!("{}/v1/licenses/{id}/usage", platform.api()), &[]);
+        let usage = platform.json(&format!("/v1/licenses/{id}/usage")).unwrap();
         let expected = json!([{"license_id": id, "metric": "calls", "quantity": LINES / LICENSES, "tenant_id": "default"}]);
         assert_eq!(usage["items"], expected, "{usage}");
     }

@@ -14,10 +14,11 @@ use licenseflow_projector::{Handle, Parts, Projector, Settings, wall_clock};
 use licenseflow_runtime::log::KafkaSettings;
 use licenseflow_store::postgres::PostgresOptions;
 use licenseflow_store::read_model::{Applied, Letter, PartitionEnd, PartitionState};
-use licenseflow_store::{Error, Lookup, Outbox, PostgresLookup, PostgresModel, ReadModel};
+use licenseflow_store::{Error, Outbox, PostgresLookup, PostgresModel, ReadModel};
 use licenseflow_tests::harness::{
     Kafka, Platform, Postgres, Process, Role, kcat, unique_prefix, wait_for_async, wait_until,
 };
+use licenseflow_tests::standing::dealt_with;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -66,13 +67,6 @@ fn metric(platform: &Platform, name: &str) -> u64 {
     metrics.lines().find_map(of_name).unwrap_or(0)
 }
 
-/// How many offsets the store has dealt with.
-fn dealt_with(lookup: &PostgresLookup) -> i64 {
-    let freshness = lookup.freshness().map(|it| it.partitions);
-    let partitions = freshness.unwrap_or_default();
-    partitions.iter().map(|it| it.next_offset).sum()
-}
-
 #[test]
 fn projectors_share_the_log_and_one_that_is_killed_is_replaced_by_the_others() {
     const RECORDS: i64 = 40_000;
@@ -88,27 +82,8 @@ fn projectors_share_the_log_and_one_that_is_killed_is_replaced_by_the_others() {
     let mut stays = first.start(Role::Project).unwrap();
     let mut dies = second.start(Role::Project).unwrap();
     let lookup = installation.lookup(runtime.handle());
-    let count = RECORDS.to_string();
-    let history = [
-        "events",
-        "generate",
-        "--count",
-        &count,
-        "--licenses",
-        "500",
-        "--tenants",
-        "2",
-    ];
-    let faults = [
-        "--conflicting",
-        "0.02",
-        "--poison",
-        "0.01",
-        "--voided",
-        "0.02",
-    ];
     thread::scope(|scope| {
-        let generate = scope.spawn(|| first.run(&[&history[..], &faults[..]].concat()));
+        let generate = scope.spawn(|| first.generate(RECORDS, 500, 2));
         wait_until("they are at it", STEP, || {
             dealt_with(&lookup) > RECORDS / 10
         })
