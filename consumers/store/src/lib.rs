@@ -8,6 +8,7 @@ mod batch;
 mod columns;
 pub mod dead_letters;
 pub mod error;
+mod ground;
 mod head;
 mod journey;
 pub mod lookup;
@@ -25,6 +26,7 @@ mod totals;
 
 pub use dead_letters::{DeadLetters, LetterQuery, LetterRow, LetterState, OpenLetter};
 pub use error::{Error, Kind};
+pub use ground::Ground;
 pub use lookup::Lookup;
 pub use patience::{Asker, Patience};
 pub use postgres::{PostgresLetters, PostgresLookup, PostgresModel};

@@ -5,11 +5,18 @@ use licenseflow_avro::record::{Header, headers_size};
 use licenseflow_avro::{Coordinates, Lane, Offset, PartitionId, Position};
 use licenseflow_core::Batch;
 
-use crate::Error;
+use crate::{Error, Ground};
 
 /// One generation of the read models, as its only writer sees it. Calls block; they are made from
 /// a thread of the projector's own.
 pub trait ReadModel: Send {
+    /// Begins on this log: the first time it is kept, and from then on no other is taken.
+    ///
+    /// # Errors
+    /// [`Error::Unusable`] where the model was built from another log, [`Error::Away`] and
+    /// [`Error::Broken`].
+    fn begin_on(&mut self, ground: &Ground) -> Result<(), Error>;
+
     /// Where each partition stands.
     ///
     /// # Errors

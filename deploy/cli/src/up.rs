@@ -65,6 +65,7 @@ pub(crate) async fn run(arguments: UpArgs, effective: &Effective) -> anyhow::Res
     let place = store.place();
     let work = Work {
         kafka: log.settings(project::CLIENT)?,
+        ground: project::ground(&admin, &topics).await?,
         topics: topics.clone(),
         store,
         projector,

@@ -24,3 +24,4 @@ mod several_processes;
 mod stream;
 mod three_brokers;
 mod well_behaved;
+mod wrong_ground;

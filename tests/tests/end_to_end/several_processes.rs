@@ -14,7 +14,7 @@ use licenseflow_projector::{Handle, Parts, Projector, Settings, wall_clock};
 use licenseflow_runtime::log::KafkaSettings;
 use licenseflow_store::postgres::PostgresOptions;
 use licenseflow_store::read_model::{Applied, Letter, PartitionEnd, PartitionState};
-use licenseflow_store::{Error, Outbox, PostgresLookup, PostgresModel, ReadModel};
+use licenseflow_store::{Error, Ground, Outbox, PostgresLookup, PostgresModel, ReadModel};
 use licenseflow_tests::harness::{
     Kafka, Platform, Postgres, Process, Role, kcat, unique_prefix, wait_for_async, wait_until,
 };
@@ -194,6 +194,10 @@ struct Late {
 }
 
 impl ReadModel for Late {
+    fn begin_on(&mut self, ground: &Ground) -> Result<(), Error> {
+        self.model.begin_on(ground)
+    }
+
     fn positions(&mut self) -> Result<Vec<PartitionState>, Error> {
         self.model.positions()
     }

@@ -11,7 +11,7 @@ use licenseflow_kafka::{DeadLetter, Delivery, Letters, Originals};
 use licenseflow_projector::verify::Stored;
 use licenseflow_store::sqlite::SqliteOptions;
 use licenseflow_store::{
-    Applied, Error, Letter, Outbox, PartitionEnd, PartitionState, ReadModel, SqliteModel,
+    Applied, Error, Ground, Letter, Outbox, PartitionEnd, PartitionState, ReadModel, SqliteModel,
 };
 
 use crate::memory_log::World;
@@ -121,6 +121,10 @@ impl Door {
 }
 
 impl ReadModel for Door {
+    fn begin_on(&mut self, ground: &Ground) -> Result<(), Error> {
+        self.model().begin_on(ground)
+    }
+
     fn positions(&mut self) -> Result<Vec<PartitionState>, Error> {
         self.pass()?;
         self.model().positions()

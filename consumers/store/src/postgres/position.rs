@@ -7,9 +7,9 @@ use licenseflow_core::{RowDigest, Span};
 
 use super::rejected::lane_column;
 use super::session::{Values, Work};
-use crate::Error;
 use crate::read_model::{PartitionEnd, PartitionState};
 use crate::standing::{bucket_sum, partition_state};
+use crate::{Error, Ground};
 
 /// Every partition that the generation knows.
 pub(crate) async fn states(work: &Work<'_>, generation: i64) -> Result<Vec<PartitionState>, Error> {
@@ -17,6 +17,25 @@ pub(crate) async fn states(work: &Work<'_>, generation: i64) -> Result<Vec<Parti
          where generation = $1 order by lane, partition";
     let rows = work.rows(sql, &[&generation]).await?;
     rows.iter().map(partition_state).collect()
+}
+
+/// Keeps the log that is read where none is known, and holds it against the one that is.
+pub(crate) async fn begin_on(work: &Work<'_>, ground: &Ground) -> Result<(), Error> {
+    let sql =
+        "insert into ground (number, cluster_id, topic) values (1, $1, $2) on conflict do nothing";
+    work.execute(sql, &[&ground.cluster_id, &ground.topic])
+        .await?;
+    let rows = work
+        .rows("select cluster_id, topic from ground", &[])
+        .await?;
+    let row = rows
+        .first()
+        .ok_or_else(|| Error::broken("no log stands where one was written"))?;
+    let kept = Ground {
+        cluster_id: row.try_get(0)?,
+        topic: row.try_get(1)?,
+    };
+    kept.check(ground)
 }
 
 /// Compare and set: a partition that does not stand at its span's `from` has another owner. Gives where all

@@ -10,6 +10,9 @@
 
 create table meta (name text primary key, value bigint not null);
 
+-- The log that it is built from; one row, once a projector has begun.
+create table ground (number smallint primary key check (number = 1), cluster_id text not null, topic text not null);
+
 create table position (
   generation bigint not null,
   lane smallint not null,

@@ -14,9 +14,9 @@ use super::connection::{Address, PostgresOptions};
 use super::migrate::{Generation, migrate};
 use super::session::{Lasting, Session, Work, silent};
 use super::{outbox, position, recount, totals};
-use crate::Error;
 use crate::read_model::{Applied, Letter, Outbox, PartitionEnd, PartitionState, ReadModel};
 use crate::totals::KeptTotals;
+use crate::{Error, Ground};
 
 /// The end does not wait long for a database to hear of it.
 const LEAVE_MAX: Duration = Duration::from_secs(2);
@@ -140,6 +140,12 @@ impl PostgresModel {
 }
 
 impl ReadModel for PostgresModel {
+    fn begin_on(&mut self, ground: &Ground) -> Result<(), Error> {
+        self.in_transaction(Lasting::AtOnce, async |work, _| {
+            position::begin_on(work, ground).await
+        })
+    }
+
     fn positions(&mut self) -> Result<Vec<PartitionState>, Error> {
         self.in_transaction(Lasting::AtOnce, async |work, writer| {
             position::states(work, writer.generation.number).await

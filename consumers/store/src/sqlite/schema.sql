@@ -6,6 +6,9 @@
 
 create table meta (name text primary key, value any) strict, without rowid;
 
+-- The log that it is built from; one row, once a projector has begun.
+create table ground (number integer primary key check (number = 1), cluster_id text not null, topic text not null) strict;
+
 create table position (
   generation integer not null,
   lane integer not null,

@@ -19,6 +19,7 @@ use super::rows::{lane_number, lane_of_number};
 use super::totals;
 use crate::batch::{sorted, unpack};
 use crate::error::Error;
+use crate::ground::Ground;
 use crate::journey;
 use crate::read_model::{Applied, PartitionEnd, PartitionState, ReadModel};
 use crate::standing::partition_state;
@@ -88,6 +89,20 @@ impl SqliteModel {
 }
 
 impl ReadModel for SqliteModel {
+    fn begin_on(&mut self, ground: &Ground) -> Result<(), Error> {
+        let values = [&ground.cluster_id, &ground.topic];
+        let sql = "insert into ground (number, cluster_id, topic) values (1, ?, ?) on conflict do nothing";
+        self.connection.execute(sql, values)?;
+        let sql = "select cluster_id, topic from ground";
+        let kept = self.connection.query_row(sql, [], |row| {
+            Ok(Ground {
+                cluster_id: row.get(0)?,
+                topic: row.get(1)?,
+            })
+        })?;
+        kept.check(ground)
+    }
+
     fn positions(&mut self) -> Result<Vec<PartitionState>, Error> {
         let mut statement = self.connection.prepare_cached(
             "select lane, partition, next_offset, last_timestamp_ms from position

@@ -9,7 +9,7 @@ use licenseflow_core::batch::Envelope;
 use licenseflow_core::{Batch, naive};
 use licenseflow_store::lookup::{JourneyOutcome, JourneyQuery};
 use licenseflow_store::{
-    Error, LETTERS_BYTES, LetterContent, Outbox as _, PartitionEnd, ReadModel as _,
+    Error, Ground, LETTERS_BYTES, LetterContent, Outbox as _, PartitionEnd, ReadModel as _,
 };
 
 use crate::model::{Model as _, Place, on_every_store};
@@ -22,6 +22,7 @@ on_every_store!(
     what_a_fenced_batch_folded_is_not_folded_onto,
     words_that_a_record_chose_are_stored_whatever_they_are,
     a_round_of_letters_stops_at_its_bytes,
+    a_model_is_of_one_log_and_of_no_other,
     a_partition_is_caught_up_when_it_stands_at_the_end_that_was_seen,
     a_rejected_record_that_says_its_tenant_is_found_by_its_request_and_by_nobody_else,
 );
@@ -47,6 +48,33 @@ pub(crate) fn poison(offset: i64) -> RawRecord {
             name: "h".to_owned(),
             value: None,
         }],
+    }
+}
+
+fn a_model_is_of_one_log_and_of_no_other<P: Place>() {
+    let ground = |cluster_id: &str, topic: &str| Ground {
+        cluster_id: cluster_id.to_owned(),
+        topic: topic.to_owned(),
+    };
+    let place = P::new();
+    let mut model = place.open();
+    model.begin_on(&ground("one", "license.events.v1")).unwrap();
+    for _ in 0..2 {
+        for (cluster_id, topic) in [
+            ("other", "license.events.v1"),
+            ("one", "t-license.events.v1"),
+        ] {
+            let error = model.begin_on(&ground(cluster_id, topic)).unwrap_err();
+            assert!(matches!(error, Error::Unusable(_)), "{error}");
+            let words = error.to_string();
+            assert!(
+                words.contains("cluster one") && words.contains(topic),
+                "{words}"
+            );
+        }
+        model.begin_on(&ground("one", "license.events.v1")).unwrap();
+        drop(model);
+        model = place.open();
     }
 }
 

@@ -12,7 +12,7 @@ use uuid::Uuid;
 pub(crate) const TENANT: &str = "default";
 pub(crate) const LICENSES: usize = 100_000;
 pub(crate) const DEVICES: usize = 50_000;
-pub(crate) const EVENTS: usize = 110_000;
+pub(crate) const EVENTS: usize = 1_000_000;
 pub(crate) const PAGE: usize = 50;
 
 /// When the first event of all occurred, which is the last in the order of events.
