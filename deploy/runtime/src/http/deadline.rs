@@ -5,7 +5,7 @@
 use super::limits::HttpLimits;
 use super::problem::Problem;
 use axum::body::{Body, HttpBody};
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -36,11 +36,7 @@ impl Deadline {
 }
 
 /// Ends slow bodies with 408 and slow answers with 504.
-pub(super) async fn enforce(
-    State(limits): State<Arc<HttpLimits>>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(super) async fn enforce(limits: &HttpLimits, request: Request, next: Next) -> Response {
     let ran_out = Arc::new(AtomicBool::new(false));
     let deadline = Deadline::within(limits.timeout_of(request.uri().path()));
     let mut request = request.map(|body| bounded(body, limits.body_timeout, &ran_out));

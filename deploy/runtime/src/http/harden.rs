@@ -10,30 +10,31 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
 use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
-use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
 /// The longest text of another's error that becomes the detail of a problem.
 const DETAIL_BYTES_MAX: usize = 4096;
 
-/// Lays limits, request ids, logging and the one form of errors around a router.
+/// Lays limits, request ids, logging and the one form of errors around a router. They are one layer, since
+/// each layer has all that is inside of it copied for each request.
 pub fn harden(router: Router, limits: &HttpLimits) -> Router {
     let limits = Arc::new(limits.clone());
-    // The layer that is added last is the outermost.
-    router
-        .layer(from_fn_with_state(Arc::clone(&limits), deadline::enforce))
-        .layer(CatchPanicLayer::custom(after_panic))
-        .layer(from_fn_with_state(limits, bound_headers))
-        .layer(from_fn(observe))
+    router.layer(from_fn_with_state(limits, observe))
 }
 
-/// The outermost layer: names the request, times it, logs it, completes errors.
-async fn observe(mut request: Request, next: Next) -> Response {
+/// Names the request, times it, logs it, completes errors.
+async fn observe(
+    State(limits): State<Arc<HttpLimits>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let started = Instant::now();
     let id = RequestId::of(request.headers());
     let method = request.method().clone();
@@ -43,7 +44,7 @@ async fn observe(mut request: Request, next: Next) -> Response {
     let span = tracing::info_span!("request", request_id = %id);
 
     let handled = async {
-        let response = as_problem(next.run(request).await, &id, &path).await;
+        let response = as_problem(answer(&limits, request, next).await, &id, &path).await;
         let elapsed = started.elapsed();
         let status = response.status().as_u16();
         let duration_ms = elapsed.as_secs_f64() * 1000.0;
@@ -71,24 +72,30 @@ fn route_of(request: &Request) -> String {
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned())
 }
 
+/// Answers within the limits, whatever the handler does.
+async fn answer(limits: &HttpLimits, request: Request, next: Next) -> Response {
+    if let Err(too_large) = check_headers(limits, &request) {
+        return too_large.into_response();
+    }
+    // What a panic leaves half-done is dropped with the request.
+    let answer = AssertUnwindSafe(deadline::enforce(limits, request, next)).catch_unwind();
+    answer.await.unwrap_or_else(|cause| after_panic(&*cause))
+}
+
 /// Refuses requests whose line and headers are too large, with an answer that
 /// names the bound. Far beyond it hyper refuses them itself, with a bare 431.
-async fn bound_headers(
-    State(limits): State<Arc<HttpLimits>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let bytes = header_bytes(&request);
+fn check_headers(limits: &HttpLimits, request: &Request) -> Result<(), Box<Problem>> {
+    let bytes = header_bytes(request);
     let count = request.headers().len();
     if bytes <= limits.header_bytes_max && count <= limits.headers_max {
-        return next.run(request).await;
+        return Ok(());
     }
-    Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large")
+    let problem = Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large")
         .detail(format!(
             "request line and headers have {bytes} bytes in {count} headers; at most {} bytes and {} headers are taken",
             limits.header_bytes_max, limits.headers_max
-        ))
-        .into_response()
+        ));
+    Err(Box::new(problem))
 }
 
 fn header_bytes(request: &Request) -> usize {
@@ -104,8 +111,7 @@ fn header_bytes(request: &Request) -> usize {
     headers + line
 }
 
-// The signature is that of `tower_http::catch_panic::ResponseForPanic`.
-fn after_panic(cause: Box<dyn Any + Send + 'static>) -> Response {
+fn after_panic(cause: &(dyn Any + Send)) -> Response {
     let text = cause
         .downcast_ref::<String>()
         .map(String::as_str)
