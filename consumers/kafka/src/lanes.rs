@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use licenseflow_avro::record::{Header, headers_size};
+use licenseflow_avro::record::Header;
 use licenseflow_avro::{Coordinates, RawRecord, Reason, Topics, headers};
 use licenseflow_runtime::log::KafkaSettings;
 
@@ -146,12 +146,6 @@ pub fn redriven_headers(redriven: &Redriven, topics: &Topics) -> Vec<Header> {
         text(headers::ATTEMPT, &redriven.attempt.to_string()),
     ]);
     all
-}
-
-/// The bytes of headers that a redriven record would have.
-#[must_use]
-pub fn redriven_headers_size(redriven: &Redriven, topics: &Topics) -> usize {
-    headers_size(&redriven_headers(redriven, topics))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! all of them in one place. This crate knows no SQL and no Kafka; what it needs of the log reaches it
 //! through [`Readiness`] and a signal that the projector gives.
 
+mod admin;
 mod answer;
 mod changes;
 mod clock;
@@ -26,6 +27,10 @@ mod shapes;
 mod state;
 mod store;
 
+pub use admin::{
+    AdminOptions, Lanes, LanesAway, Originals, Published, Redriven, document as admin_document,
+    router as admin_router, routes as admin_routes,
+};
 pub use clock::{Clock, system_clock};
 pub use partitions::PartitionCount;
 pub use push::StreamLimits;

@@ -23,6 +23,31 @@ const STREAMS_REFUSED: &str = "query_streams_refused_total";
 const STREAMS_FELL_BEHIND: &str = "query_streams_fell_behind_total";
 const STREAM_EVENTS: &str = "query_stream_events_total";
 
+const LETTERS_REDRIVEN: &str = "admin_letters_redriven_total";
+const LETTERS_RESOLVED: &str = "admin_letters_resolved_total";
+
+/// Describes the numbers of the admin API, after the recorder is there.
+pub(crate) fn describe_admin() {
+    describe_counter!(
+        LETTERS_REDRIVEN,
+        "dead letters whose records the brokers have in their lanes again"
+    );
+    describe_counter!(
+        LETTERS_RESOLVED,
+        "dead letters that were closed for a reason"
+    );
+}
+
+/// So many letters were redriven.
+pub(crate) fn letters_redriven(count: usize) {
+    counter!(LETTERS_REDRIVEN).increment(count as u64);
+}
+
+/// So many letters were closed.
+pub(crate) fn letters_resolved(count: usize) {
+    counter!(LETTERS_RESOLVED).increment(count as u64);
+}
+
 /// Describes the numbers, after the recorder is there.
 pub(crate) fn describe() {
     describe_histogram!(

@@ -26,8 +26,15 @@ pub(crate) struct Params(BTreeMap<String, String>);
 impl Params {
     /// Reads the parameters, of which the route knows these and `min_position`.
     pub(crate) fn of(uri: &Uri, known: &[&str]) -> Result<Self, Failure> {
+        let mut all = known.to_vec();
+        all.push(MIN_POSITION);
+        Self::alone(uri, &all)
+    }
+
+    /// Reads the parameters, of which the route knows these and no other.
+    pub(crate) fn alone(uri: &Uri, known: &[&str]) -> Result<Self, Failure> {
         let pairs = pairs(uri)?;
-        let is_known = |name: &str| name == MIN_POSITION || known.contains(&name);
+        let is_known = |name: &str| known.contains(&name);
         let unknown: Vec<&str> = pairs
             .iter()
             .map(|(name, _)| name.as_str())
@@ -35,8 +42,8 @@ impl Params {
             .collect();
         if !unknown.is_empty() {
             let knows = match known {
-                [] => MIN_POSITION.to_owned(),
-                known => format!("{}, {MIN_POSITION}", known.join(", ")),
+                [] => "none".to_owned(),
+                known => known.join(", "),
             };
             let unknown = unknown.join("`, `");
             return Err(Problem::bad_request(

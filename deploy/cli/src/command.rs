@@ -1,6 +1,7 @@
 //! The command line as a whole: which commands there are, and the file of each.
 
 use crate::config_show::ConfigCommand;
+use crate::dlq::DlqCommand;
 use crate::events::EventsCommand;
 use crate::exit::Exit;
 use crate::ingest::IngestArgs;
@@ -9,7 +10,7 @@ use crate::query::QueryArgs;
 use crate::topics::TopicsCommand;
 use crate::up::UpArgs;
 use crate::verify::VerifyArgs;
-use crate::{config_show, events, ingest, project, query, topics, up, verify};
+use crate::{config_show, dlq, events, ingest, project, query, topics, up, verify};
 use clap::{Parser, Subcommand};
 use licenseflow_runtime::config::{ConfigFileArgs, Loaded, TelemetryArgs};
 
@@ -50,6 +51,9 @@ pub(crate) enum Command {
     /// Generate, send and tail events
     #[command(subcommand)]
     Events(EventsCommand),
+    /// List, show, redrive and resolve dead letters
+    #[command(subcommand)]
+    Dlq(Box<DlqCommand>),
     /// Show the settings
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -65,6 +69,7 @@ pub(crate) async fn run(loaded: Loaded<Cli>) -> anyhow::Result<Exit> {
         Command::Verify(arguments) => verify::run(*arguments).await,
         Command::Topics(command) => topics::run(command).await,
         Command::Events(command) => events::run(command).await,
+        Command::Dlq(command) => dlq::run(*command).await,
         Command::Config(command) => config_show::run(&command, &loaded.effective),
     }
 }

@@ -1,14 +1,17 @@
 //! The `licenseflow` binary: a table of contents. Settings, telemetry, then the one command that was
 //! asked for; what it does is said in the file of its name.
 
+mod admin;
 mod allocator;
 mod brokers;
 mod command;
 mod config_show;
 mod crash;
+mod dlq;
 mod events;
 mod exit;
 mod ingest;
+mod lanes;
 mod log;
 mod opening;
 mod output;

@@ -1,5 +1,6 @@
 //! `project`: builds the read model from the log.
 
+use crate::admin::Administered;
 use crate::brokers::Brokers;
 use crate::exit::{Exit, WrongUse};
 use crate::log::LogArgs;
@@ -9,8 +10,8 @@ use crate::service::Service;
 use crate::store;
 use anyhow::Context;
 use clap::Args;
-use licenseflow_avro::Topics;
 use licenseflow_avro::registry_client::RegistryClient;
+use licenseflow_avro::{Lane, Topics};
 use licenseflow_kafka::{KafkaLetters, KafkaSource, SourceSettings};
 use licenseflow_projector::{
     Handle, Parts, Projector, Settings, Shares, Status, SuspectsMax, wall_clock,
@@ -19,10 +20,10 @@ use licenseflow_runtime::config::{
     Effective, HttpArgs, JudgementArgs, ProjectorArgs, StoreArgs, StorePlace,
 };
 use licenseflow_runtime::http::Health;
-use licenseflow_runtime::log::KafkaSettings;
+use licenseflow_runtime::log::{Admin, KafkaSettings};
 use licenseflow_store::postgres::PostgresOptions;
 use licenseflow_store::sqlite::SqliteOptions;
-use licenseflow_store::{Outbox, PostgresModel, ReadModel, SqliteModel};
+use licenseflow_store::{Error, Ground, Outbox, PostgresModel, ReadModel, SqliteModel};
 use std::path::Path;
 use std::time::Instant;
 
@@ -60,6 +61,7 @@ pub(crate) async fn run(arguments: ProjectArgs, effective: &Effective) -> anyhow
         topics,
     } = opening;
     let work = Work {
+        ground: ground(&admin, &topics).await?,
         kafka: log.settings(CLIENT)?,
         topics,
         store,
@@ -67,10 +69,12 @@ pub(crate) async fn run(arguments: ProjectArgs, effective: &Effective) -> anyhow
         judgement,
         schemas,
     };
+    let administered = Administered::beside(&work);
     let handle = work.start(&service).await?;
     let health = health(Brokers::watch(&mut service, admin), handle.watcher());
     run_projector(&mut service, handle);
-    service.serve(&http, health.router())?;
+    let routes = administered.routes().await?;
+    service.serve(&http, routes.merge(health.router().into()))?;
     service.until_stopped().await
 }
 
@@ -82,6 +86,15 @@ pub(crate) struct Work {
     pub(crate) projector: ProjectorArgs,
     pub(crate) judgement: JudgementArgs,
     pub(crate) schemas: RegistryClient,
+    pub(crate) ground: Ground,
+}
+
+/// The log that is read.
+pub(crate) async fn ground(admin: &Admin, topics: &Topics) -> anyhow::Result<Ground> {
+    Ok(Ground {
+        cluster_id: admin.off_thread(Admin::cluster_id).await?,
+        topic: topics.lane(Lane::Interactive),
+    })
 }
 
 impl Work {
@@ -98,7 +111,8 @@ impl Work {
                     cache_mib: shares.store_cache_bytes >> 20,
                     max_future_skew_micros,
                 };
-                let model = SqliteModel::open(&path, options)?;
+                let mut model = SqliteModel::open(&path, options)?;
+                model.begin_on(&self.ground)?;
                 let instance = Some(instance(&path)?);
                 self.start_over([model], shares, instance, service)
             }
@@ -117,9 +131,15 @@ impl Work {
                     );
                 }
                 let runtime = tokio::runtime::Handle::current();
+                let ground = self.ground.clone();
                 let open = move || {
-                    let open = |_| PostgresModel::open(url.expose(), &options, runtime.clone());
-                    (0..appliers).map(open).collect::<Result<Vec<_>, _>>()
+                    let open = |_| {
+                        let mut model =
+                            PostgresModel::open(url.expose(), &options, runtime.clone())?;
+                        model.begin_on(&ground)?;
+                        Ok(model)
+                    };
+                    (0..appliers).map(open).collect::<Result<Vec<_>, Error>>()
                 };
                 let models = tokio::task::spawn_blocking(open).await;
                 let models = models.context("the store did not open")??;

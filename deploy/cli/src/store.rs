@@ -4,7 +4,9 @@ use crate::exit::WrongUse;
 use anyhow::Context;
 use licenseflow_runtime::config::{StoreArgs, StorePlace};
 use licenseflow_store::postgres::{PostgresOptions, check_address};
-use licenseflow_store::{Lookup, PostgresLookup, SqliteLookup};
+use licenseflow_store::{
+    DeadLetters, Lookup, PostgresLetters, PostgresLookup, SqliteLetters, SqliteLookup,
+};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -15,6 +17,22 @@ pub(crate) fn check(store: &StoreArgs) -> Result<(), WrongUse> {
         StorePlace::Sqlite(_) => Ok(()),
         StorePlace::Postgres(url) => check_address(url.expose()).map_err(WrongUse::of),
     }
+}
+
+/// The dead letters of a store that this process writes.
+pub(crate) async fn letters(place: StorePlace) -> anyhow::Result<Arc<dyn DeadLetters>> {
+    let runtime = Handle::current();
+    // Stores block, and wait for the runtime's own threads.
+    let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<Arc<dyn DeadLetters>> {
+        Ok(match place {
+            StorePlace::Sqlite(path) => Arc::new(SqliteLetters::open(&path)?),
+            StorePlace::Postgres(url) => {
+                let schema = PostgresOptions::default().schema;
+                Arc::new(PostgresLetters::open(url.expose(), &schema, runtime)?)
+            }
+        })
+    });
+    opened.await.context("the dead letters did not open")?
 }
 
 /// A store as it is read.

@@ -2,6 +2,7 @@
 //! missing, the registry is embedded unless another one is named, and the intake
 //! and the query API share one port.
 
+use crate::admin::Administered;
 use crate::brokers::Brokers;
 use crate::exit::Exit;
 use crate::ingest::{self, PUBLISHER_GRACE};
@@ -64,14 +65,15 @@ pub(crate) async fn run(arguments: UpArgs, effective: &Effective) -> anyhow::Res
 
     let place = store.place();
     let work = Work {
-        kafka: log.settings(project::CLIENT)?,
         ground: project::ground(&admin, &topics).await?,
+        kafka: log.settings(project::CLIENT)?,
         topics: topics.clone(),
         store,
         projector,
         judgement,
         schemas,
     };
+    let administered = Administered::beside(&work);
     let handle = work.start(&service).await?;
     let applied = applied(&mut service, &handle);
     let brokers = Brokers::watch(&mut service, admin);
@@ -90,7 +92,9 @@ pub(crate) async fn run(arguments: UpArgs, effective: &Effective) -> anyhow::Res
         applied: Some(applied),
     };
     let asked = query::routes(&mut service, reading, beside, &api, Some("/v1/events"));
-    let routes = accept::routes(publisher.clone(), settings).merge(asked);
+    let routes = accept::routes(publisher.clone(), settings)
+        .merge(asked)
+        .merge(administered.routes().await?);
     service.serve_at(door, &http, routes);
     let exit = service.until_stopped().await;
     publisher.stop(PUBLISHER_GRACE).await;

@@ -12,6 +12,7 @@
 mod any_client;
 mod bad_input;
 mod broker_dies;
+mod dead_letters;
 mod evolution;
 mod foreign_registry;
 mod independent_fold;

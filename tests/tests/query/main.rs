@@ -9,6 +9,7 @@
     reason = "a test says what it expects by failing, and what it measured by printing"
 )]
 
+mod admin;
 mod batch;
 mod customers;
 mod fresh;

@@ -13,10 +13,14 @@ use sha2::{Digest, Sha256};
 use crate::model::{Model, NOW, activated, event};
 use crate::served::Served;
 
-/// The description of `up`: the intake and the query API.
+/// The description of `up`: the intake, the query API and the admin API.
 fn whole() -> String {
     let intake = licenseflow_producers::accept::document();
-    openapi::text(&openapi::document([intake, licenseflow_query::document()]))
+    let (query, admin) = (
+        licenseflow_query::document(),
+        licenseflow_query::admin_document(),
+    );
+    openapi::text(&openapi::document([intake, query, admin]))
 }
 
 const FILE: &str = "docs/openapi.json";

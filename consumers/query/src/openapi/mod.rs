@@ -19,7 +19,8 @@ pub(crate) use parameters::{
     OfLicenses, OfStream, OfUsage, RequestId,
 };
 pub(crate) use words::{
-    CountsByType, EventType, LifecycleName, LinksByRelation, ReasonName, StatusName, data_name,
+    CountsByType, EventType, LifecycleName, Link, LinksByRelation, ReasonName, StatusName,
+    data_name,
 };
 
 /// Tags, by what a route answers about.

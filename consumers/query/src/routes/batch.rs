@@ -94,7 +94,7 @@ struct Found<'f> {
     missing: Vec<&'f String>,
 }
 
-fn check_media_type(headers: &HeaderMap) -> Result<(), Failure> {
+pub(crate) fn check_media_type(headers: &HeaderMap) -> Result<(), Failure> {
     let unsupported = |code: &str, detail: &str| {
         Failure::from(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, code).detail(detail))
     };

@@ -12,6 +12,8 @@ mod position;
 mod requests;
 mod stats;
 
+pub(crate) use batch::check_media_type;
+
 use std::fmt::Debug;
 use std::sync::Arc;
 

@@ -1,0 +1,54 @@
+//! What the admin API needs of the log, in its own words: whoever wires the process knows how.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use licenseflow_core::contract::{Coordinates, RawRecord, Reason};
+
+/// The lanes that records came from. Calls block.
+pub trait Lanes: Send + Sync {
+    /// The records at these coordinates, and those for which there was no room; what is in neither is gone.
+    ///
+    /// # Errors
+    /// The brokers are away.
+    fn originals(&self, at: &[Coordinates]) -> Result<Originals, LanesAway>;
+
+    /// Publishes records into the partitions that they came from, and says what became of each, in their
+    /// order, `within` at most.
+    ///
+    /// # Errors
+    /// None was sent.
+    fn publish(&self, records: &[Redriven], within: Duration) -> Result<Vec<Published>, LanesAway>;
+}
+
+/// Records that were read, and what was not looked for.
+pub type Originals = (HashMap<Coordinates, RawRecord>, HashSet<Coordinates>);
+
+/// A record that is published again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redriven {
+    /// As it lies in its lane, with its value.
+    pub record: RawRecord,
+    /// Why it was given up on.
+    pub reason: Reason,
+    /// Which try this is, the first being 1.
+    pub attempt: u32,
+}
+
+/// What became of a record that was published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Published {
+    /// All brokers that must have it, have it.
+    Acknowledged,
+    /// The brokers do not take this record. Why, in words.
+    Refused(String),
+    /// It may have been written. What is known, in words.
+    Unanswered(String),
+}
+
+/// The brokers cannot be asked now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LanesAway {
+    /// In words.
+    pub why: String,
+}
