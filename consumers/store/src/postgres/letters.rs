@@ -67,6 +67,15 @@ impl PostgresLetters {
             done
         })
     }
+
+    /// Changes rows, and tells readers: a license may show other letters now, at the same position.
+    fn mark(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<u64, Error> {
+        self.work(async |work| {
+            let changed = work.execute(sql, values).await?;
+            work.tell(self.address.schema());
+            Ok(changed)
+        })
+    }
 }
 
 impl DeadLetters for PostgresLetters {
@@ -119,7 +128,7 @@ impl DeadLetters for PostgresLetters {
         let sql = format!(
             "update rejected set resolved_at_ms = $2, resolved_reason = $3 where id = any($1) and {OPEN}"
         );
-        let changed = self.work(async |work| work.execute(&sql, &[&ids, &now, &reason]).await)?;
+        let changed = self.mark(&sql, &[&ids, &now, &reason])?;
         Ok(usize::try_from(changed).unwrap_or(usize::MAX))
     }
 
@@ -127,8 +136,7 @@ impl DeadLetters for PostgresLetters {
         let sql = "update rejected set redrives = redrives + 1,
                redriven_at_ms = case when event_id is null then $2::bigint end
              where id = any($1)";
-        self.work(async |work| work.execute(sql, &[&ids, &now]).await)?;
-        Ok(())
+        self.mark(sql, &[&ids, &now]).map(drop)
     }
 }
 

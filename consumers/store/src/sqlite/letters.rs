@@ -133,3 +133,98 @@ fn select(query: &LetterQuery, after: i64) -> (String, Vec<Value>) {
     }
     (sql, values)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use licenseflow_avro::reason::Fault;
+    use licenseflow_avro::{Coordinates, Lane, LicenseKey, RawRecord, Reason};
+    use licenseflow_core::Batch;
+
+    use super::*;
+    use crate::read_model::ReadModel;
+    use crate::sqlite::{SqliteModel, SqliteOptions};
+
+    const CLOSED: i64 = 20_000;
+    const PAGE: usize = 20;
+
+    /// What it takes to visit a letter: its columns, and the way to the next.
+    const STEPS_A_ROW: u64 = 40;
+
+    #[test]
+    fn a_page_of_open_letters_visits_no_closed_ones() {
+        let name = format!("licenseflow-letters-{}", uuid::Uuid::now_v7().simple());
+        let folder = std::env::temp_dir().join(name);
+        let path = folder.join("licenseflow.db");
+        let mut model = SqliteModel::open(&path, SqliteOptions::default()).unwrap();
+        let mut batch = Batch::default();
+        let open = PAGE as i64 + 1;
+        batch.advance(Lane::Bulk, 0, 0, CLOSED + open);
+        for offset in 0..CLOSED + open {
+            let record = RawRecord {
+                at: Coordinates {
+                    timestamp: 0,
+                    lane: Lane::Bulk,
+                    partition: 0,
+                    offset,
+                },
+                key: None,
+                value: None,
+                headers: Vec::new(),
+            };
+            let license = LicenseKey {
+                tenant_id: "t".to_owned(),
+                license_id: "L".to_owned(),
+            };
+            batch.reject(
+                record,
+                Fault::new(Reason::Truncated, "no").naming(Some(license)),
+            );
+        }
+        model.apply(batch, 0).unwrap();
+        let letters = SqliteLetters::open(&path).unwrap();
+        let ids: Vec<i64> = (1..=CLOSED).collect();
+        let closed = letters.mark_resolved(&ids, "known", 1).unwrap();
+        assert_eq!(closed, ids.len());
+
+        let steps = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&steps);
+        let count = move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            false
+        };
+        letters
+            .connection()
+            .progress_handler(1, Some(count))
+            .unwrap();
+        let of = |query: LetterQuery| {
+            steps.store(0, Ordering::Relaxed);
+            let page = letters.letters(&query).unwrap();
+            assert_eq!((page.items.len(), page.next.is_some()), (PAGE, true));
+            steps.load(Ordering::Relaxed)
+        };
+        let open = LetterQuery {
+            state: Some(LetterState::Open),
+            limit: PAGE,
+            ..LetterQuery::default()
+        };
+        let of_license = LetterQuery {
+            tenant_id: Some("t".to_owned()),
+            license_id: Some("L".to_owned()),
+            ..open.clone()
+        };
+        let all_of_license = LetterQuery {
+            state: None,
+            after: Some(CLOSED / 2),
+            ..of_license.clone()
+        };
+        for query in [open, of_license, all_of_license] {
+            let taken = of(query);
+            let most = (PAGE as u64 + 2) * STEPS_A_ROW;
+            assert!(taken <= most, "{taken} steps for {PAGE} letters");
+        }
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

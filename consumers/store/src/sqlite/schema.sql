@@ -88,19 +88,20 @@ create index timeline_in_order on timeline (license, standing) where standing is
 -- Records that were given up on, each with its letter. A conflict has license, event_id and body;
 -- its record is read from the lane when the letter is sent. tenant_id and license_id are there where the
 -- record decodes far enough to name both. A letter is open while nobody has resolved or redriven it.
+-- What may be long stands last, so that a list passes it by.
 create table rejected (
   id integer primary key,
   timestamp_ms integer not null, lane integer not null, partition integer not null, offset integer not null,
   reason text not null,
-  error text not null,
-  key blob, value blob, headers blob,
   request_id text,
   tenant_id text, license_id text,
-  license integer, event_id blob, body blob,
+  license integer, event_id blob,
   rejected_at_ms integer not null,
   sent_at_ms integer,
   resolved_at_ms integer, resolved_reason text,
-  redriven_at_ms integer, redrives integer not null default 0
+  redriven_at_ms integer, redrives integer not null default 0,
+  error text not null,
+  key blob, value blob, headers blob, body blob
 ) strict;
 create index rejected_by_record on rejected (lane, partition, offset);
 create index rejected_unsent on rejected (id) where sent_at_ms is null;
