@@ -66,7 +66,13 @@ def ids(api):
     licenses = requests.get(f"{api}/v1/licenses?limit=40&sort=-last_event_at", timeout=30).json()["items"]
     assert licenses, "there is no license to ask for"
     events = requests.get(f"{api}/v1/licenses/{licenses[0]['license_id']}/events", timeout=30).json()["items"]
+    letters = requests.get(f"{api}/v1/admin/dlq?limit=30", timeout=30).json()["items"]
+    assert letters, "there is no dead letter to ask for"
     return {
+        # Of one length, so that a path names one letter.
+        "topic": [it["topic"] for it in letters],
+        "partition": [it["partition"] for it in letters],
+        "offset": [it["offset"] for it in letters],
         "license_id": [it["license_id"] for it in licenses],
         "customer_id": sorted({it["customer_id"] for it in licenses if it["customer_id"]}),
         "request_id": sorted({it["request_id"] for it in events}),
