@@ -92,6 +92,13 @@ fn license() -> Value {
             "lifecycle": id_text(0xA1),
             "plan": id_text(0xA1),
         },
+        "degraded": [{
+            "reason": "event_conflict",
+            "since": "2026-05-28T20:26:39.500000Z",
+            "topic": "t-license.events.v1",
+            "partition": 0,
+            "offset": 10,
+        }],
         "_links": {
             "self": {"href": "/v1/licenses/L-1"},
             "customer": {"href": "/v1/customers/c-1"},
