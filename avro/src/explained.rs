@@ -4,14 +4,11 @@
 
 use serde_json::{Map, Value};
 
-use crate::codec::{Prefix, SoFar, prefix};
+use crate::codec::{PREFIX, Prefix, SoFar, prefix};
 use crate::judgement::{Schemas, SchemasAway};
 
 /// A value longer than this is not decoded for show.
-pub const EXPLAINED_BYTES_MAX: usize = 256 << 10;
-
-/// The length of the wire format's prefix, which offsets count from its beginning.
-const PREFIX_BYTES: usize = 5;
+const EXPLAINED_BYTES_MAX: usize = 256 << 10;
 
 /// A value as far as it can be read.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -97,7 +94,7 @@ fn of_body(so_far: SoFar) -> Explained {
     }
     let stopped = so_far.stopped.map(|(field, offset, error)| Stopped {
         field: Some(field).filter(|name| !name.is_empty()),
-        offset: Some(PREFIX_BYTES + offset),
+        offset: Some(PREFIX + offset),
         error,
     });
     Explained {

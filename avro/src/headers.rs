@@ -35,6 +35,14 @@ pub const DUE: &str = "x-due";
 /// The longest `x-error`, in bytes.
 pub const MAX_ERROR_BYTES: usize = 1024;
 
+/// How often a record was tried, as its own header says; 0 without one.
+#[must_use]
+pub fn attempt(headers: &[Header]) -> u32 {
+    text(headers, ATTEMPT)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0)
+}
+
 /// The last value of a header that is text; where a name stands twice the last counts.
 #[must_use]
 pub fn text<'a>(headers: &'a [Header], name: &str) -> Option<&'a str> {

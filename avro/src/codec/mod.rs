@@ -19,7 +19,7 @@ pub use plan::Plan;
 pub use write::{encode, encode_body, write_content};
 
 pub(crate) use so_far::SoFar;
-pub(crate) use wire::{Prefix, prefix};
+pub(crate) use wire::{PREFIX, Prefix, prefix};
 
 use uuid::Uuid;
 

@@ -121,7 +121,16 @@ impl Plan {
             let fault = Fault::new(Reason::UnknownSchema, error.to_string());
             return Err(fault.pointing_at_us());
         }
-        self.decode_steps(&self.steps, Slots::envelope(), bytes)
+        let event = self.decode_steps(&self.steps, Slots::envelope(), bytes);
+        event.map_err(|fault| fault.naming(self.named(bytes)))
+    }
+
+    /// The license that a body names, however far it can be read.
+    fn named(&self, bytes: &[u8]) -> Option<LicenseKey> {
+        let mut envelope = Slots::envelope();
+        // What was read before it could not go on is in there all the same.
+        let _ = self.read_steps(&self.steps, &mut envelope, bytes);
+        self.license(&envelope)
     }
 
     /// As [`Plan::decode`] for the plan of our own schema, of bytes that begin behind the ids.
@@ -144,15 +153,13 @@ impl Plan {
         mut envelope: Slots,
         bytes: &[u8],
     ) -> Result<LicenseEvent, Fault> {
-        match self.read_steps(steps, &mut envelope, bytes) {
-            Ok(Found::Known(kind, data)) => members::event(envelope, kind, data),
-            Ok(Found::Unknown(name)) => {
+        match self.read_steps(steps, &mut envelope, bytes)? {
+            Found::Known(kind, data) => members::event(envelope, kind, data),
+            Found::Unknown(name) => {
                 let error = format!("this release does not know events of type {name}");
-                let fault = Fault::new(Reason::UnknownType, error).pointing_at_us();
-                Err(fault.naming(self.license(&envelope)))
+                Err(Fault::new(Reason::UnknownType, error).pointing_at_us())
             }
-            Ok(Found::Nothing) => Err(Fault::invalid("/type", "is missing")),
-            Err(fault) => Err(fault.naming(self.license(&envelope))),
+            Found::Nothing => Err(Fault::invalid("/type", "is missing")),
         }
     }
 
@@ -263,7 +270,7 @@ impl Plan {
                 }
                 Step::Skip(name, shape) => (&**name, self.shapes.skip(shape, body).map(|()| None)),
                 Step::Payload(payloads) => match self.look_at_payload(payloads, body, so_far) {
-                    Ok(true) => continue,
+                    Ok(true) => ("payload", Ok(None)),
                     Ok(false) => return false,
                     Err(stop) => ("payload", Err(stop)),
                 },

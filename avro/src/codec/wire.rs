@@ -3,7 +3,7 @@
 /// The first byte.
 pub(super) const MAGIC: u8 = 0;
 /// The length of all that stands before the body.
-const PREFIX: usize = 5;
+pub(crate) const PREFIX: usize = 5;
 
 /// What the first bytes of a value say.
 #[derive(Debug, PartialEq, Eq)]

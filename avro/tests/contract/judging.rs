@@ -7,8 +7,11 @@ use licenseflow_avro::record::Header;
 use licenseflow_avro::schema::LICENSE_EVENT;
 use licenseflow_avro::topics::{MAX_HEADER_BYTES, MAX_RECORD_BYTES};
 use licenseflow_avro::{
-    Coordinates, Lane, LicenseEvent, RawRecord, Reason, Schemas, SchemasAway, Verdict, json, judge,
+    Coordinates, Lane, LicenseEvent, Payload, RawRecord, Reason, Schemas, SchemasAway, Verdict,
+    json, judge,
 };
+
+use uuid::Uuid;
 
 use crate::evolution::V3;
 use crate::samples::{MICROS, every_kind, heartbeat};
@@ -224,6 +227,18 @@ fn a_rejected_record_names_its_license_as_soon_as_both_ids_were_read() {
     let mut longer = whole.clone();
     longer.push(0);
     assert_eq!(named(longer), key);
+    // A uuid that is none stops nothing from being read.
+    let mut without_id = whole.clone();
+    without_id[6] = b'x';
+    assert_eq!(named(without_id), key);
+    let mut kinds = every_kind().into_iter();
+    let voided = kinds.find(|it| matches!(it.payload, Payload::EventVoided(_)));
+    let voided = voided.unwrap();
+    let mut of_nothing = encode(1, &voided);
+    let id = Uuid::max().hyphenated().to_string();
+    let place = of_nothing.windows(36).position(|it| it == id.as_bytes());
+    of_nothing[place.unwrap()] = b'x';
+    assert_eq!(named(of_nothing), Some(voided.license_key()));
     let mut of_unknown_schema = whole;
     of_unknown_schema[4] = 9;
     assert_eq!(named(of_unknown_schema), None);
