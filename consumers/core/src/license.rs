@@ -69,7 +69,23 @@ pub struct IssueTerms {
     pub metadata: CanonicalMap,
 }
 
+/// What a void takes: two ids, the time of one, and its place in a tree.
+const VOID_BYTES: usize = 96;
+
 impl LicenseState {
+    /// About how many bytes it holds beside its own size: a license may carry half a megabyte of texts, and
+    /// any number of voids.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let customer = self.customer.as_ref().map(|it| it.value.len());
+        let plan = self.plan.as_ref().map(|it| &it.value);
+        let plan = plan.map(|it| it.plan.len() + it.entitlements.as_str().len());
+        let issue = self.issue.as_ref().map(|it| &it.value);
+        let issue = issue.map(|it| it.product_id.len() + it.metadata.as_str().len());
+        let texts = [customer, plan, issue].into_iter().flatten();
+        texts.sum::<usize>() + self.voids.len() * VOID_BYTES
+    }
+
     /// Takes the event into the set's hash, whether it counts or is voided.
     pub fn remember(&mut self, event_id: Uuid) {
         let hash = xxhash_rust::xxh3::xxh3_128(event_id.as_bytes());
