@@ -1,7 +1,7 @@
 //! Back into the lanes: records that were given up on are read from there, and published there again.
 //!
-//! It owns the headers that a redriven record has beside its own, and a producer that lives as long as it
-//! does not fail for good. It must not know which records are redriven, nor when one counts as such.
+//! It owns the headers that a redriven record has beside its own. It must not know which records are redriven,
+//! nor when one counts as such.
 
 use std::time::{Duration, Instant};
 
@@ -9,8 +9,10 @@ use licenseflow_avro::record::Header;
 use licenseflow_avro::{Coordinates, RawRecord, Reason, Topics, headers};
 use licenseflow_runtime::log::KafkaSettings;
 
-use crate::letter_producer::{LetterProducer, Outgoing};
-use crate::{Delivery, KafkaLetters, Letters as _, Originals, Result};
+use crate::Result;
+use crate::lane_reader::LaneReader;
+use crate::letter::{self, Delivery, Originals};
+use crate::letter_producer::{Outgoing, Producing};
 
 /// What librdkafka may hold of records that are read from the lanes at once.
 const READ_BYTES_MAX: usize = 8 << 20;
@@ -28,11 +30,8 @@ pub struct Redriven {
 
 /// Reads records from their lanes, and publishes them there again.
 pub struct KafkaLanes {
-    settings: KafkaSettings,
-    topics: Topics,
-    letters: KafkaLetters,
-    /// None before the first round and after a fatal error.
-    producer: Option<LetterProducer>,
+    lanes: LaneReader,
+    producing: Producing,
 }
 
 impl KafkaLanes {
@@ -43,10 +42,11 @@ impl KafkaLanes {
     pub fn new(settings: &KafkaSettings, topics: &Topics) -> Result<Self> {
         let settings = settings.named(format!("{}-redrive", settings.client_id));
         Ok(Self {
-            letters: KafkaLetters::new(&settings, topics)?,
-            producer: None,
-            settings,
-            topics: topics.clone(),
+            producing: Producing::start(&settings)?,
+            lanes: LaneReader {
+                settings,
+                topics: topics.clone(),
+            },
         })
     }
 
@@ -54,8 +54,8 @@ impl KafkaLanes {
     ///
     /// # Errors
     /// The brokers are away.
-    pub fn originals(&mut self, at: &[Coordinates]) -> Result<Originals> {
-        self.letters.originals(at, READ_BYTES_MAX)
+    pub fn originals(&self, at: &[Coordinates]) -> Result<Originals> {
+        self.lanes.originals(at, READ_BYTES_MAX)
     }
 
     /// Publishes records into the partitions that they came from, and waits until the brokers have answered
@@ -64,65 +64,28 @@ impl KafkaLanes {
     /// # Errors
     /// None was sent.
     pub fn publish(&mut self, records: &[Redriven], within: Duration) -> Result<Vec<Delivery>> {
+        let topics = &self.lanes.topics;
         let until = Instant::now() + within;
-        let mut deliveries = self.attempt(records, until)?;
-        // A broker takes or refuses a batch as a whole: alone, only those at fault are left.
-        let is_producer_lost = self.producer.is_none();
-        for (record, delivery) in records.iter().zip(&mut deliveries) {
-            let is_due = match delivery {
-                Delivery::Acknowledged => false,
-                Delivery::Refused(_) => true,
-                Delivery::Unanswered(_) => is_producer_lost,
-            };
-            if is_due && records.len() > 1 && Instant::now() < until {
-                let alone = self.attempt(std::slice::from_ref(record), until)?;
-                *delivery = alone.into_iter().next().unwrap_or_else(|| delivery.clone());
+        self.producing.send(records, until, |redriven| {
+            let RawRecord { at, key, value, .. } = &redriven.record;
+            Outgoing {
+                topic: topics.lane(at.lane),
+                partition: at.partition,
+                key: key.as_deref(),
+                value: value.as_deref(),
+                headers: redriven_headers(redriven, topics),
             }
-        }
-        Ok(deliveries)
-    }
-
-    fn attempt(&mut self, records: &[Redriven], until: Instant) -> Result<Vec<Delivery>> {
-        let mut producer = match self.producer.take() {
-            Some(producer) => producer,
-            None => LetterProducer::start(&self.settings)?,
-        };
-        producer.begin(records.len());
-        for (number, redriven) in records.iter().enumerate() {
-            let headers = redriven_headers(redriven, &self.topics);
-            let outgoing = Outgoing {
-                partition: redriven.record.at.partition,
-                key: redriven.record.key.as_deref(),
-                value: redriven.record.value.as_deref(),
-                headers: &headers,
-            };
-            let topic = self.topics.lane(redriven.record.at.lane);
-            producer.give(&topic, number, &outgoing, until);
-        }
-        let deliveries = producer.end(until);
-        match producer.fatal() {
-            Some(why) => {
-                tracing::error!(
-                    "the producer into the lanes failed for good, and is made anew: {why}"
-                );
-            }
-            None => self.producer = Some(producer),
-        }
-        Ok(deliveries)
+        })
     }
 }
 
 /// All headers of a redriven record: its own in their order, of which those that name its first place stay,
 /// and ours.
-#[must_use]
-pub fn redriven_headers(redriven: &Redriven, topics: &Topics) -> Vec<Header> {
+fn redriven_headers(redriven: &Redriven, topics: &Topics) -> Vec<Header> {
     let RawRecord {
         at, headers: own, ..
     } = &redriven.record;
-    let text = |name: &str, value: &str| Header {
-        name: name.to_owned(),
-        value: Some(value.as_bytes().to_vec()),
-    };
+    let text = |name: &str, value: &str| letter::bytes(name, value.as_bytes());
     let replaced = [
         headers::REASON,
         headers::ATTEMPT,

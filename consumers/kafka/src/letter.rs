@@ -141,6 +141,7 @@ fn our_headers(letter: &DeadLetter, topics: &Topics) -> Vec<Header> {
     let error = shortened(&letter.error, headers::MAX_ERROR_BYTES);
     let exception = format!("licenseflow.rejected.{}", letter.reason);
     let group = topics.projector_group();
+    let failed = headers::attempt(&letter.record.headers).saturating_add(1);
     let text = |name: &str, value: &str| bytes(name, value.as_bytes());
     let spring = |name: &str, value: &[u8]| bytes(&format!("kafka_dlt-{name}"), value);
     vec![
@@ -150,10 +151,9 @@ fn our_headers(letter: &DeadLetter, topics: &Topics) -> Vec<Header> {
         text(headers::ORIGINAL_TIMESTAMP, &at.timestamp.to_string()),
         text(headers::REASON, letter.reason.name()),
         text(headers::ERROR, error),
-        text(
-            headers::ATTEMPT,
-            &attempt(&letter.record.headers).to_string(),
-        ),
+        // Which try failed: a record is tried once before it is given up on for its own fault, and once more
+        // each time that it is redriven.
+        text(headers::ATTEMPT, &failed.to_string()),
         text(headers::DUE, DUE),
         spring("original-topic", topic.as_bytes()),
         spring("original-partition", &at.partition.to_be_bytes()),
@@ -166,14 +166,8 @@ fn our_headers(letter: &DeadLetter, topics: &Topics) -> Vec<Header> {
     ]
 }
 
-/// Which try failed. A record is tried once before it is given up on for its own fault, and once more each
-/// time that it is redriven.
-fn attempt(own: &[Header]) -> u32 {
-    let before = headers::text(own, headers::ATTEMPT).and_then(|text| text.parse::<u32>().ok());
-    before.unwrap_or(0).saturating_add(1)
-}
-
-fn bytes(name: &str, value: &[u8]) -> Header {
+/// A header of bytes.
+pub(crate) fn bytes(name: &str, value: &[u8]) -> Header {
     Header {
         name: name.to_owned(),
         value: Some(value.to_vec()),

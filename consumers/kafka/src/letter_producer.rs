@@ -22,10 +22,88 @@ const ROOM: Duration = Duration::from_millis(20);
 
 /// A record that is to be produced.
 pub(crate) struct Outgoing<'a> {
+    pub(crate) topic: String,
     pub(crate) partition: i32,
     pub(crate) key: Option<&'a [u8]>,
     pub(crate) value: Option<&'a [u8]>,
-    pub(crate) headers: &'a [Header],
+    pub(crate) headers: Vec<Header>,
+}
+
+/// Producers, one after the other: one that failed for good is left behind, and the next attempt makes another.
+pub(crate) struct Producing {
+    pub(crate) settings: KafkaSettings,
+    /// None after a fatal error.
+    pub(crate) producer: Option<LetterProducer>,
+}
+
+impl Producing {
+    /// Makes the first client; no broker is asked yet.
+    ///
+    /// # Errors
+    /// The settings', or from librdkafka.
+    pub(crate) fn start(settings: &KafkaSettings) -> Result<Self> {
+        Ok(Self {
+            producer: Some(LetterProducer::start(settings)?),
+            settings: settings.clone(),
+        })
+    }
+
+    /// Sends each, and gives what became of it, in order.
+    ///
+    /// A broker takes or refuses a batch as a whole. So those that were refused, or that went down with their
+    /// producer, are tried once more, each alone: then only those at fault are left.
+    ///
+    /// # Errors
+    /// None was sent.
+    pub(crate) fn send<'a, T>(
+        &mut self,
+        all: &'a [T],
+        until: Instant,
+        outgoing: impl Fn(&'a T) -> Outgoing<'a>,
+    ) -> Result<Vec<Delivery>> {
+        let mut deliveries = self.attempt(all, until, &outgoing)?;
+        let is_producer_lost = self.producer.is_none();
+        for (one, delivery) in all.iter().zip(&mut deliveries) {
+            let is_due = match delivery {
+                Delivery::Acknowledged => false,
+                Delivery::Refused(_) => true,
+                Delivery::Unanswered(_) => is_producer_lost,
+            };
+            if is_due && all.len() > 1 && Instant::now() < until {
+                match self.attempt(std::slice::from_ref(one), until, &outgoing) {
+                    Ok(alone) => *delivery = alone.into_iter().next().unwrap_or(delivery.clone()),
+                    Err(error) => {
+                        // What was acknowledged stays so.
+                        tracing::warn!(%error, "records are not tried again now");
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(deliveries)
+    }
+
+    fn attempt<'a, T>(
+        &mut self,
+        all: &'a [T],
+        until: Instant,
+        outgoing: &impl Fn(&'a T) -> Outgoing<'a>,
+    ) -> Result<Vec<Delivery>> {
+        let mut producer = match self.producer.take() {
+            Some(producer) => producer,
+            None => LetterProducer::start(&self.settings)?,
+        };
+        producer.begin(all.len());
+        for (number, one) in all.iter().enumerate() {
+            producer.give(number, &outgoing(one), until);
+        }
+        let deliveries = producer.end(until);
+        match producer.fatal() {
+            Some(why) => tracing::error!("a producer failed for good, and is made anew: {why}"),
+            None => self.producer = Some(producer),
+        }
+        Ok(deliveries)
+    }
 }
 
 /// A producer, until it fails for good.
@@ -36,7 +114,7 @@ pub(crate) struct LetterProducer {
 
 impl LetterProducer {
     /// Makes the client; no broker is asked yet.
-    pub(crate) fn start(settings: &KafkaSettings) -> Result<LetterProducer> {
+    fn start(settings: &KafkaSettings) -> Result<LetterProducer> {
         let producer = settings
             .producer_config()?
             .create_with_context(Answers::default())
@@ -45,21 +123,22 @@ impl LetterProducer {
     }
 
     /// Begins a round of that many records.
-    pub(crate) fn begin(&mut self, count: usize) {
+    fn begin(&mut self, count: usize) {
         self.round += 1;
         self.producer.context().begin(self.round, count);
     }
 
     /// Gives the record with that number of the round to librdkafka. What it says at once is noted like
     /// what the brokers say later.
-    pub(crate) fn give(&self, topic: &str, number: usize, outgoing: &Outgoing<'_>, until: Instant) {
+    fn give(&self, number: usize, outgoing: &Outgoing<'_>, until: Instant) {
         let place = Box::new(Place {
             round: self.round,
             number,
         });
-        let mut record = BaseRecord::<[u8], [u8], Box<Place>>::with_opaque_to(topic, place)
-            .partition(outgoing.partition)
-            .headers(owned(outgoing.headers));
+        let mut record =
+            BaseRecord::<[u8], [u8], Box<Place>>::with_opaque_to(&outgoing.topic, place)
+                .partition(outgoing.partition)
+                .headers(owned(&outgoing.headers));
         record.key = outgoing.key;
         record.payload = outgoing.value;
         while let Err((error, back)) = self.producer.send(record) {
@@ -74,7 +153,7 @@ impl LetterProducer {
     }
 
     /// Waits for the brokers' answers, and gives what became of each record of the round, in order.
-    pub(crate) fn end(&self, until: Instant) -> Vec<Delivery> {
+    fn end(&self, until: Instant) -> Vec<Delivery> {
         // Flushing is the waiting; what was said of each record came to the context meanwhile.
         let flushed = self
             .producer
@@ -86,7 +165,7 @@ impl LetterProducer {
     }
 
     /// Why it sends nothing more, where that is so.
-    pub(crate) fn fatal(&self) -> Option<String> {
+    fn fatal(&self) -> Option<String> {
         let (code, reason) = self.producer.client().fatal_error()?;
         Some(format!("{code}: {reason}"))
     }

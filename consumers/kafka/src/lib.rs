@@ -9,6 +9,7 @@ mod empty_spans;
 pub mod error;
 pub mod kafka_letters;
 pub mod kafka_source;
+mod lane_reader;
 pub mod lanes;
 pub mod letter;
 mod letter_producer;
