@@ -5,14 +5,13 @@
 //! redrives a letter sends it first and marks it then.
 
 use licenseflow_avro::headers::RequestId;
-use licenseflow_avro::record::Header;
 use licenseflow_avro::{Coordinates, LicenseKey, Reason};
 use uuid::Uuid;
 
 use crate::Error;
 use crate::columns::{Columns, coordinates, headers_of_blob, needed};
 use crate::lookup::{Page, RecordPlace};
-use crate::read_model::LetterContent;
+use crate::read_model::{Letter, LetterContent};
 
 /// A letter that is open, in the words of both stores: nobody has resolved it, and it was not redriven.
 pub(crate) const OPEN: &str = "resolved_at_ms is null and redriven_at_ms is null";
@@ -222,17 +221,7 @@ pub(crate) fn letter_row(row: &impl Columns) -> Result<LetterRow, Error> {
 /// Reads [`letter_columns`] and behind them key, value and headers.
 pub(crate) fn whole_letter(row: &impl Columns) -> Result<(LetterRow, LetterContent), Error> {
     let letter = letter_row(row)?;
-    if letter.event_id.is_some() {
-        return Ok((letter, LetterContent::InTheLane));
-    }
-    let bytes = |column: usize| Ok::<_, Error>(row.bytes(column)?.map(<[u8]>::to_vec));
-    let headers: Vec<Header> =
-        headers_of_blob(row.bytes(LETTER_COLUMN_COUNT + 2)?.unwrap_or_default())?;
-    let content = LetterContent::Kept {
-        key: bytes(LETTER_COLUMN_COUNT)?,
-        value: bytes(LETTER_COLUMN_COUNT + 1)?,
-        headers,
-    };
+    let content = content(row, letter.event_id.is_some(), LETTER_COLUMN_COUNT)?;
     Ok((letter, content))
 }
 
@@ -253,9 +242,34 @@ pub(crate) fn open_letter(row: &impl Columns) -> Result<OpenLetter, Error> {
     })
 }
 
-fn reason(row: &impl Columns, column: usize) -> Result<Reason, Error> {
+/// Reads why a record was given up on.
+pub(crate) fn reason(row: &impl Columns, column: usize) -> Result<Reason, Error> {
     let name = needed(row.text(column)?)?;
     Reason::from_name(name).ok_or_else(|| Error::broken(format!("a letter with reason {name}")))
+}
+
+/// Reads a letter as it is sent: id, coordinates, reason, error, whether its record is to be read from the
+/// lane, and the record.
+pub(crate) fn letter(row: &impl Columns) -> Result<Letter, Error> {
+    Ok(Letter {
+        id: needed(row.integer(0)?)?,
+        at: coordinates(row, 1)?,
+        reason: reason(row, 5)?,
+        error: needed(row.text(6)?)?.to_owned(),
+        content: content(row, needed(row.boolean(7)?)?, 8)?,
+    })
+}
+
+/// Reads key, value and headers, beginning at column `first`, where they are not to be read from the lane.
+fn content(row: &impl Columns, is_in_the_lane: bool, first: usize) -> Result<LetterContent, Error> {
+    if is_in_the_lane {
+        return Ok(LetterContent::InTheLane);
+    }
+    Ok(LetterContent::Kept {
+        key: row.bytes(first)?.map(<[u8]>::to_vec),
+        value: row.bytes(first + 1)?.map(<[u8]>::to_vec),
+        headers: headers_of_blob(row.bytes(first + 2)?.unwrap_or_default())?,
+    })
 }
 
 /// A page that is being filled with what is asked for, of rows that come in their order.

@@ -120,13 +120,10 @@ pub struct LicenseView {
 }
 
 impl LicenseRow {
-    /// How many bytes it holds, about: a license may carry half a megabyte of entitlements and metadata.
+    /// How many bytes it holds, about.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let plan = self.state.plan.as_ref().map(|it| &it.value.entitlements);
-        let issue = self.state.issue.as_ref().map(|it| &it.value.metadata);
-        let maps = plan.into_iter().chain(issue);
-        maps.map(|map| map.as_str().len()).sum::<usize>() + 512
+        self.state.bytes() + 512
     }
 }
 

@@ -2,7 +2,7 @@
 
 use licenseflow_avro::reason::Reason;
 use licenseflow_avro::record::{Header, headers_size};
-use licenseflow_avro::{Coordinates, Lane, Offset, PartitionId, Position};
+use licenseflow_avro::{Coordinates, Lane, Offset, PartitionId, Position, RawRecord};
 use licenseflow_core::Batch;
 
 use crate::{Error, Ground};
@@ -141,6 +141,24 @@ pub enum LetterContent {
 }
 
 impl LetterContent {
+    /// The original, which lies there; none: it is to be read from the lane.
+    #[must_use]
+    pub fn record(self, at: Coordinates) -> Option<RawRecord> {
+        match self {
+            LetterContent::Kept {
+                key,
+                value,
+                headers,
+            } => Some(RawRecord {
+                at,
+                key,
+                value,
+                headers,
+            }),
+            LetterContent::InTheLane => None,
+        }
+    }
+
     /// How many bytes it holds.
     #[must_use]
     pub fn bytes(&self) -> usize {

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use licenseflow_avro::{Coordinates, Reason};
+use licenseflow_avro::Coordinates;
 
 use crate::Error;
 use crate::columns::{Columns, needed};
+use crate::dead_letters::reason;
 use crate::journey::{StoredEntry, coordinates_hash, decode, request_hash};
 use crate::lookup::{JourneyOutcome, JourneyQuery, RecordPlace};
 
@@ -59,10 +60,8 @@ impl<'q> Gathered<'q> {
 
 /// What a rejected row says of its record, from its first three columns: reason, error, sent_at_ms.
 pub(crate) fn rejection(row: &impl Columns) -> Result<JourneyOutcome, Error> {
-    let reason = needed(row.text(0)?)?;
     Ok(JourneyOutcome::Rejected {
-        reason: Reason::from_name(reason)
-            .ok_or_else(|| Error::broken(format!("a rejected row with reason {reason}")))?,
+        reason: reason(row, 0)?,
         error: needed(row.text(1)?)?.to_owned(),
         dead_lettered_at: row.integer(2)?,
     })

@@ -1,9 +1,14 @@
-//! Rows of positions and of the kept digest, whatever the store.
+//! Rows of positions and of the digest, kept or hashed anew, whatever the store.
 
-use licenseflow_core::RowDigest;
+use licenseflow_core::device::usage_digest;
+use licenseflow_core::digest::bucket_of;
+use licenseflow_core::{Buckets, RowDigest};
 
 use crate::Error;
-use crate::columns::{Columns, lane_of_number, needed, partition_of_number, wide_number};
+use crate::columns::{
+    Columns, LICENSE_COLUMN_COUNT, device_state, lane_of_number, license_key, license_state,
+    needed, partition_of_number, wide_number,
+};
 use crate::lookup::PartitionFreshness;
 use crate::read_model::PartitionState;
 
@@ -33,9 +38,39 @@ pub(crate) fn partition_freshness(
     })
 }
 
+/// Adds a bucket of the digest, or a part of it.
+pub(crate) fn add_bucket(buckets: &mut Buckets, row: &impl Columns) -> Result<(), Error> {
+    let (bucket, sum) = bucket_sum(row)?;
+    buckets.add(bucket, sum);
+    Ok(())
+}
+
 /// Reads a bucket of the digest and its sum, or a part of it.
 pub(crate) fn bucket_sum(row: &impl Columns) -> Result<(u8, RowDigest), Error> {
     let bucket = needed(row.integer(0)?)?;
     let bucket = u8::try_from(bucket).map_err(|error| Error::Broken(Box::new(error)))?;
     Ok((bucket, RowDigest(wide_number(needed(row.bytes(1)?)?)?)))
+}
+
+/// Hashes a license: [`LICENSE_COLUMNS`](crate::columns::LICENSE_COLUMNS), tenant and license id.
+pub(crate) fn add_license(buckets: &mut Buckets, row: &impl Columns) -> Result<(), Error> {
+    let key = license_key(row, LICENSE_COLUMN_COUNT)?;
+    buckets.add(bucket_of(&key), license_state(row, 0)?.digest(&key));
+    Ok(())
+}
+
+/// Hashes a device: [`DEVICE_COLUMNS`](crate::columns::DEVICE_COLUMNS), tenant, license and device id.
+pub(crate) fn add_device(buckets: &mut Buckets, row: &impl Columns) -> Result<(), Error> {
+    let key = license_key(row, 7)?;
+    let digest = device_state(row, 0)?.digest(&key, needed(row.text(9)?)?);
+    buckets.add(bucket_of(&key), digest);
+    Ok(())
+}
+
+/// Hashes a sum of usage: quantity, tenant, license id and metric.
+pub(crate) fn add_usage(buckets: &mut Buckets, row: &impl Columns) -> Result<(), Error> {
+    let key = license_key(row, 1)?;
+    let digest = usage_digest(&key, needed(row.text(3)?)?, row.integer(0)?);
+    buckets.add(bucket_of(&key), digest);
+    Ok(())
 }

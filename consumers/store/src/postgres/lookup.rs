@@ -47,7 +47,7 @@ use crate::lookup::{
     LicenseRow, LicenseView, Lookup, Page, Read, RecordPlace, SaidEvent, SaidQuery, SortKey, Stats,
     TimelineQuery, TimelineRow,
 };
-use crate::standing::{bucket_sum, partition_freshness};
+use crate::standing::{add_bucket, partition_freshness};
 use crate::{Error, Patience};
 
 /// How long a call may read where whoever asked has not said it.
@@ -220,8 +220,7 @@ impl Snapshot<'_> {
     async fn digest(&self) -> Result<Buckets, Error> {
         let mut buckets = Buckets::default();
         for row in self.rows("select bucket, sum from digest", &[]).await? {
-            let (bucket, part) = bucket_sum(&row)?;
-            buckets.add(bucket, part);
+            add_bucket(&mut buckets, &row)?;
         }
         Ok(buckets)
     }
@@ -324,7 +323,6 @@ impl Snapshot<'_> {
     }
 }
 
-/// Reads `license_id` and [`LICENSE_COLUMNS`], beginning at column 1.
 /// The column behind [`LICENSE_COLUMNS`] that says whether open letters name the license.
 const HAS_LETTERS: usize = 2 + LICENSE_COLUMN_COUNT;
 
@@ -335,6 +333,7 @@ fn has_letters(license_id: &str) -> String {
     )
 }
 
+/// Reads `license_id` and [`LICENSE_COLUMNS`], beginning at column 1.
 fn license_row(row: &Row, tenant_id: &str) -> Result<LicenseRow, Error> {
     Ok(LicenseRow {
         key: LicenseKey {

@@ -1,13 +1,11 @@
 //! Letters: rejected rows that no broker has acknowledged yet.
 
-use licenseflow_avro::Reason;
-use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::session::Work;
 use crate::Error;
-use crate::columns::{Columns, coordinates, headers_of_blob, needed};
-use crate::read_model::{LETTERS_BYTES, Letter, LetterContent};
+use crate::dead_letters::letter;
+use crate::read_model::{LETTERS_BYTES, Letter};
 
 /// How long a writer keeps the turn to send after it last asked for letters or marked some. A round of
 /// letters that takes longer may meet another's: letters are sent at least once.
@@ -66,27 +64,4 @@ pub(crate) async fn mark_sent(work: &Work<'_>, ids: &[i64], now: i64) -> Result<
     let sql = "update rejected set sent_at_ms = $2 where id = any($1)";
     work.execute(sql, &[&ids, &now]).await?;
     Ok(())
-}
-
-fn letter(row: &Row) -> Result<Letter, Error> {
-    let reason = needed(row.text(5)?)?;
-    let reason = Reason::from_name(reason)
-        .ok_or_else(|| Error::broken(format!("a letter with reason {reason}")))?;
-    let in_the_lane = needed(row.boolean(7)?)?;
-    let content = if in_the_lane {
-        LetterContent::InTheLane
-    } else {
-        LetterContent::Kept {
-            key: row.bytes(8)?.map(<[u8]>::to_vec),
-            value: row.bytes(9)?.map(<[u8]>::to_vec),
-            headers: headers_of_blob(row.bytes(10)?.unwrap_or_default())?,
-        }
-    };
-    Ok(Letter {
-        id: needed(row.integer(0)?)?,
-        at: coordinates(row, 1)?,
-        reason,
-        error: needed(row.text(6)?)?.to_owned(),
-        content,
-    })
 }

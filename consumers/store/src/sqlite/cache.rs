@@ -26,14 +26,7 @@ pub(crate) struct AtHand {
 
 impl AtHand {
     fn bytes(&self) -> usize {
-        let state = &self.state;
-        let plan = state.plan.as_ref().map(|it| &it.value);
-        let issue = state.issue.as_ref().map(|it| &it.value);
-        OVERHEAD_BYTES
-            + plan.map_or(0, |it| it.plan.len() + it.entitlements.as_str().len())
-            + issue.map_or(0, |it| it.product_id.len() + it.metadata.as_str().len())
-            // A void's two ids, its time, and its place in a tree.
-            + state.voids.len() * 96
+        OVERHEAD_BYTES + self.state.bytes()
     }
 }
 

@@ -379,15 +379,22 @@ impl<'c> Writer<'c> {
 
 /// Whether two states differ in nothing but what [`Writer::write_counts`] writes.
 fn has_same_terms(before: &LicenseState, after: &LicenseState) -> bool {
-    let counts_of_after = LicenseState {
-        first: after.first,
-        last: after.last,
-        event_count: after.event_count,
-        events: after.events,
-        seats_used: after.seats_used,
-        ..before.clone()
-    };
-    counts_of_after == *after
+    let LicenseState {
+        customer,
+        plan,
+        expiry,
+        issue,
+        suspended,
+        revoked,
+        voids,
+        first: _,
+        last: _,
+        event_count: _,
+        events: _,
+        seats_used: _,
+    } = before;
+    (customer, plan, expiry, issue) == (&after.customer, &after.plan, &after.expiry, &after.issue)
+        && (suspended, revoked, voids) == (&after.suspended, &after.revoked, &after.voids)
 }
 
 fn customer_of(state: &LicenseState) -> Option<&str> {

@@ -167,15 +167,19 @@ impl<'c> Snapshot<'c> {
     }
 
     /// A license and its number in the store.
-    fn license_of(&self, key: &LicenseKey) -> Result<Option<(i64, LicenseRow)>, Error> {
+    fn license_of(
+        &self,
+        tenant_id: &str,
+        license_id: &str,
+    ) -> Result<Option<(i64, LicenseRow)>, Error> {
         let mut statement = self.rows.prepare_cached(&LICENSE_OF)?;
-        let mut rows = statement.query([&key.tenant_id, &key.license_id])?;
+        let mut rows = statement.query([tenant_id, license_id])?;
         let Some(row) = rows.next()? else {
             return Ok(None);
         };
-        let (number, mut license) = numbered(row, &key.tenant_id)?;
+        let (number, mut license) = numbered(row, tenant_id)?;
         if row.get(2 + LICENSE_COLUMN_COUNT)? {
-            license.letters = self.open_letters(&key.tenant_id, &key.license_id)?;
+            license.letters = self.open_letters(tenant_id, license_id)?;
         }
         Ok(Some((number, license)))
     }
@@ -206,7 +210,7 @@ impl<'c> Snapshot<'c> {
     }
 
     fn view(&self, key: &LicenseKey, parts: &LicenseParts) -> Result<Option<LicenseView>, Error> {
-        let Some((number, license)) = self.license_of(key)? else {
+        let Some((number, license)) = self.license_of(&key.tenant_id, &key.license_id)? else {
             return Ok(None);
         };
         let devices = parts.devices.map(|limit| self.devices(number, None, limit));
@@ -268,7 +272,11 @@ impl Lookup for SqliteLookup {
     }
 
     fn license(&self, key: &LicenseKey) -> Result<Read<Option<LicenseRow>>, Error> {
-        self.read(|snapshot| Ok(snapshot.license_of(key)?.map(|(_, license)| license)))
+        self.read(|snapshot| {
+            Ok(snapshot
+                .license_of(&key.tenant_id, &key.license_id)?
+                .map(|(_, license)| license))
+        })
     }
 
     fn licenses_by_id(

@@ -1,12 +1,11 @@
 //! Letters: rejected rows that no broker has acknowledged yet.
 
-use licenseflow_avro::Reason;
 use rusqlite::params;
 
-use super::rows::{coordinates, headers_of_blob};
 use super::writer::SqliteModel;
+use crate::dead_letters::letter;
 use crate::error::Error;
-use crate::read_model::{LETTERS_BYTES, Letter, LetterContent, Outbox};
+use crate::read_model::{LETTERS_BYTES, Letter, Outbox};
 
 impl Outbox for SqliteModel {
     fn unsent(&mut self, after: i64, limit: usize) -> Result<Vec<Letter>, Error> {
@@ -44,28 +43,4 @@ impl Outbox for SqliteModel {
         // A file has one writer: there is nobody beside us.
         Ok(())
     }
-}
-
-fn letter(row: &rusqlite::Row<'_>) -> Result<Letter, Error> {
-    let reason: String = row.get(5)?;
-    let reason = Reason::from_name(&reason)
-        .ok_or_else(|| Error::broken(format!("a letter with reason {reason}")))?;
-    let in_the_lane: bool = row.get(7)?;
-    let content = if in_the_lane {
-        LetterContent::InTheLane
-    } else {
-        let headers: Option<Vec<u8>> = row.get(10)?;
-        LetterContent::Kept {
-            key: row.get(8)?,
-            value: row.get(9)?,
-            headers: headers_of_blob(headers.as_deref().unwrap_or_default())?,
-        }
-    };
-    Ok(Letter {
-        id: row.get(0)?,
-        at: coordinates(row, 1)?,
-        reason,
-        error: row.get(6)?,
-        content,
-    })
 }

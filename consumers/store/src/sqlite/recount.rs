@@ -3,25 +3,18 @@
 //! The digest that is kept changes with what the fold wrote; it does not notice a row that was
 //! changed by hand. Here every row is read and hashed.
 
-use licenseflow_core::device::usage_digest;
-use licenseflow_core::digest::bucket_of;
-use licenseflow_core::{Buckets, RowDigest};
+use licenseflow_core::Buckets;
 use rusqlite::{Connection, Params};
 
-use super::rows::{
-    DEVICE_COLUMNS, LICENSE_COLUMN_COUNT, LICENSE_COLUMNS, device_state, license_state,
-};
+use super::rows::{DEVICE_COLUMNS, LICENSE_COLUMNS};
 use crate::Error;
-use crate::columns::license_key;
-use crate::standing::bucket_sum;
+use crate::standing::{add_bucket, add_device, add_license, add_usage};
 
 /// The digest as it is kept.
 pub(super) fn kept(connection: &Connection) -> Result<Buckets, Error> {
     let mut buckets = Buckets::default();
     each_row(connection, "select bucket, sum from digest", [], |row| {
-        let (bucket, sum) = bucket_sum(row)?;
-        buckets.add(bucket, sum);
-        Ok(())
+        add_bucket(&mut buckets, row)
     })?;
     Ok(buckets)
 }
@@ -35,9 +28,7 @@ pub(crate) fn recount(connection: &mut Connection) -> Result<Buckets, Error> {
          from license join tenant on tenant.number = license.tenant"
     );
     each_row(&transaction, &licenses, [], |row| {
-        let key = license_key(row, LICENSE_COLUMN_COUNT)?;
-        buckets.add(bucket_of(&key), license_state(row, 0)?.digest(&key));
-        Ok(())
+        add_license(&mut buckets, row)
     })?;
     let devices = format!(
         "select {DEVICE_COLUMNS}, tenant.tenant_id, license.license_id, device_id
@@ -45,24 +36,12 @@ pub(crate) fn recount(connection: &mut Connection) -> Result<Buckets, Error> {
          join tenant on tenant.number = license.tenant"
     );
     each_row(&transaction, &devices, [], |row| {
-        let key = license_key(row, 7)?;
-        let device_id: String = row.get(9)?;
-        buckets.add(
-            bucket_of(&key),
-            device_state(row, 0)?.digest(&key, &device_id),
-        );
-        Ok(())
+        add_device(&mut buckets, row)
     })?;
     let usage = "select quantity, tenant.tenant_id, license.license_id, metric
          from usage join license on license.number = usage.license
          join tenant on tenant.number = license.tenant";
-    each_row(&transaction, usage, [], |row| {
-        let key = license_key(row, 1)?;
-        let metric: String = row.get(3)?;
-        let digest: RowDigest = usage_digest(&key, &metric, Some(row.get(0)?));
-        buckets.add(bucket_of(&key), digest);
-        Ok(())
-    })?;
+    each_row(&transaction, usage, [], |row| add_usage(&mut buckets, row))?;
     transaction.commit()?;
     Ok(buckets)
 }

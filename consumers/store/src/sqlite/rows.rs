@@ -5,8 +5,8 @@ use rusqlite::types::FromSqlError;
 
 pub(crate) use crate::columns::{
     CONFLICT, Columns, DEVICE_COLUMNS, LICENSE_COLUMN_COUNT, LICENSE_COLUMNS, body_of, coordinates,
-    device_state, event_hash, headers_blob, headers_of_blob, lane_number, lane_of_number,
-    license_state, lifecycle_number, order_key_blob, recorded_event, voids, voids_blob,
+    device_state, event_hash, headers_blob, lane_number, lane_of_number, license_state,
+    lifecycle_number, order_key_blob, recorded_event, voids, voids_blob,
 };
 
 use crate::Error;

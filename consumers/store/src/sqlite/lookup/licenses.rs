@@ -8,15 +8,12 @@
 //! Either way a page ends at a (sort value, number), so that the next one may go the other way. Only
 //! narrow columns are looked at; the rows that are answered are read by their number.
 
-use std::sync::LazyLock;
-
 use licenseflow_core::totals::Dimension;
+use rusqlite::params_from_iter;
 use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, params_from_iter};
 
 use super::Snapshot;
 use crate::Error;
-use crate::dead_letters::OPEN;
 use crate::lookup::{BATCH_BYTES_MAX, LicenseQuery, LicenseRow, Page, SortBy, SortKey};
 use crate::narrow::{Found, NARROW, Walk, other_sort, range};
 use crate::page::PAGE_BYTES_MAX;
@@ -59,29 +56,9 @@ impl Snapshot<'_> {
         tenant_id: &str,
         ids: &[String],
     ) -> Result<Vec<Option<LicenseRow>>, Error> {
-        let Some(tenant) = self.tenant(tenant_id)? else {
-            return Ok(vec![None; ids.len()]);
-        };
-        static SQL: LazyLock<String> = LazyLock::new(|| {
-            format!(
-                "select number, exists (select 1 from rejected indexed by rejected_open_by_license \
-                   where rejected.tenant_id = ?3 and rejected.license_id = ?2 and {OPEN}) \
-                 from license where tenant = ?1 and license_id = ?2"
-            )
-        });
-        let mut statement = self.rows.prepare_cached(&SQL)?;
         let (mut found, mut bytes) = (Vec::with_capacity(ids.len()), 0);
         for license_id in ids {
-            let about = statement.query_row((tenant, license_id, tenant_id), |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            });
-            let mut row = None;
-            if let Some((number, has_letters)) = about.optional()? {
-                let license: &mut LicenseRow = row.insert(self.license(tenant_id, number)?);
-                if has_letters {
-                    license.letters = self.open_letters(tenant_id, license_id)?;
-                }
-            }
+            let row = self.license_of(tenant_id, license_id)?.map(|it| it.1);
             bytes += row.as_ref().map_or(0, LicenseRow::bytes);
             if bytes > BATCH_BYTES_MAX {
                 break;
