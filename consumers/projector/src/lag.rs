@@ -71,8 +71,11 @@ impl Lag {
         place.stands = start.next_offset;
     }
 
+    /// A partition is no longer ours: what it is behind, its next owner says.
     pub(crate) fn forget(&mut self, of: &LanePartition) {
-        self.partitions.remove(of);
+        if self.partitions.remove(of).is_some() {
+            metrics::lag(of.0, of.1, 0, Duration::ZERO);
+        }
     }
 
     pub(crate) fn ends(&mut self, ends: &[PartitionEnd], now: Instant) {

@@ -99,7 +99,7 @@ impl<S: Source, J: Schemas> Pump<S, J> {
             return Ok(());
         }
         let of = (record.at.lane, record.at.partition);
-        self.lag.taken(record.at.timestamp);
+        let timestamp = record.at.timestamp;
         let judged = judge(&record, &self.schemas, self.waiting.skew_micros);
         match of_judgement(&judged) {
             Fate::Apply | Fate::Duplicate => {
@@ -120,6 +120,7 @@ impl<S: Source, J: Schemas> Pump<S, J> {
             Fate::Retry(why) => return self.hold(of, &why),
             Fate::Halt(why) => return self.halt(of, why),
         }
+        self.lag.taken(timestamp);
         self.partitions.is_judged(&of);
         Ok(())
     }
