@@ -36,14 +36,13 @@ impl Administered {
 
     /// The routes, over a store that its writer has opened.
     pub(crate) async fn routes(self) -> anyhow::Result<Routes> {
-        let skew = self.judgement.max_future_skew.as_micros();
         let lanes = KafkaLanes::new(&self.kafka, &self.topics)?;
         Ok(admin_routes(AdminOptions {
             letters: store::letters(self.place).await?,
             lanes: Arc::new(LanesOverKafka::new(lanes)),
             schemas: Arc::new(self.schemas.blocking(Handle::current())),
             topics: self.topics,
-            max_future_skew_micros: i64::try_from(skew).unwrap_or(i64::MAX),
+            max_future_skew_micros: self.judgement.max_future_skew_micros(),
             clock: system_clock(),
         }))
     }

@@ -27,12 +27,18 @@ impl Lanes for LanesOverKafka {
         Ok((read.found, read.left))
     }
 
-    fn publish(&self, records: &[Redriven], within: Duration) -> Result<Vec<Published>, LanesAway> {
-        let records = records.iter().map(|redriven| licenseflow_kafka::Redriven {
-            record: redriven.record.clone(),
-            reason: redriven.reason,
-            attempt: redriven.attempt,
-        });
+    fn publish(
+        &self,
+        records: Vec<Redriven>,
+        within: Duration,
+    ) -> Result<Vec<Published>, LanesAway> {
+        let records = records
+            .into_iter()
+            .map(|redriven| licenseflow_kafka::Redriven {
+                record: redriven.record,
+                reason: redriven.reason,
+                attempt: redriven.attempt,
+            });
         let records: Vec<_> = records.collect();
         let deliveries = self.lanes().publish(&records, within).map_err(away)?;
         let each = deliveries.into_iter().map(|delivery| match delivery {

@@ -101,8 +101,7 @@ impl Work {
     /// Starts the projector over the one store: a file is held against any other projector, and in
     /// PostgreSQL the positions fence it.
     pub(crate) async fn start(self, service: &Service) -> anyhow::Result<Handle> {
-        let max_future_skew_micros =
-            i64::try_from(self.judgement.max_future_skew.as_micros()).unwrap_or(i64::MAX);
+        let max_future_skew_micros = self.judgement.max_future_skew_micros();
         let ceiling = self.projector.memory_ceiling_mib;
         match self.store.place() {
             StorePlace::Sqlite(path) => {

@@ -200,6 +200,17 @@ fn found_by_every_filter(platform: &Platform, garbage: &str, moved: &str) {
         table.starts_with("REJECTED") && table.contains("--cursor"),
         "{table}"
     );
+    // The same line again, and the cursor behind it, is the next page.
+    let line = ["list", "--limit", "1", "--from", "2000-01-01T00:00:00Z"];
+    let first = dlq(platform, 0, &line);
+    let (_, cursor) = first.split_once("--cursor ").unwrap();
+    let second = dlq(
+        platform,
+        0,
+        &[&line[..], &["--cursor", cursor.trim()]].concat(),
+    );
+    assert_ne!(second.lines().nth(1), first.lines().nth(1), "{second}");
+    assert!(second.starts_with("REJECTED"), "{second}");
 }
 
 fn shown_as_far_as_it_goes(platform: &Platform, moved: &str, later: &str) {

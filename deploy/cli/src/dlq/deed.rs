@@ -114,6 +114,12 @@ pub(crate) async fn resolve(arguments: ResolveArgs) -> anyhow::Result<Exit> {
         .await
 }
 
+/// What was asked for and is not so.
+const FAILED: [&str; 4] = ["refused", "unanswered", "left", "not_found"];
+
+/// What was asked for of this record, and cannot be.
+const NOT_REDRIVABLE: &str = "not_redrivable";
+
 /// What is done with letters, request by request.
 struct Deed {
     path: &'static str,
@@ -138,7 +144,9 @@ impl Sum {
         for item in answer["items"].as_array().into_iter().flatten() {
             let outcome = text(item, "outcome");
             *self.outcomes.entry(outcome.to_owned()).or_default() += 1;
-            if self.items.len() < SHOWN_MAX {
+            let is_done = outcome != NOT_REDRIVABLE && !FAILED.contains(&outcome);
+            let is_told = !is_done && answer["dry_run"] != true;
+            if self.items.len() < SHOWN_MAX || is_told {
                 self.items.push(item.clone());
             }
         }
@@ -194,9 +202,8 @@ impl Deed {
         let mut progress = Shown::new(Some(looked.done), "letters");
         let done = self.all(&client, which, Some(&mut progress)).await?;
         drop(progress);
-        let failed = done.count(&["refused", "unanswered", "left", "not_found"]);
-        let named = which.places.len() as u64;
-        let is_short = named > 0 && done.count(&["not_redrivable"]) > 0;
+        let failed = done.count(&FAILED);
+        let is_short = !which.places.is_empty() && done.count(&[NOT_REDRIVABLE]) > 0;
         if output.json {
             json(&done.json(false))?;
         } else {
@@ -304,5 +311,31 @@ fn none_or(words: &str) -> &str {
         "no letters"
     } else {
         words
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_done_is_told_behind_however_many() {
+        let letter = |outcome: &str| json!({ "outcome": outcome });
+        let many = vec![letter("redriven"); 3 * SHOWN_MAX];
+        let all = |last: &str| {
+            let items: Vec<Value> = many.iter().cloned().chain([letter(last)]).collect();
+            json!({ "done": many.len(), "dry_run": false, "items": items })
+        };
+        for (last, shown) in [("redriven", SHOWN_MAX), ("refused", SHOWN_MAX + 1)] {
+            let mut sum = Sum::default();
+            sum.add(&all(last));
+            assert_eq!(sum.items.len(), shown, "{last}");
+            assert_eq!(text(sum.items.last().unwrap(), "outcome"), last);
+        }
+        let mut looked = all("not_redrivable");
+        looked["dry_run"] = true.into();
+        let mut sum = Sum::default();
+        sum.add(&looked);
+        assert_eq!(sum.items.len(), SHOWN_MAX, "a look is short");
     }
 }

@@ -13,9 +13,9 @@ pub(crate) struct ListArgs {
     admin: AdminArgs,
     #[command(flatten)]
     filter: FilterArgs,
-    /// Only those in this state: open, resolved, redriven or all
-    #[arg(long, value_name = "STATE", default_value = "open")]
-    state: String,
+    /// Only those in this state: open, which is meant without this, resolved, redriven or all
+    #[arg(long, value_name = "STATE")]
+    state: Option<String>,
     /// How many at most
     #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: u32,
@@ -31,10 +31,12 @@ pub(crate) async fn run(arguments: ListArgs) -> anyhow::Result<Exit> {
     let limit = arguments.limit.to_string();
     let mut pairs = arguments.filter.pairs();
     pairs.push(("limit", &limit));
-    match &arguments.cursor {
-        Some(cursor) => pairs.push(("cursor", cursor)),
-        None => pairs.push(("state", &arguments.state)),
-    }
+    let given = [("state", &arguments.state), ("cursor", &arguments.cursor)];
+    pairs.extend(
+        given
+            .iter()
+            .filter_map(|(name, text)| Some((*name, text.as_deref()?))),
+    );
     let page = client.get("/v1/admin/dlq", &pairs).await?;
     arguments.output.print(table(&page), &page)?;
     if !arguments.output.json

@@ -10,3 +10,10 @@ pub struct JudgementArgs {
     #[arg(long, env = "LICENSEFLOW_MAX_FUTURE_SKEW", default_value = "5m", value_name = "TIME", value_parser = humantime::parse_duration)]
     pub max_future_skew: Duration,
 }
+
+impl JudgementArgs {
+    /// The same in microseconds, as events' times are told.
+    pub fn max_future_skew_micros(&self) -> i64 {
+        i64::try_from(self.max_future_skew.as_micros()).unwrap_or(i64::MAX)
+    }
+}
