@@ -7,6 +7,7 @@
 
 mod admin;
 mod answer;
+mod body;
 mod changes;
 mod clock;
 mod compress;
@@ -29,7 +30,7 @@ mod store;
 
 pub use admin::{
     AdminOptions, Lanes, LanesAway, Originals, Published, Redriven, document as admin_document,
-    router as admin_router, routes as admin_routes,
+    routes as admin_routes,
 };
 pub use clock::{Clock, system_clock};
 pub use partitions::PartitionCount;

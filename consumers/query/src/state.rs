@@ -8,7 +8,7 @@ use licenseflow_store::Lookup;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::fresh::{Gate, LastPosition};
+use crate::fresh::Gate;
 use crate::metrics;
 use crate::partitions::PartitionCount;
 use crate::push::{Hub, StreamLimits};
@@ -65,7 +65,6 @@ pub struct Held {
     pub(crate) cors_origins: Arc<[String]>,
     pub(crate) events_to: Option<Arc<str>>,
     pub(crate) clock: Clock,
-    pub(crate) position: Arc<LastPosition>,
 }
 
 impl QueryState {
@@ -101,7 +100,6 @@ impl QueryState {
             cors_origins: Arc::default(),
             events_to: None,
             clock: options.clock,
-            position: Arc::default(),
         }))
     }
 

@@ -68,13 +68,14 @@ impl Lanes for LanesInMemory {
         Ok((found.collect(), Default::default()))
     }
 
-    fn publish(&self, records: &[Redriven], _: Duration) -> Result<Vec<Published>, LanesAway> {
+    fn publish(&self, records: Vec<Redriven>, _: Duration) -> Result<Vec<Published>, LanesAway> {
         let answer = self.answer.lock().unwrap().clone();
         let answer = answer.ok_or_else(|| LanesAway {
             why: "no broker answers".to_owned(),
         })?;
-        self.published.lock().unwrap().extend_from_slice(records);
-        Ok(vec![answer; records.len()])
+        let count = records.len();
+        self.published.lock().unwrap().extend(records);
+        Ok(vec![answer; count])
     }
 }
 

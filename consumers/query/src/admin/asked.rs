@@ -2,21 +2,20 @@
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::HeaderMap;
 use licenseflow_core::contract::headers::RequestId;
 use licenseflow_core::contract::limits::valid_id;
-use licenseflow_core::contract::time::{format_rfc3339, parse_rfc3339};
+use licenseflow_core::contract::time::parse_rfc3339;
 use licenseflow_core::contract::{Reason, Topics};
 use licenseflow_runtime::http::Problem;
 use licenseflow_store::lookup::RecordPlace;
 use licenseflow_store::{LetterQuery, LetterState};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::error::Category;
 
 use crate::answer::Failure;
+use crate::body;
 use crate::params::{NOT_AN_ID, Params};
-use crate::routes::check_media_type;
 
 /// The parameters of the list beside its page.
 pub(crate) const FILTERS: [&str; 9] = [
@@ -130,11 +129,6 @@ fn millis(name: &'static str, text: Option<&str>) -> Result<Option<i64>, Wrong> 
     Ok(micros.map(|micros| micros.saturating_add(999).div_euclid(1000)))
 }
 
-/// Parameters without a position: what is asked here is no read model.
-pub(crate) fn params(uri: &Uri, known: &[&str]) -> Result<Params, Failure> {
-    Params::alone(uri, known)
-}
-
 /// Where a letter's record lies, as it is said in a body.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -153,7 +147,8 @@ impl AskedPlace {
 /// What a body asks to be done with letters: those of a filter, or these.
 #[derive(Debug)]
 pub(crate) enum Which {
-    Filter(Box<Filter>),
+    /// With the question that it asks.
+    Filter(Box<(Filter, LetterQuery)>),
     Places(Vec<RecordPlace>),
 }
 
@@ -172,9 +167,9 @@ pub(crate) fn which(
                 let error = "left out here: only open letters are taken by a filter";
                 return Err(invalid("/filter/state", error));
             }
-            let taken = filter.query();
-            taken.map_err(|(name, error)| invalid(&format!("/filter/{name}"), &error))?;
-            Ok(Which::Filter(Box::new(filter)))
+            let query = filter.query();
+            let wrong = |(name, error): Wrong| invalid(&format!("/filter/{name}"), &error);
+            Ok(Which::Filter(Box::new((filter, query.map_err(wrong)?))))
         }
         (None, Some(letters)) => {
             if letters.is_empty() || letters.len() > PLACES_MAX {
@@ -237,25 +232,8 @@ pub(crate) fn body<T: DeserializeOwned>(
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<T, Failure> {
-    check_media_type(headers)?;
-    let body = body.map_err(|rejection| {
-        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            let detail = format!("a body here has at most {} bytes", super::BODY_BYTES_MAX);
-            return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large").detail(detail);
-        }
-        Problem::bad_request("broken_body", "the body ended before it was complete")
-    })?;
-    serde_json::from_slice(&body).map_err(|error| match error.classify() {
-        Category::Data => invalid("", &error.to_string()),
-        Category::Io | Category::Syntax | Category::Eof => {
-            Problem::bad_request("bad_json", format!("the body is no JSON: {error}")).into()
-        }
-    })
-}
-
-/// A time of ours in milliseconds UTC, as it is answered.
-pub(crate) fn time(millis: i64) -> String {
-    format_rfc3339(millis.saturating_mul(1000))
+    let body = body::whole(headers, body, super::BODY_BYTES_MAX)?;
+    body::read(&body, |error| invalid("", &error.to_string()))
 }
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
 //! The letters that something is to be done with, and where the next ones of a filter begin.
 
+use axum::http::Uri;
 use licenseflow_store::lookup::RecordPlace;
 use licenseflow_store::{LetterQuery, LetterRow};
 
 use super::AdminState;
-use super::asked::{Filter, Which};
+use super::asked::{Filter, Which, invalid};
+use super::shapes::{LetterDealtWith, LettersDealtWith};
 use crate::answer::Failure;
 use crate::cursor::Cursor;
+use crate::links::{self, Links};
 use crate::store::problem_of;
 
 /// A letter that was asked for.
@@ -32,14 +35,14 @@ impl Choice {
             (Which::Filter(filter), Some(text)) => {
                 let cursor = Cursor::<Filter, i64>::decode(text, LIST)
                     .ok()
-                    .filter(|cursor| cursor.asked == **filter);
+                    .filter(|cursor| cursor.asked == filter.0);
                 let error = "it is not one that an answer with this filter gave";
-                let cursor = cursor.ok_or_else(|| super::asked::invalid("/cursor", error))?;
+                let cursor = cursor.ok_or_else(|| invalid("/cursor", error))?;
                 Some(cursor.after)
             }
             (Which::Places(_), Some(_)) => {
                 let error = "there is none of letters that are named one by one";
-                return Err(super::asked::invalid("/cursor", error));
+                return Err(invalid("/cursor", error));
             }
         };
         Ok(Self {
@@ -54,14 +57,10 @@ impl Choice {
         let letters = &state.options().letters;
         match &self.which {
             Which::Filter(filter) => {
-                let query = filter.query();
-                let query = query.map_err(|(name, error)| {
-                    super::asked::invalid(&format!("/filter/{name}"), &error)
-                });
                 let page = letters.letters(&LetterQuery {
                     after: self.after,
                     limit: self.limit,
-                    ..query?
+                    ..filter.1.clone()
                 });
                 let page = page.map_err(|error| problem_of(&error))?;
                 let there = page.items.into_iter().map(Box::new).map(Chosen::There);
@@ -86,14 +85,30 @@ impl Choice {
         matches!(self.which, Which::Filter(_))
     }
 
-    /// The cursor of the next request.
-    pub(super) fn cursor(&self, next: Option<i64>) -> Result<Option<String>, Failure> {
+    /// What became of the letters, so many of them done, and the cursor of the next request.
+    pub(super) fn answer(
+        &self,
+        uri: &Uri,
+        dry_run: bool,
+        (items, done): (Vec<LetterDealtWith>, usize),
+        next: Option<i64>,
+    ) -> Result<LettersDealtWith, Failure> {
+        Ok(LettersDealtWith {
+            items,
+            done,
+            dry_run,
+            next_cursor: self.cursor(next)?,
+            _links: Links::itself(links::asked(uri)),
+        })
+    }
+
+    fn cursor(&self, next: Option<i64>) -> Result<Option<String>, Failure> {
         let (Which::Filter(filter), Some(after)) = (&self.which, next) else {
             return Ok(None);
         };
         let cursor = Cursor {
             of: LIST.to_owned(),
-            asked: (**filter).clone(),
+            asked: filter.0.clone(),
             at: 0,
             after,
         };

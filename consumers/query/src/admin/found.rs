@@ -12,11 +12,11 @@ use licenseflow_store::lookup::RecordPlace;
 use licenseflow_store::{LetterContent, LetterRow};
 use serde_json::{Value, json};
 
-use super::asked::params;
 use super::shapes::{letter, tries};
 use super::words::{OneDeadLetter, PlaceOfLetter};
 use super::{AdminState, words};
 use crate::answer::Failure;
+use crate::params::Params;
 use crate::shapes::value;
 use crate::store::problem_of;
 
@@ -37,7 +37,7 @@ pub(super) async fn one(
     Path((topic, partition, offset)): Path<(String, String, String)>,
     uri: Uri,
 ) -> Result<Response, Failure> {
-    params(&uri, &[])?;
+    Params::alone(&uri, &[])?;
     let lane = state.options().topics.lane_of(&topic);
     let place = (lane, partition.parse().ok(), offset.parse().ok());
     let (Some(lane), Some(partition), Some(offset)) = place else {
@@ -64,44 +64,26 @@ fn shown(state: &AdminState, place: RecordPlace) -> Result<Option<Value>, Failur
     };
     let mut shown = value(letter(&row, &options.topics));
     let (record, missing) = record(state, &row, content);
-    let Value::Object(members) = &mut shown else {
-        return Ok(Some(shown));
-    };
-    members.insert(
-        "record".to_owned(),
-        record.as_ref().map(|it| about(it, &row)).into(),
-    );
-    members.insert("missing".to_owned(), missing.into());
-    let read = record.as_ref().map(|record| read(state, record));
-    members.insert("read".to_owned(), read.into());
-    let now = record.as_ref().map(|record| judged(state, record));
-    members.insert("now".to_owned(), now.into());
+    shown["record"] = record.as_ref().map(|it| about(it, &row)).into();
+    shown["missing"] = missing.into();
+    shown["read"] = record.as_ref().map(|record| read(state, record)).into();
+    shown["now"] = record.as_ref().map(|record| judged(state, record)).into();
     Ok(Some(shown))
 }
 
 /// The letter's record, or why it is not at hand.
-pub(super) fn record(
+fn record(
     state: &AdminState,
     row: &LetterRow,
     content: LetterContent,
 ) -> (Option<RawRecord>, Option<String>) {
-    match content {
-        LetterContent::Kept {
-            key,
-            value,
-            headers,
-        } => {
+    match content.record(row.at) {
+        Some(record) => {
             let missing = (row.reason == Reason::TooLarge)
                 .then(|| "the value was too large to be kept: it stays in its lane".to_owned());
-            let record = RawRecord {
-                at: row.at,
-                key,
-                value,
-                headers,
-            };
             (Some(record), missing)
         }
-        LetterContent::InTheLane => match state.options().lanes.originals(&[row.at]) {
+        None => match state.options().lanes.originals(&[row.at]) {
             Ok((mut found, _)) => match found.remove(&row.at) {
                 Some(record) => (Some(record), None),
                 None => (None, Some("the record is no longer in its lane".to_owned())),

@@ -18,7 +18,11 @@ pub trait Lanes: Send + Sync {
     ///
     /// # Errors
     /// None was sent.
-    fn publish(&self, records: &[Redriven], within: Duration) -> Result<Vec<Published>, LanesAway>;
+    fn publish(
+        &self,
+        records: Vec<Redriven>,
+        within: Duration,
+    ) -> Result<Vec<Published>, LanesAway>;
 }
 
 /// Records that were read, and what was not looked for.

@@ -6,13 +6,13 @@ use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use licenseflow_store::LetterQuery;
 
-use super::asked::{FILTERS, Filter, params};
+use super::asked::{FILTERS, Filter};
 use super::shapes::{LetterShape, letter};
 use super::words::{DeadLetterList, OfLetters};
 use super::{AdminState, words};
 use crate::answer::Failure;
 use crate::list::Asked;
-use crate::params::invalid;
+use crate::params::{Params, invalid};
 use crate::store::problem_of;
 
 /// Dead letters, the oldest first
@@ -24,7 +24,7 @@ use crate::store::problem_of;
     responses((status = 200, body = DeadLetterList, description = "A page of them."))
 )]
 pub(super) async fn list(State(state): State<AdminState>, uri: Uri) -> Result<Response, Failure> {
-    let params = params(&uri, &FILTERS)?;
+    let params = Params::alone(&uri, &FILTERS)?;
     let asked: Asked<Filter, i64> =
         Asked::of("admin/dlq".to_owned(), Filter::of(&params), &params, 0)?;
     let query = asked.asked.query();

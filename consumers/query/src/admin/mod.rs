@@ -1,8 +1,8 @@
 //! What an operator asks and does: dead letters, under `/v1/admin`.
 //!
 //! It is served by the roles that build the read model, beside their writer. A call of the store or the
-//! brokers blocks, and so is made off the runtime's threads, a few at a time; no request takes longer than
-//! ten seconds. What it needs of the log reaches it through [`Lanes`].
+//! brokers blocks, and so is made off the runtime's threads, a few at a time. What it needs of the log
+//! reaches it through [`Lanes`].
 
 mod asked;
 mod chosen;
@@ -15,19 +15,16 @@ mod shapes;
 mod words;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, header};
 use axum::middleware::{Next, from_fn};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use licenseflow_core::contract::{Schemas, Topics};
 use licenseflow_runtime::http::Problem;
 use licenseflow_runtime::http::openapi::{Routes, nothing};
 use licenseflow_store::DeadLetters;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{UtoipaMethodRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
@@ -37,9 +34,6 @@ use crate::clock::Clock;
 use crate::metrics;
 
 pub use lanes::{Lanes, LanesAway, Originals, Published, Redriven};
-
-/// How long a request may take.
-const ADMIN_MAX: Duration = Duration::from_secs(10);
 
 /// So many calls block at once.
 const CALLS_MAX: usize = 4;
@@ -132,11 +126,6 @@ pub fn routes(options: AdminOptions) -> Routes {
     routes.with_state(state)
 }
 
-/// The same without its description.
-pub fn router(options: AdminOptions) -> Router {
-    routes(options).into()
-}
-
 /// The description of the admin API.
 pub fn document() -> OpenApi {
     described(|route| route).into_openapi()
@@ -158,22 +147,10 @@ fn described(around: impl Fn(Route) -> Route) -> Routes<AdminState> {
     routes
 }
 
-/// Ends a request that takes too long; nobody keeps an answer.
+/// Nobody keeps an answer.
 async fn around(request: Request, next: Next) -> Response {
-    let begun = Instant::now();
-    let mut response = match timeout(ADMIN_MAX, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => too_late(begun.elapsed()).into_response(),
-    };
+    let mut response = next.run(request).await;
     let nobody = HeaderValue::from_static("no-store");
     response.headers_mut().insert(header::CACHE_CONTROL, nobody);
     response
-}
-
-fn too_late(after: Duration) -> Problem {
-    let seconds = after.as_secs();
-    let detail = format!(
-        "not done within {seconds} s; what was begun is ended, and asking again does no harm"
-    );
-    Problem::new(axum::http::StatusCode::GATEWAY_TIMEOUT, "timeout").detail(detail)
 }

@@ -23,18 +23,18 @@ use licenseflow_core::contract::topics::MAX_HEADER_BYTES;
 use licenseflow_core::contract::{Coordinates, RawRecord, Reason};
 use licenseflow_core::crash;
 use licenseflow_runtime::http::Problem;
-use licenseflow_store::{LetterContent, LetterRow};
+use licenseflow_store::LetterRow;
 use serde::Deserialize;
 
-use super::asked::{AskedPlace, Filter, body, bounded, given, params, which};
+use super::asked::{AskedPlace, Filter, body, bounded, given, which};
 use super::chosen::{Choice, Chosen};
 use super::lanes::{Published, Redriven};
 use super::shapes::{LetterDealtWith, LettersDealtWith, tries};
 use super::words::RedriveAsked;
 use super::{AdminState, words};
 use crate::answer::Failure;
-use crate::links::{self, Links};
 use crate::metrics;
+use crate::params::Params;
 use crate::store::problem_of;
 
 /// As many letters as one request redrives.
@@ -89,7 +89,7 @@ pub(super) async fn redrive(
     headers: HeaderMap,
     bytes: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Failure> {
-    params(&uri, &[])?;
+    Params::alone(&uri, &[])?;
     let asked: Asked = body(&headers, bytes)?;
     let limit = bounded("limit", asked.limit, LIMIT, LIMIT_MAX)?;
     let attempts_max = bounded(
@@ -101,11 +101,12 @@ pub(super) async fn redrive(
     let which = which(asked.filter, asked.letters, &state.options().topics)?;
     let choice = Choice::of(which, asked.cursor.as_deref(), limit)?;
     let dry_run = asked.dry_run;
+    let begun = Instant::now();
     let done = state.redriving(move |state| {
         let (chosen, next) = choice.chosen(state)?;
         let redriving = Redriving {
             state,
-            begun: Instant::now(),
+            begun,
             attempts_max: u32::try_from(attempts_max).unwrap_or(u32::MAX),
             dry_run,
             goes_on: choice.is_filter(),
@@ -116,14 +117,7 @@ pub(super) async fn redrive(
         };
         let (items, done, last) = redriving.all(chosen)?;
         // Where the time ran out, the next request begins behind the last that was taken up.
-        let next = last.unwrap_or(next);
-        Ok(LettersDealtWith {
-            items,
-            done,
-            dry_run,
-            next_cursor: choice.cursor(next)?,
-            _links: Links::itself(links::asked(&uri)),
-        })
+        choice.answer(&uri, dry_run, (items, done), last.or(next))
     });
     Ok(Json(done.await?).into_response())
 }
@@ -157,7 +151,7 @@ enum Not {
     Now(String),
 }
 
-type Done = (Vec<LetterDealtWith>, usize, Option<Option<i64>>);
+type Done = (Vec<LetterDealtWith>, usize, Option<i64>);
 
 impl Redriving<'_> {
     /// Deals with each letter; the third is the row of the last that was, where there was no time for all.
@@ -167,7 +161,7 @@ impl Redriving<'_> {
         for letter in chosen {
             if self.begun.elapsed() > TAKEN_WITHIN && last.is_some() {
                 if self.goes_on {
-                    cut = Some(last);
+                    cut = last;
                     break;
                 }
                 self.leave(&letter);
@@ -255,27 +249,18 @@ impl Redriving<'_> {
         let found = self.state.options().letters.letter(place);
         let record = match found.map_err(|error| problem_of(&error))? {
             None => return not("it was closed meanwhile, since its content is the event's now"),
-            Some((
-                _,
-                LetterContent::Kept {
-                    key,
-                    value,
-                    headers,
-                },
-            )) => RawRecord {
-                at: row.at,
-                key,
-                value,
-                headers,
-            },
+            Some((_, content)) => content.record(row.at),
+        };
+        let record = match record {
+            Some(record) => record,
             // Nothing is read for a look.
-            Some((_, LetterContent::InTheLane)) if self.dry_run => RawRecord {
+            None if self.dry_run => RawRecord {
                 at: row.at,
                 key: None,
                 value: None,
                 headers: Vec::new(),
             },
-            Some((_, LetterContent::InTheLane)) => match in_lane.found.remove(&row.at) {
+            None => match in_lane.found.remove(&row.at) {
                 Some(record) => record,
                 None if in_lane.left.contains(&row.at) => {
                     let why = "there was no room to read its record from the lane; ask again";
@@ -313,10 +298,10 @@ impl Redriving<'_> {
             records.push(record);
         }
         let options = self.state.options();
-        let published = match options.lanes.publish(&records, ANSWERED_WITHIN) {
+        let published = match options.lanes.publish(records, ANSWERED_WITHIN) {
             Ok(published) => published,
             Err(away) if self.done == 0 => return Err(brokers_away(&away.why)),
-            Err(away) => vec![Published::Unanswered(away.why); records.len()],
+            Err(away) => vec![Published::Unanswered(away.why); places.len()],
         };
         let mut acknowledged = Vec::with_capacity(places.len());
         for ((place, id), published) in places.into_iter().zip(published) {

@@ -9,14 +9,14 @@ use axum::response::{IntoResponse, Response};
 use licenseflow_store::{LetterRow, LetterState};
 use serde::Deserialize;
 
-use super::asked::{AskedPlace, Filter, body, bounded, given, invalid, params, which};
+use super::asked::{AskedPlace, Filter, body, bounded, given, invalid, which};
 use super::chosen::{Choice, Chosen};
 use super::shapes::{LetterDealtWith, LettersDealtWith};
 use super::words::ResolveAsked;
 use super::{AdminState, words};
 use crate::answer::Failure;
-use crate::links::{self, Links};
 use crate::metrics;
+use crate::params::Params;
 use crate::store::problem_of;
 
 /// As many letters as one request closes.
@@ -55,7 +55,7 @@ pub(super) async fn resolve(
     headers: HeaderMap,
     bytes: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Failure> {
-    params(&uri, &[])?;
+    Params::alone(&uri, &[])?;
     let asked: Asked = body(&headers, bytes)?;
     check_reason(&asked.reason)?;
     let limit = bounded("limit", asked.limit, LIMIT_MAX, LIMIT_MAX)?;
@@ -70,13 +70,7 @@ pub(super) async fn resolve(
         } else {
             close(state, &open, &reason)?
         };
-        Ok(LettersDealtWith {
-            items,
-            done,
-            dry_run,
-            next_cursor: choice.cursor(next)?,
-            _links: Links::itself(links::asked(&uri)),
-        })
+        choice.answer(&uri, dry_run, (items, done), next)
     });
     Ok(Json(done.await?).into_response())
 }

@@ -1,6 +1,6 @@
 //! Letters as JSON.
 
-use licenseflow_core::contract::headers::{self, ATTEMPT};
+use licenseflow_core::contract::headers;
 use licenseflow_core::contract::record::Header;
 use licenseflow_core::contract::{Coordinates, Topics};
 use licenseflow_runtime::http::openapi::words::{EventId, Id, RequestIdText, Time};
@@ -10,9 +10,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::asked::time;
 use crate::links::{self, Links};
 use crate::openapi::{LinksByRelation, ReasonName};
+use crate::shapes::time_ms;
 
 /// A dead letter.
 #[derive(Serialize, ToSchema)]
@@ -76,7 +76,7 @@ pub(crate) fn letter(row: &LetterRow, topics: &Topics) -> LetterShape {
         topic,
         partition: row.at.partition,
         offset: row.at.offset,
-        recorded_at: time(row.at.timestamp),
+        recorded_at: time_ms(row.at.timestamp),
         reason: row.reason.name(),
         error: row.error.clone(),
         tenant_id: row.license.as_ref().map(|it| it.tenant_id.clone()),
@@ -84,11 +84,11 @@ pub(crate) fn letter(row: &LetterRow, topics: &Topics) -> LetterShape {
         event_id: row.event_id,
         request_id: row.request_id.as_ref().map(|it| it.as_str().to_owned()),
         state: row.state().name(),
-        rejected_at: time(row.rejected_at),
-        sent_at: row.sent_at.map(time),
-        resolved_at: row.resolved.as_ref().map(|(at, _)| time(*at)),
+        rejected_at: time_ms(row.rejected_at),
+        sent_at: row.sent_at.map(time_ms),
+        resolved_at: row.resolved.as_ref().map(|(at, _)| time_ms(*at)),
         resolution: row.resolved.as_ref().map(|(_, why)| why.clone()),
-        redriven_at: row.redriven_at.map(time),
+        redriven_at: row.redriven_at.map(time_ms),
         redrives: row.redrives,
         _links: links,
     }
@@ -100,9 +100,8 @@ fn address(topic: &str, at: Coordinates) -> String {
 
 /// How often a record was tried again already: what its own header says, and what was done with this letter.
 pub(crate) fn tries(row: &LetterRow, own: &[Header]) -> u32 {
-    let before = headers::text(own, ATTEMPT).and_then(|text| text.parse::<u32>().ok());
     let here = u32::try_from(row.redrives).unwrap_or(u32::MAX);
-    before.unwrap_or(0).saturating_add(here)
+    headers::attempt(own).saturating_add(here)
 }
 
 /// What became of one letter.

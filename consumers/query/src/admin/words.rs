@@ -4,8 +4,8 @@ use licenseflow_core::contract::Reason;
 use licenseflow_core::contract::json::schema::TIME;
 use licenseflow_runtime::http::openapi::openapi_word;
 use licenseflow_runtime::http::openapi::words::{
-    ID_PATTERN, REQUEST_ID_PATTERN, add_header, certain, header, named, optional, path, problem,
-    retry_after, schema,
+    REQUEST_ID_PATTERN, add_header, certain, header, named, optional, path, problem, retry_after,
+    schema,
 };
 use licenseflow_store::LetterState;
 use serde_json::{Value, json};
@@ -17,8 +17,7 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 use super::asked::{ALL, FILTERS, PLACES_MAX};
 use super::shapes::{LetterDealtWith, LetterShape, LettersDealtWith};
 use super::{redrive, resolve};
-use crate::openapi::{Link, LinksByRelation, ReasonName};
-use crate::params::LIMIT_MAX;
+use crate::openapi::{Link, LinksByRelation, ReasonName, id, limit, nullable, of, page};
 
 pub(super) const ADMIN: &str = "admin";
 
@@ -97,7 +96,12 @@ pub(super) fn lay(document: &mut OpenApi) {
         if status == "503" {
             add_header(&mut response, "Retry-After", certain(retry_after()));
         }
-        add_header(&mut response, "Cache-Control", certain(never_kept()));
+        // Those may be made before the request is read, or where its time is over.
+        let kept = match status {
+            "503" | "504" => never_kept(),
+            _ => certain(never_kept()),
+        };
+        add_header(&mut response, "Cache-Control", kept);
         components
             .responses
             .insert(name.to_owned(), response.into());
@@ -134,10 +138,6 @@ fn around(operation: &mut Operation, kind: usize, path: &str) {
     }
 }
 
-fn of(name: &str) -> Value {
-    json!({ "$ref": format!("#/components/schemas/{name}") })
-}
-
 openapi_word!(
     /// What was done about a letter.
     LetterStateName,
@@ -157,20 +157,7 @@ openapi_word!(
 openapi_word!(
     /// Letters.
     DeadLetterList,
-    json!({
-        "type": "object",
-        "description": "A page of dead letters, the oldest first.",
-        "properties": {
-            "items": { "type": "array", "items": of("DeadLetter"), "maxItems": LIMIT_MAX },
-            "next_cursor": {
-                "type": ["string", "null"],
-                "description": "For the parameter `cursor`; null: the list ends here. A page may be short, \
-                                or empty, and the list still go on.",
-            },
-            "_links": of("LinksByRelation"),
-        },
-        "required": ["items", "next_cursor", "_links"],
-    })
+    page("A page of dead letters, the oldest first.", of("DeadLetter"))
 );
 openapi_word!(
     /// Bytes as they are shown.
@@ -311,10 +298,6 @@ impl PartialSchema for OneDeadLetter {
 
 impl ToSchema for OneDeadLetter {}
 
-fn nullable(shape: Value) -> Value {
-    json!({ "oneOf": [{ "type": "null" }, shape] })
-}
-
 fn text_or_null(about: &str) -> Value {
     json!({ "type": ["string", "null"], "description": about })
 }
@@ -396,7 +379,6 @@ impl IntoParams for OfLetters {
 
 fn parameter(name: &str) -> Parameter {
     let query = |about: &str, words: Value| optional(ParameterIn::Query, name, about, words);
-    let id = |example: &str| json!({ "type": "string", "pattern": ID_PATTERN, "maxLength": 128, "examples": [example] });
     match name {
         "state" => {
             let states = LetterState::ALL.map(LetterState::name);
@@ -419,10 +401,7 @@ fn parameter(name: &str) -> Parameter {
             time("A time."),
         ),
         "to" => query("Only those rejected before this time.", time("A time.")),
-        "limit" => query(
-            "How many items a page has at most.",
-            json!({ "type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": 50 }),
-        ),
+        "limit" => query("How many items a page has at most.", limit()),
         _ => query(
             "`next_cursor` of the page before. It fixes the filters; those beside it are left out or the same.",
             json!({ "type": "string" }),

@@ -1,15 +1,12 @@
 //! What every answer of `/v1` has alike: it is as fresh as asked, says where it was read, and is not
 //! sent again to whom has it.
 
-use std::sync::{Mutex, PoisonError};
-
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use licenseflow_runtime::http::Deadline;
-use licenseflow_store::lookup::{Freshness, PartitionFreshness};
 use tokio::time::Instant;
 
 use super::asked::{AskedFreshness, OnStale};
@@ -54,7 +51,7 @@ async fn answered(state: QueryState, request: Request, next: Next) -> Response {
         None => state.store.standing(response.status()).await,
     };
     if let Some(freshness) = freshness {
-        let position = state.position.text_of(&freshness);
+        let position = state.store.position_text(&freshness);
         stamp(
             response.headers_mut(),
             position,
@@ -106,32 +103,6 @@ fn stamp(headers: &mut HeaderMap, position: HeaderValue, lag_ms: Option<i64>) {
     if let Some(lag) = lag_ms {
         headers.insert(LAG_MS, lag.into());
     }
-}
-
-/// The position that was last said, as a header's value: most answers are read where the one before was.
-#[derive(Debug, Default)]
-pub(crate) struct LastPosition(Mutex<Option<(Vec<PartitionFreshness>, HeaderValue)>>);
-
-impl LastPosition {
-    fn text_of(&self, freshness: &Freshness) -> HeaderValue {
-        // No change can end in the middle.
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((partitions, text)) = &*last
-            && is_same_position(partitions, &freshness.partitions)
-        {
-            return text.clone();
-        }
-        let text = HeaderValue::from_str(&freshness.position().to_string());
-        // Letters, digits, colons and commas always are a header's value.
-        let text = text.unwrap_or_else(|_| HeaderValue::from_static(""));
-        *last = Some((freshness.partitions.clone(), text.clone()));
-        text
-    }
-}
-
-fn is_same_position(one: &[PartitionFreshness], other: &[PartitionFreshness]) -> bool {
-    let place = |it: &PartitionFreshness| (it.lane, it.partition, it.next_offset);
-    one.iter().map(place).eq(other.iter().map(place))
 }
 
 /// 304 where the client has this very answer.

@@ -6,4 +6,4 @@ mod layer;
 
 pub(crate) use asked::AskedFreshness;
 pub(crate) use gate::Gate;
-pub(crate) use layer::{LastPosition, around};
+pub(crate) use layer::around;

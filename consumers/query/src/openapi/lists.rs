@@ -9,8 +9,13 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::shapes::License;
 
-fn of(name: &str) -> Value {
+/// A shape by its name.
+pub(crate) fn of(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+pub(crate) fn nullable(shape: Value) -> Value {
+    json!({ "oneOf": [{ "type": "null" }, shape] })
 }
 
 /// A license, or what was asked for of it.
@@ -18,7 +23,8 @@ fn any_license(whole: &str) -> Value {
     json!({ "anyOf": [of(whole), of("SparseLicense")] })
 }
 
-fn page(about: &str, item: Value) -> Value {
+/// A page of a list.
+pub(crate) fn page(about: &str, item: Value) -> Value {
     json!({
         "type": "object",
         "description": about,
@@ -102,7 +108,6 @@ openapi_word!(
     /// A tenant as a whole.
     Stats,
     {
-        let nullable = |shape: Value| json!({ "oneOf": [{ "type": "null" }, shape] });
         let parts = ["totals", "events_per_minute", "events_per_day"];
         let list = |name: &str| nullable(json!({ "type": "array", "items": of(name) }));
         json!({
@@ -161,7 +166,7 @@ fn changed(about: &str, require: impl FnOnce(&mut Vec<String>)) -> RefOr<Schema>
     if let RefOr::T(Schema::Object(object)) = &mut changed {
         object.description = Some(about.to_owned());
         require(&mut object.required);
-        let customer = json!({ "oneOf": [{ "type": "null" }, of("Customer")] });
+        let customer = nullable(of("Customer"));
         for (name, part) in [
             ("devices", of("DeviceList")),
             ("usage", of("MetricList")),

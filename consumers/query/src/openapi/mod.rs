@@ -12,11 +12,11 @@ mod words;
 pub(crate) use around::{OriginNotAllowed, lay};
 pub(crate) use lists::{
     Batch, BatchAsked, DeviceList, EventList, Journey, LicenseAnswer, LicenseList, MetricList,
-    Stats,
+    Stats, nullable, of, page,
 };
 pub(crate) use parameters::{
     CustomerId, FieldsAlone, LicenseId, OfCustomer, OfDevices, OfEvents, OfJourney, OfLicense,
-    OfLicenses, OfStream, OfUsage, RequestId,
+    OfLicenses, OfStream, OfUsage, RequestId, id, limit,
 };
 pub(crate) use words::{
     CountsByType, EventType, LifecycleName, Link, LinksByRelation, ReasonName, StatusName,

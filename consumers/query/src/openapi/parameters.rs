@@ -173,7 +173,7 @@ fn one_of(names: &[&str]) -> Value {
     json!({ "type": "string", "enum": names })
 }
 
-fn id(example: &str) -> Value {
+pub(crate) fn id(example: &str) -> Value {
     json!({ "type": "string", "pattern": ID_PATTERN, "maxLength": 128, "examples": [example] })
 }
 
@@ -185,7 +185,7 @@ fn time() -> Value {
     json!({ "type": "string", "format": "date-time", "pattern": TIME })
 }
 
-fn limit() -> Value {
+pub(crate) fn limit() -> Value {
     json!({ "type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": 50 })
 }
 

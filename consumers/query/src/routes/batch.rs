@@ -4,8 +4,7 @@
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, Uri};
 use licenseflow_core::contract::limits::valid_id;
 use licenseflow_runtime::http::openapi::words;
 use licenseflow_runtime::http::problem::MEDIA_TYPE;
@@ -13,10 +12,10 @@ use licenseflow_runtime::http::{Problem, TenantId};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use serde_json::error::Category;
 
 use super::{Answered, known};
 use crate::answer::{Answer, Failure};
+use crate::body;
 use crate::fields::{Fields, Shown};
 use crate::links::{self, Links};
 use crate::openapi::{self, Batch, BatchAsked, FieldsAlone};
@@ -57,8 +56,7 @@ pub(super) async fn get(
 ) -> Answered {
     let params = Params::of(&uri, &known::BATCH)?;
     let fields = Fields::of(&params)?;
-    check_media_type(&headers)?;
-    let ids = ids(&body.map_err(|rejection| broken(&rejection))?)?;
+    let ids = ids(&body::whole(&headers, body, BODY_BYTES_MAX)?)?;
     let (tenant_id, asked) = (tenant.into_string(), ids.clone());
     let read = state.store.ask("licenses_by_id", move |lookup| {
         lookup.licenses_by_id(&tenant_id, &asked)
@@ -94,47 +92,10 @@ struct Found<'f> {
     missing: Vec<&'f String>,
 }
 
-pub(crate) fn check_media_type(headers: &HeaderMap) -> Result<(), Failure> {
-    let unsupported = |code: &str, detail: &str| {
-        Failure::from(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, code).detail(detail))
-    };
-    if let Some(encoding) = headers.get(CONTENT_ENCODING)
-        && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
-    {
-        let detail = "bodies are taken as they are, without Content-Encoding";
-        return Err(unsupported("unsupported_content_encoding", detail));
-    }
-    let Some(media_type) = headers.get(CONTENT_TYPE) else {
-        let detail = "Content-Type is missing: it is application/json";
-        return Err(unsupported("missing_content_type", detail));
-    };
-    let media_type = media_type.to_str().unwrap_or_default();
-    let essence = media_type.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case("application/json") {
-        let detail = "the media type is not taken: it is application/json";
-        return Err(unsupported("unsupported_media_type", detail));
-    }
-    Ok(())
-}
-
-fn broken(rejection: &BytesRejection) -> Problem {
-    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        let detail = format!("a body here has at most {BODY_BYTES_MAX} bytes");
-        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large").detail(detail);
-    }
-    // Where the time for the body ran out, the answer is made further out.
-    Problem::bad_request("broken_body", "the body ended before it was complete")
-}
-
 /// The ids of a body `{"ids": […]}`.
 fn ids(body: &[u8]) -> Result<Vec<String>, Failure> {
-    let members = serde_json::from_slice::<Members>(body);
-    let Members(members) = members.map_err(|error| match error.classify() {
-        Category::Data => invalid(vec![(String::new(), EXPECTED.to_owned())]),
-        Category::Io | Category::Syntax | Category::Eof => {
-            Problem::bad_request("bad_json", format!("the body is no JSON: {error}")).into()
-        }
-    })?;
+    let unexpected = |_: &_| invalid(vec![(String::new(), EXPECTED.to_owned())]);
+    let Members(members) = body::read(body, unexpected)?;
     let mut asked = None;
     for (name, value) in members {
         let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));

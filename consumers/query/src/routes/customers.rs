@@ -34,7 +34,6 @@ pub(super) async fn one(
         name: "customer",
         of: format!("{of:?} {asked:?}"),
         by_time: true,
-        is_brief: false,
     };
     let kept = move |it: &Option<CustomerTotals>| keep(it.as_ref(), at, it.bytes());
     let read = state.store.share(question, kept, move |lookup| {

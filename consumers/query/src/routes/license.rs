@@ -1,11 +1,14 @@
 //! One license, with the first pages of what hangs on it where that is asked for.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use licenseflow_core::Moment;
 use licenseflow_core::contract::LicenseKey;
 use licenseflow_runtime::http::openapi::words;
 use licenseflow_runtime::http::problem::MEDIA_TYPE;
-use licenseflow_store::lookup::{LicenseParts, LicenseView};
+use licenseflow_store::lookup::{LicenseParts, LicenseView, Read};
+use licenseflow_store::{Error, Lookup};
 use serde_json::Value;
 
 use super::moment::{folded, moment};
@@ -16,7 +19,7 @@ use crate::openapi::{self, LicenseAnswer, LicenseId, OfLicense};
 use crate::params::invalid;
 use crate::shapes::{self, value};
 use crate::state::QueryState;
-use crate::store::{Question, Weigh};
+use crate::store::{Question, Weigh, alone};
 
 /// As many items as an included page has.
 pub(super) const INCLUDED_LIMIT: usize = 50;
@@ -41,25 +44,15 @@ pub(super) async fn one(State(state): State<QueryState>, about: AboutLicense) ->
     if !moment.is_now() {
         return then(&state, &key, moment, included, &fields).await;
     }
-    let (asked, now) = (key.clone(), state.now());
-    // Of the time, only the customer's totals are read.
-    let parts = LicenseParts {
-        customer_at: included.customer_at.map(|_| 0),
-        ..included
+    let asked = key.clone();
+    let ask = move |lookup: &dyn Lookup| lookup.license_with(&asked, &included);
+    // A row alone is read again sooner than it is kept.
+    let is_row = included == LicenseParts::default();
+    let row = is_row.then(|| state.store.at_hand("license", &ask));
+    let read = match row.flatten() {
+        Some(read) => alone(read?),
+        None => shared(&state, &key, included, ask).await?,
     };
-    let question = Question {
-        by_time: included.customer_at.is_some(),
-        is_brief: included == LicenseParts::default(),
-        ..question("license", &key, parts)
-    };
-    let keep = move |view: &Option<LicenseView>| {
-        let customer = view.as_ref().and_then(|view| view.customer.as_ref());
-        customers::keep(customer, now, view.bytes())
-    };
-    let read = state.store.share(question, keep, move |lookup| {
-        lookup.license_with(&asked, &included)
-    });
-    let read = read.await?;
     let view = found(&read, &key)?;
     let license = shapes::license_and_next(&view.license, state.now(), state.events_to.as_deref());
     let license = license.degraded_by(&view.license.letters, &state.topics);
@@ -76,6 +69,32 @@ pub(super) async fn one(State(state): State<QueryState>, about: AboutLicense) ->
     }
     Ok(Answer::of(&json, read.freshness))
 }
+
+/// What is read of a license, together with all who ask the same.
+async fn shared(
+    state: &QueryState,
+    key: &LicenseKey,
+    included: LicenseParts,
+    ask: impl FnOnce(&dyn Lookup) -> Result<Viewed, Error> + Send + 'static,
+) -> Result<Read<Arc<Option<LicenseView>>>, Failure> {
+    // Of the time, only the customer's totals are read.
+    let parts = LicenseParts {
+        customer_at: included.customer_at.map(|_| 0),
+        ..included
+    };
+    let question = Question {
+        by_time: included.customer_at.is_some(),
+        ..question("license", key, parts)
+    };
+    let now = state.now();
+    let keep = move |view: &Option<LicenseView>| {
+        let customer = view.as_ref().and_then(|view| view.customer.as_ref());
+        customers::keep(customer, now, view.bytes())
+    };
+    state.store.share(question, keep, ask).await
+}
+
+type Viewed = Read<Option<LicenseView>>;
 
 fn with_parts(
     license: &mut Value,

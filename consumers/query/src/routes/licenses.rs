@@ -104,7 +104,6 @@ fn question(query: &LicenseQuery) -> (Question, impl FnOnce(&Listed) -> Keep + S
         name: "licenses",
         of,
         by_time,
-        is_brief: false,
     };
     let keep = move |(_, page): &Listed| match by_time {
         true => Keep::No,

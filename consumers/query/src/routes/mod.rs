@@ -12,8 +12,6 @@ mod position;
 mod requests;
 mod stats;
 
-pub(crate) use batch::check_media_type;
-
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -130,7 +128,6 @@ fn question(name: &'static str, key: &LicenseKey, on: impl Debug) -> Question {
         name,
         of: format!("{key:?} {on:?}"),
         by_time: false,
-        is_brief: false,
     }
 }
 

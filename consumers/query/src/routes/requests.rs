@@ -50,7 +50,6 @@ pub(super) async fn journey(
         name: "journey",
         of: format!("{query:?}"),
         by_time: true,
-        is_brief: false,
     };
     // A letter is acknowledged without a new position.
     let keep = |_: &Page<JourneyStep, RecordPlace>| Keep::No;

@@ -31,7 +31,6 @@ pub(super) async fn stats(State(state): State<QueryState>, tenant: TenantId, uri
         name: "stats",
         of: of.clone(),
         by_time: true,
-        is_brief: false,
     };
     // When the next license begins or ends is not known: it is told to who asks at the same time alone.
     let keep = |_: &lookup::Stats| Keep::No;

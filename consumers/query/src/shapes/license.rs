@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::next::and_next;
-use super::{event_id, time};
+use super::{event_id, time, time_ms};
 use crate::links::{self, Links};
 use crate::openapi::{LifecycleName, LinksByRelation, ReasonName, StatusName};
 
@@ -113,7 +113,7 @@ struct Degraded {
     reason: &'static str,
     /// When it was rejected.
     #[schema(value_type = Time)]
-    since: Option<String>,
+    since: String,
     topic: String,
     #[schema(minimum = 0)]
     partition: i32,
@@ -126,7 +126,7 @@ impl License<'_> {
     pub(crate) fn degraded_by(self, letters: &[OpenLetter], topics: &Topics) -> Self {
         let degraded = letters.iter().map(|letter| Degraded {
             reason: letter.reason.name(),
-            since: time(Some(letter.since.saturating_mul(1000))),
+            since: time_ms(letter.since),
             topic: topics.lane(letter.at.lane),
             partition: letter.at.partition,
             offset: letter.at.offset,

@@ -37,7 +37,7 @@ fn time(micros: Option<i64>) -> Option<String> {
 }
 
 /// A time of Kafka's or ours.
-fn time_ms(millis: i64) -> String {
+pub(crate) fn time_ms(millis: i64) -> String {
     format_rfc3339(millis.saturating_mul(1000))
 }
 

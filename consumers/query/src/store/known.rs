@@ -5,6 +5,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use axum::http::HeaderValue;
 use licenseflow_store::lookup::Freshness;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -26,6 +27,8 @@ struct Standing {
     version: u64,
     changed_at: Instant,
     seen_at: Option<Instant>,
+    /// The position as a header's value, once it was said.
+    text: Option<HeaderValue>,
 }
 
 /// What is known at a moment: what was read at one is good as long as it is the same. The newer is the
@@ -63,6 +66,7 @@ impl Known {
             version: 0,
             changed_at: now,
             seen_at: None,
+            text: None,
         };
         Self {
             standing: Mutex::new(standing),
@@ -99,6 +103,20 @@ impl Known {
         Some((standing.freshness.clone(), seen_at))
     }
 
+    /// A position as a header's value: most answers are read at the newest, whose text is at hand.
+    pub(super) fn position_text(&self, of: &Freshness) -> HeaderValue {
+        let text = || {
+            let text = HeaderValue::from_str(&of.position().to_string());
+            // Letters, digits, colons and commas always are a header's value.
+            text.unwrap_or_else(|_| HeaderValue::from_static(""))
+        };
+        let mut standing = self.standing();
+        match stands(of, &standing.freshness) {
+            Stands::Same => standing.text.get_or_insert_with(text).clone(),
+            Stands::Newer | Stands::Older => text(),
+        }
+    }
+
     /// Learns from what was read by a question that was asked then. What is known now, where that was
     /// read at the newest that is known.
     pub(super) fn saw(&self, read: &Freshness, asked_at: Instant, now: Instant) -> Option<Tag> {
@@ -117,6 +135,7 @@ impl Known {
                     version: standing.version + 1,
                     changed_at: now,
                     seen_at: Some(now),
+                    text: None,
                 };
             }
         }

@@ -21,7 +21,7 @@ mod weight;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode};
 use futures::FutureExt;
 use licenseflow_core::contract::causes::chain;
 use licenseflow_runtime::http::{Deadline, Problem};
@@ -100,8 +100,6 @@ pub(crate) struct Question {
     pub(crate) of: String,
     /// Whether its answer depends on the time of asking.
     pub(crate) by_time: bool,
-    /// Whether it asks for a single row: what is at hand is read again sooner than it is kept.
-    pub(crate) is_brief: bool,
 }
 
 /// The store, asked by a bounded number at once.
@@ -166,17 +164,18 @@ impl Store {
         question: impl Fn(&dyn Lookup) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Failure> {
         match self.at_hand(name, &question) {
-            Some(answer) => answer.map_err(|error| problem_of(&error).into()),
+            Some(answer) => answer,
             None => self.ask(name, question).await,
         }
     }
 
-    /// None where the store would have to be waited for.
-    fn at_hand<T>(
+    /// Asks for a single row on this very thread. None where the store would have to be waited for; it is
+    /// then to be asked as for anything else.
+    pub(crate) fn at_hand<T>(
         &self,
         name: &'static str,
         question: impl FnOnce(&dyn Lookup) -> Result<T, Error>,
-    ) -> Option<Result<T, Error>> {
+    ) -> Option<Result<T, Failure>> {
         let begun = Instant::now();
         if !self.inner.lookup.is_at_hand() {
             return None;
@@ -193,7 +192,7 @@ impl Store {
         }
         pass.answered(now);
         metrics::lookup(name, now.duration_since(begun));
-        Some(answer)
+        Some(answer.map_err(|error| problem_of(&error).into()))
     }
 
     /// Tells what the same question brought a moment ago, or brings to one who has asked it already, and
@@ -202,17 +201,8 @@ impl Store {
         &self,
         question: Question,
         keep: impl FnOnce(&T) -> Keep + Send + 'static,
-        ask: impl Fn(&dyn Lookup) -> Result<Read<T>, Error> + Send + 'static,
+        ask: impl FnOnce(&dyn Lookup) -> Result<Read<T>, Error> + Send + 'static,
     ) -> Result<Read<Arc<T>>, Failure> {
-        let alone = |read: Read<T>| Read {
-            value: Arc::new(read.value),
-            freshness: read.freshness,
-        };
-        if question.is_brief
-            && let Some(answer) = self.at_hand(question.name, &ask)
-        {
-            return answer.map(alone).map_err(|error| problem_of(&error).into());
-        }
         let Some(sharing) = &self.inner.sharing else {
             return self.ask(question.name, ask).await.map(alone);
         };
@@ -324,6 +314,11 @@ impl Store {
         self.inner.known.freshness().map(|(freshness, _)| freshness)
     }
 
+    /// A position as a header's value.
+    pub(crate) fn position_text(&self, of: &Freshness) -> HeaderValue {
+        self.inner.known.position_text(of)
+    }
+
     /// Learns where the model stands from what was read by a question that was asked then.
     pub(crate) fn saw(&self, read: &Freshness, asked_at: Instant) {
         self.inner.known.saw(read, asked_at, Instant::now());
@@ -390,6 +385,14 @@ impl Store {
                 Err(ran_out())
             }
         }
+    }
+}
+
+/// What was read for one alone, as what others are told too.
+pub(crate) fn alone<T>(read: Read<T>) -> Read<Arc<T>> {
+    Read {
+        value: Arc::new(read.value),
+        freshness: read.freshness,
     }
 }
 

@@ -9,9 +9,6 @@ use licenseflow_store::lookup::{CustomerTotals, LicenseRow, LicenseView, Page, T
 /// What any row takes beside its texts.
 const ROW_BYTES: usize = 320;
 
-/// What a void takes: two ids, the time of one, and its place in a tree.
-const VOID_BYTES: usize = 96;
-
 pub(crate) trait Weigh {
     /// About how many bytes it holds.
     fn bytes(&self) -> usize;
@@ -53,13 +50,7 @@ impl Weigh for (String, DeviceState) {
 }
 
 fn state(state: &LicenseState) -> usize {
-    let customer = state.customer.as_ref().map(|it| it.value.len());
-    let plan = state.plan.as_ref().map(|it| &it.value);
-    let plan = plan.map(|it| it.plan.len() + it.entitlements.as_str().len());
-    let issue = state.issue.as_ref().map(|it| &it.value);
-    let issue = issue.map(|it| it.product_id.len() + it.metadata.as_str().len());
-    let texts = [customer, plan, issue].into_iter().flatten();
-    size_of::<LicenseState>() + texts.sum::<usize>() + state.voids.len() * VOID_BYTES
+    size_of::<LicenseState>() + state.bytes()
 }
 
 fn device(device_id: &str, device: &DeviceState) -> usize {
