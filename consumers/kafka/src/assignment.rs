@@ -36,6 +36,11 @@ pub(crate) struct Assignment {
 }
 
 impl Assignment {
+    /// Whether there is anything to take.
+    pub(crate) fn has_changed(&self) -> bool {
+        self.changed.load(Ordering::Acquire)
+    }
+
     /// What changed since the last call; one atomic load where nothing did.
     pub(crate) fn take_changes(&self) -> Vec<Change> {
         if !self.changed.swap(false, Ordering::AcqRel) {

@@ -1,6 +1,6 @@
 //! The consumer of both lanes.
 //!
-//! It owns the consumer and knows which partitions are ours and which of them are read. What comes
+//! It owns the consumers and knows which partitions are ours and which of them are read. What comes
 //! out of it is in the order of each partition, starts where the store stands, and never mixes two
 //! readings of a partition: taking a partition up anew unassigns it first, and librdkafka then throws
 //! away what it had fetched. It must not know the store.
@@ -9,20 +9,20 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use licenseflow_avro::{Lane, Position, Topics};
-use licenseflow_runtime::log::{ConsumerSettings, KafkaSettings, PartitionEof, TopicPartition};
-use rdkafka::Message;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::KafkaError;
+use licenseflow_runtime::log::{KafkaSettings, TopicPartition};
+use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::topic_partition_list::{Offset as ListOffset, TopicPartitionList};
 
-use crate::assignment::Assignment;
-use crate::owned::{Owned, due};
+use crate::owned::Owned;
 use crate::probe::Probe;
 use crate::range::RangeQuestion;
-use crate::source::{LanePartition, Polled, Source, Start};
+use crate::source::{LanePartition, Lanes, Polled, Source, Start};
 use crate::{Error, Result};
 
+mod readers;
 mod turn;
+
+use readers::{Got, Lists, Readers};
 
 /// How a source is made.
 #[derive(Debug, Clone)]
@@ -33,9 +33,9 @@ pub struct SourceSettings {
     pub topics: Topics,
     /// The static member's name; none for a dynamic member.
     pub group_instance: Option<String>,
-    /// The ceiling of librdkafka's queues, in KiB.
+    /// The ceiling of librdkafka's queues, both lanes' together, in KiB.
     pub queued_kbytes_max: u32,
-    /// The most that one fetch brings, in bytes.
+    /// The most that one fetch of each lane brings, both together, in bytes.
     pub fetch_bytes_max: u32,
     /// How often partitions are asked for their ends.
     pub ends_interval: Duration,
@@ -49,7 +49,7 @@ const RECORDS_A_TURN: usize = 256;
 
 /// The consumer of both lanes.
 pub struct KafkaSource {
-    consumer: BaseConsumer<Assignment>,
+    readers: Readers,
     topics: [(Lane, String); 2],
     owned: BTreeMap<LanePartition, Owned>,
     ready: VecDeque<Polled>,
@@ -67,26 +67,9 @@ impl KafkaSource {
     /// # Errors
     /// The settings', or from librdkafka.
     pub fn start(settings: &SourceSettings) -> Result<KafkaSource> {
-        let consumer_settings = ConsumerSettings {
-            group: settings.topics.projector_group(),
-            group_instance: settings.group_instance.clone(),
-            queued_kbytes_max: settings.queued_kbytes_max,
-            fetch_bytes_max: settings.fetch_bytes_max,
-            partition_eof: PartitionEof::Silent,
-            statistics_interval: None,
-        };
-        let config = settings.kafka.consumer_config(&consumer_settings)?;
-        let consumer: BaseConsumer<Assignment> = config
-            .create_with_context(Assignment::default())
-            .map_err(licenseflow_runtime::log::Error::client)?;
-        let topics = Lane::ALL.map(|lane| (lane, settings.topics.lane(lane)));
-        let names: Vec<&str> = topics.iter().map(|(_, name)| name.as_str()).collect();
-        consumer
-            .subscribe(&names)
-            .map_err(Error::refused("subscribe to the lanes"))?;
         Ok(KafkaSource {
-            consumer,
-            topics,
+            readers: Readers::start(settings)?,
+            topics: Lane::ALL.map(|lane| (lane, settings.topics.lane(lane))),
             owned: BTreeMap::new(),
             ready: VecDeque::new(),
             probe: Probe::start(
@@ -120,7 +103,7 @@ impl KafkaSource {
     }
 
     fn unassign(&mut self, partitions: &[LanePartition]) -> Result<()> {
-        let mut list = TopicPartitionList::new();
+        let mut lists = Lists::default();
         for of in partitions {
             let name = self.name(*of);
             if let Some(owned) = self.owned.get_mut(of) {
@@ -129,16 +112,11 @@ impl KafkaSource {
             }
             // What was found out about the reading that ends here says nothing about the next one.
             self.ready.retain(|polled| !is_passed(polled, *of));
-            if self.consumer.context().is_left(&name) {
-                list.add_partition(&name.topic, name.partition);
+            if self.readers.of(of.0).context().is_left(&name) {
+                lists.of(of.0).add_partition(&name.topic, name.partition);
             }
         }
-        if list.count() == 0 {
-            return Ok(());
-        }
-        self.consumer
-            .incremental_unassign(&list)
-            .map_err(Error::refused("leave partitions"))
+        self.readers.leave(&lists)
     }
 }
 
@@ -146,29 +124,12 @@ fn is_passed(polled: &Polled, of: LanePartition) -> bool {
     matches!(polled, Polled::Passed { lane, partition, .. } if (*lane, *partition) == of)
 }
 
-/// What a poll of librdkafka gave, free of its memory.
-enum Got {
-    Nothing,
-    Record(Polled),
-    Trouble(KafkaError),
-}
-
 impl Source for KafkaSource {
-    fn poll(&mut self, timeout: Duration) -> Result<Polled> {
+    fn poll(&mut self, lanes: Lanes, timeout: Duration) -> Result<Polled> {
         if let Some(ready) = self.ready.pop_front() {
             return Ok(ready);
         }
-        let got = match self.consumer.poll(timeout) {
-            None => Got::Nothing,
-            Some(Err(error)) => Got::Trouble(error),
-            Some(Ok(message)) => {
-                let topic = message.topic();
-                let found = self.topics.iter().find(|(_, name)| name == topic);
-                let lane = found.map(|(lane, _)| *lane);
-                due(&mut self.owned, lane, &message).map_or(Got::Nothing, Got::Record)
-            }
-        };
-        match got {
+        match self.next(lanes, timeout) {
             Got::Record(record) => {
                 self.records_since_turn += 1;
                 if self.records_since_turn >= RECORDS_A_TURN {
@@ -194,27 +155,21 @@ impl Source for KafkaSource {
         let before: Vec<LanePartition> =
             wanted.iter().map(|one| (one.lane, one.partition)).collect();
         self.unassign(&before)?;
-        let mut list = TopicPartitionList::with_capacity(wanted.len());
+        let mut lists = Lists::default();
         for start in wanted {
             let name = self.name((start.lane, start.partition));
-            list.add_partition_offset(
-                &name.topic,
-                name.partition,
-                ListOffset::Offset(start.next_offset),
-            )
-            .map_err(Error::refused("name an offset"))?;
+            let next = ListOffset::Offset(start.next_offset);
+            lists
+                .of(start.lane)
+                .add_partition_offset(&name.topic, name.partition, next)
+                .map_err(Error::refused("name an offset"))?;
             if let Some(owned) = self.owned.get_mut(&(start.lane, start.partition)) {
                 owned.next = Some(start.next_offset);
                 owned.stood = None;
             }
-            self.consumer.context().is_fetched(name);
+            self.readers.of(start.lane).context().is_fetched(name);
         }
-        if list.count() == 0 {
-            return Ok(());
-        }
-        self.consumer
-            .incremental_assign(&list)
-            .map_err(Error::refused("take up partitions"))
+        self.readers.take_up(&lists)
     }
 
     fn release(&mut self, partitions: &[LanePartition]) -> Result<()> {
@@ -236,7 +191,7 @@ impl Source for KafkaSource {
                 list.add_partition_offset(self.topic(lane), partition, ListOffset::Offset(next));
         }
         if list.count() > 0
-            && let Err(error) = self.consumer.commit(&list, CommitMode::Async)
+            && let Err(error) = self.readers.group.commit(&list, CommitMode::Async)
         {
             tracing::debug!(%error, "the lag hint was not committed");
         }

@@ -27,4 +27,4 @@ pub use kafka_source::{KafkaSource, SourceSettings};
 pub use lanes::{KafkaLanes, Redriven};
 pub use letter::{DeadLetter, Delivery, Letters, Originals};
 pub use replay::LaneRecords;
-pub use source::{LanePartition, PartitionEnd, Polled, Source, Start};
+pub use source::{LanePartition, Lanes, PartitionEnd, Polled, Source, Start};

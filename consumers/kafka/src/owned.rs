@@ -34,16 +34,20 @@ impl Owned {
 }
 
 /// What the brokers are to be asked about. A halted partition is not read, whatever its end: it is left
-/// out, so that it never counts as caught up.
-pub(crate) fn asked(owned: &mut BTreeMap<LanePartition, Owned>) -> Vec<Asked> {
+/// out, so that it never counts as caught up. Quiet is what stands still in a lane that is `dry`, that is,
+/// had nothing to give since the last time: elsewhere records may wait for their turn.
+pub(crate) fn asked(
+    owned: &mut BTreeMap<LanePartition, Owned>,
+    dry: impl Fn(Lane) -> bool,
+) -> Vec<Asked> {
     let each = owned.iter_mut().filter(|(_, owned)| !owned.is_halted);
     let about = each.map(|(of, owned)| {
-        let is_quiet = owned.next.is_some() && owned.stood == owned.next;
+        let is_still = owned.next.is_some() && owned.stood == owned.next;
         owned.stood = owned.next;
         Asked {
             of: *of,
             reading: owned.next.map(|next| (next, owned.reading)),
-            is_quiet,
+            is_quiet: is_still && dry(of.0),
         }
     });
     about.collect()
@@ -68,6 +72,24 @@ pub(crate) fn due(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stands_still_is_quiet_only_where_its_lane_ran_dry() {
+        let still = Owned {
+            next: Some(4),
+            stood: Some(4),
+            ..Owned::default()
+        };
+        let mut owned = [
+            ((Lane::Interactive, 0), still.clone()),
+            ((Lane::Bulk, 0), still),
+        ]
+        .into();
+        let quiet = asked(&mut owned, |lane| lane == Lane::Interactive);
+        let quiet: Vec<_> = quiet.into_iter().filter(|one| one.is_quiet).collect();
+        assert_eq!(quiet.len(), 1);
+        assert_eq!(quiet[0].of, (Lane::Interactive, 0));
+    }
 
     #[test]
     fn only_what_stands_still_before_the_logs_start_is_gone() {

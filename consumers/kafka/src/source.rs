@@ -37,6 +37,17 @@ pub struct PartitionEnd {
     pub asked: Instant,
 }
 
+/// Which lanes a poll may take a record from, and of which it tries first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lanes {
+    /// The interactive lane; the bulk lane waits.
+    Interactive,
+    /// Both, the interactive lane first.
+    InteractiveFirst,
+    /// Both, the bulk lane first.
+    BulkFirst,
+}
+
 /// What one poll gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Polled {
@@ -73,12 +84,12 @@ pub enum Polled {
 
 /// Where records come from.
 pub trait Source: Send {
-    /// What comes next, or [`Polled::Idle`] after `timeout`. Must be called often: membership in the
-    /// group lives on it.
+    /// What comes next, or [`Polled::Idle`] after `timeout`; records only of `lanes`, everything else
+    /// whichever they are. Must be called often: membership in the group lives on it.
     ///
     /// # Errors
     /// Only what does not heal by itself.
-    fn poll(&mut self, timeout: Duration) -> Result<Polled>;
+    fn poll(&mut self, lanes: Lanes, timeout: Duration) -> Result<Polled>;
 
     /// Reads these partitions from there. What was fetched of them before never comes out. Those
     /// that are not ours are left out.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use licenseflow_avro::RawRecord;
 use licenseflow_avro::judgement::{Schemas, judge};
 use licenseflow_core::{Fate, crash};
-use licenseflow_kafka::{LanePartition, Polled, Source};
+use licenseflow_kafka::{LanePartition, Lanes, Polled, Source};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Clock, Settings};
@@ -81,7 +81,7 @@ impl<S: Source, J: Schemas> Pump<S, J> {
             PATIENCE
         };
         for _ in 0..RECORDS_A_TURN {
-            match self.source.poll(patience)? {
+            match self.source.poll(Lanes::InteractiveFirst, patience)? {
                 Polled::Idle => return Ok(()),
                 Polled::Record(record) => self.take(record)?,
                 other => self.note(other)?,
@@ -209,7 +209,7 @@ impl<S: Source, J: Schemas> Pump<S, J> {
             let read = self.growing.read();
             self.source.release(&read)?;
         }
-        match self.source.poll(PATIENCE)? {
+        match self.source.poll(Lanes::InteractiveFirst, PATIENCE)? {
             Polled::Record(_) => Ok(()),
             other => self.note(other),
         }

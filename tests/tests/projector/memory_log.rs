@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use licenseflow_avro::{Coordinates, Lane, Offset, Position, RawRecord};
-use licenseflow_kafka::{LanePartition, PartitionEnd, Polled, Result, Source, Start};
+use licenseflow_kafka::{LanePartition, Lanes, PartitionEnd, Polled, Result, Source, Start};
 
 use crate::events::{self, LOG_TIME_MS};
 use licenseflow_tests::chance::Chance;
@@ -262,7 +262,7 @@ impl MemorySource {
 }
 
 impl Source for MemorySource {
-    fn poll(&mut self, timeout: Duration) -> Result<Polled> {
+    fn poll(&mut self, lanes: Lanes, timeout: Duration) -> Result<Polled> {
         self.polls += 1;
         if let Some(change) = self.hear_the_group() {
             return Ok(change);
@@ -270,11 +270,19 @@ impl Source for MemorySource {
         if self.polls.is_multiple_of(64) {
             return Ok(self.ends());
         }
-        let mut read: Vec<LanePartition> = self.reading.keys().copied().collect();
-        while !read.is_empty() {
-            let of = read.swap_remove(self.chance.below(read.len() as u64) as usize);
-            if let Some(polled) = self.next_of(of) {
-                return Ok(polled);
+        let lanes: &[Lane] = match lanes {
+            Lanes::Interactive => &[Lane::Interactive],
+            Lanes::InteractiveFirst => &[Lane::Interactive, Lane::Bulk],
+            Lanes::BulkFirst => &[Lane::Bulk, Lane::Interactive],
+        };
+        for lane in lanes {
+            let each = self.reading.keys().copied();
+            let mut read: Vec<LanePartition> = each.filter(|of| of.0 == *lane).collect();
+            while !read.is_empty() {
+                let of = read.swap_remove(self.chance.below(read.len() as u64) as usize);
+                if let Some(polled) = self.next_of(of) {
+                    return Ok(polled);
+                }
             }
         }
         std::thread::sleep(timeout.min(Duration::from_millis(1)));

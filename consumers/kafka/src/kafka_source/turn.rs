@@ -20,21 +20,21 @@ impl KafkaSource {
     /// What is not a record: the group, and the ends.
     pub(super) fn turn(&mut self) -> Result<()> {
         self.records_since_turn = 0;
-        self.hear_the_group();
+        self.hear_the_group()?;
         self.hear_the_probe()?;
         self.ask_for_ends();
         Ok(())
     }
 
     /// Puts what the group gave and took into `ready`.
-    fn hear_the_group(&mut self) {
-        for change in self.consumer.context().take_changes() {
+    fn hear_the_group(&mut self) -> Result<()> {
+        for change in self.readers.group.context().take_changes() {
             let (Change::Given(names) | Change::Taken(names)) = &change;
             let each = names.iter();
             let partitions: Vec<LanePartition> = each
                 .filter_map(|name| Some((self.lane_of(&name.topic)?, name.partition)))
                 .collect();
-            self.ready.push_back(match change {
+            let news = match change {
                 Change::Given(_) => {
                     for partition in &partitions {
                         self.owned.insert(*partition, Owned::default());
@@ -42,13 +42,17 @@ impl KafkaSource {
                     Polled::Assigned(partitions)
                 }
                 Change::Taken(_) => {
+                    // The callback has left those of the interactive lane already.
+                    self.unassign(&partitions)?;
                     for partition in &partitions {
                         self.owned.remove(partition);
                     }
                     Polled::Revoked(partitions)
                 }
-            });
+            };
+            self.ready.push_back(news);
         }
+        Ok(())
     }
 
     fn ask_for_ends(&mut self) {
@@ -60,7 +64,7 @@ impl KafkaSource {
         }
         self.probed = Instant::now();
         self.range.ask();
-        let about = asked(&mut self.owned);
+        let about = asked(&mut self.owned, self.readers.take_dry());
         self.probe.ask(about);
     }
 
@@ -229,7 +233,7 @@ mod tests {
             source.ready
         );
         // It is not asked about any more, so that nobody takes it for caught up.
-        let about = asked(&mut source.owned);
+        let about = asked(&mut source.owned, |_| true);
         assert!(about.iter().all(|one| one.of != other) && about.len() == 2);
         // Nor is it read, whoever asks for it.
         let start = Start {

@@ -100,7 +100,7 @@ mod tests {
     use licenseflow_avro::codec::Plan;
     use licenseflow_avro::judgement::SchemasAway;
     use licenseflow_avro::{Lane, Position};
-    use licenseflow_kafka::{LanePartition, Polled};
+    use licenseflow_kafka::{LanePartition, Lanes, Polled};
 
     use super::*;
     use crate::ends::Ends;
@@ -121,7 +121,7 @@ mod tests {
     struct Noted(Arc<Mutex<Vec<Start>>>);
 
     impl Source for Noted {
-        fn poll(&mut self, _timeout: Duration) -> licenseflow_kafka::Result<Polled> {
+        fn poll(&mut self, _lanes: Lanes, _timeout: Duration) -> licenseflow_kafka::Result<Polled> {
             Ok(Polled::Idle)
         }
 
