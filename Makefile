@@ -1,12 +1,12 @@
 # Everything a developer types. `make help` lists it.
 SHELL := /bin/bash
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/licenseflow
-SCRIPTS := .ci/run $(wildcard deploy/local/kafka deploy/local/postgres deploy/local/setup deploy/local/run tests/with-kafka tests/sabotage/run)
+SCRIPTS := .ci/run $(wildcard deploy/local/kafka deploy/local/postgres deploy/local/setup deploy/local/run tests/with-kafka tests/sabotage/run tests/fuzz/run)
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 export PATH := $(CACHE)/venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench sabotage kafka-up kafka-down
+.PHONY: help setup run test lint bench sabotage fuzz kafka-up kafka-down
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ bench: setup ## how fast it catches up, answers and is fresh, beside bare parts;
 
 sabotage: setup ## test the tests: each patch of tests/sabotage must turn one red
 	@tests/sabotage/run
+
+fuzz: setup ## look for bytes that break the decoder or the fold, each for MINUTES=30
+	@MINUTES='$(MINUTES)' tests/fuzz/run
 
 kafka-up: setup ## start a Kafka on port 9092 and leave it running
 	@deploy/local/kafka up
