@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::{Backoff, SuspectsMax};
+use crate::{Backoff, SuspectsMax, Yields};
 
 /// Milliseconds UTC; given in, so that tests hold the time.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -45,6 +45,8 @@ pub struct Settings {
     pub letters_within: Duration,
     /// How many rejects that point at us a partition may have.
     pub suspects_max: SuspectsMax,
+    /// When the bulk lane yields to the interactive one.
+    pub yields: Yields,
     /// A loop that did not turn for so long is stalled.
     pub stall: Duration,
 }
@@ -63,6 +65,7 @@ impl Default for Settings {
             // Longer than a delivery may take, so that a round is over before the next begins.
             letters_within: Duration::from_secs(20),
             suspects_max: SuspectsMax::default(),
+            yields: Yields::default(),
             stall: Duration::from_secs(60),
         }
     }

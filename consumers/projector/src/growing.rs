@@ -84,6 +84,16 @@ impl Growing {
         self.batch.records >= records_max || self.batch.bytes >= bytes_max
     }
 
+    /// How many records and bytes it holds.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.batch.records, self.batch.bytes)
+    }
+
+    /// Whether the partition is read.
+    pub(crate) fn reads(&self, of: &LanePartition) -> bool {
+        self.next.contains_key(of)
+    }
+
     /// Whether the batch deals with offsets of the partition.
     pub(crate) fn deals_with(&self, of: &LanePartition) -> bool {
         self.batch.spans.contains_key(of)

@@ -26,6 +26,7 @@ use crate::store_thread::StoreThread;
 use crate::suspicion::Suspicion;
 use crate::waiting::Waiting;
 use crate::walk::Walk;
+use crate::yielding::{InUse, Yielding};
 use crate::{Error, Result};
 
 /// What the projector is made of; tests put others in their place.
@@ -73,6 +74,7 @@ impl Projector {
             stop: shutdown.clone(),
             appliers: Vec::new(),
         };
+        let in_use = InUse::new(Instant::now());
         for (number, parts) in appliers.into_iter().enumerate() {
             let board = Board::new();
             handle.boards.push(board.clone());
@@ -80,6 +82,7 @@ impl Projector {
                 board,
                 gauges: Gauges::of(number),
                 position: position.clone(),
+                in_use: in_use.clone(),
             };
             match parts.start(settings.clone(), seen, shutdown) {
                 Ok(threads) => handle.appliers.push(threads),
@@ -98,6 +101,7 @@ struct Seen {
     board: Board,
     gauges: Gauges,
     position: watch::Sender<Position>,
+    in_use: InUse,
 }
 
 impl<S, J, M, L> Parts<S, J, M, L>
@@ -153,6 +157,7 @@ where
             lag: Lag::new(Instant::now()),
             suspicion: Suspicion::new(settings.suspects_max),
             waiting: Waiting::new(&settings),
+            yielding: Yielding::new(settings.yields, seen.in_use),
             settings,
         };
         let stop = shutdown.clone();

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use licenseflow_avro::{Offset, Position};
+use licenseflow_avro::{Lane, Offset, Position};
 use licenseflow_kafka::{LanePartition, PartitionEnd, Start};
 
 use crate::metrics::{self, Gauges};
@@ -118,6 +118,14 @@ impl Lag {
         }
     }
 
+    /// How many events the interactive lane is behind in those partitions.
+    pub(crate) fn interactive(&self, reads: impl Fn(&LanePartition) -> bool) -> i64 {
+        let each = self.partitions.iter();
+        let read = each.filter(|(of, _)| of.0 == Lane::Interactive && reads(of));
+        let behind = read.map(|(_, place)| place.end.map_or(0, |end| (end - place.stands).max(0)));
+        behind.sum()
+    }
+
     /// The partition that is behind and has not moved for longest.
     pub(crate) fn still(&self) -> Option<Still> {
         let behind = self.partitions.iter().filter(|(_, it)| it.is_behind());
@@ -153,8 +161,6 @@ impl Lag {
 
 #[cfg(test)]
 mod tests {
-    use licenseflow_avro::Lane;
-
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);

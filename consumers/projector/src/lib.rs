@@ -25,6 +25,7 @@ mod suspicion;
 pub mod verify;
 mod waiting;
 mod walk;
+mod yielding;
 
 pub use backoff::Backoff;
 pub use config::{Clock, Settings, wall_clock};
@@ -34,3 +35,4 @@ pub use handle::{Handle, Parts, Projector};
 pub use memory::Shares;
 pub use status::{Halted, Status, Still};
 pub use suspicion::SuspectsMax;
+pub use yielding::Yields;

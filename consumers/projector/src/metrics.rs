@@ -19,6 +19,7 @@ const LAG: &str = "licenseflow_projector_lag_events";
 const BEHIND: &str = "licenseflow_projector_lag_seconds";
 const OLDEST: &str = "licenseflow_projector_oldest_waiting_seconds";
 const PAUSED: &str = "licenseflow_projector_paused";
+const YIELDING: &str = "licenseflow_projector_bulk_yielding";
 const HALTED: &str = "licenseflow_projector_halted_partitions";
 const LETTERS_WAITING: &str = "licenseflow_projector_letters_waiting";
 const LETTERS_SENT: &str = "licenseflow_projector_letters_sent_total";
@@ -68,6 +69,10 @@ pub fn describe() {
     describe_gauge!(
         PAUSED,
         "1 while partitions are left because the store does not keep up, by applier"
+    );
+    describe_gauge!(
+        YIELDING,
+        "1 while records of the bulk lane wait for the interactive one, by applier"
     );
     describe_gauge!(HALTED, "Partitions that cannot be read on, by applier");
     describe_gauge!(
@@ -126,6 +131,10 @@ impl Gauges {
 
     pub(crate) fn paused(&self, is_paused: bool) {
         self.gauge(PAUSED).set(f64::from(u8::from(is_paused)));
+    }
+
+    pub(crate) fn yielding(&self, is_yielding: bool) {
+        self.gauge(YIELDING).set(f64::from(u8::from(is_yielding)));
     }
 
     pub(crate) fn halted(&self, count: usize) {

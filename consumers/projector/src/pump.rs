@@ -23,9 +23,11 @@ use crate::status::{Board, listed};
 use crate::store_line::StoreLine;
 use crate::suspicion::Suspicion;
 use crate::waiting::Waiting;
+use crate::yielding::{Yielding, weight};
 use crate::{Result, metrics};
 
 mod answers;
+mod lanes;
 
 /// Records that are taken before the store and the waits are looked at again.
 const RECORDS_A_TURN: usize = 512;
@@ -49,6 +51,7 @@ pub(crate) struct Pump<S, J> {
     pub(crate) lag: Lag,
     pub(crate) suspicion: Suspicion,
     pub(crate) waiting: Waiting,
+    pub(crate) yielding: Yielding,
 }
 
 impl<S: Source, J: Schemas> Pump<S, J> {
@@ -58,6 +61,7 @@ impl<S: Source, J: Schemas> Pump<S, J> {
         while !stop.is_cancelled() {
             self.hear_the_store()?;
             self.take_up()?;
+            self.fill_up()?;
             self.hand_over()?;
             self.post();
             // Where the store was free, what was full is on its way.
@@ -74,16 +78,25 @@ impl<S: Source, J: Schemas> Pump<S, J> {
 
     fn read(&mut self) -> Result<()> {
         self.waiting.full_since = None;
-        let is_waiting = self.store.is_writing() && !self.growing.is_empty();
+        let has_next = !self.growing.is_empty() || self.yielding.bulk_waits_for_the_store();
+        let is_waiting = self.store.is_writing() && has_next;
         let mut patience = if is_waiting {
             PATIENCE_WRITING
         } else {
             PATIENCE
         };
+        let now = self.look_at_the_lanes();
         for _ in 0..RECORDS_A_TURN {
-            match self.source.poll(Lanes::InteractiveFirst, patience)? {
-                Polled::Idle => return Ok(()),
-                Polled::Record(record) => self.take(record)?,
+            let lanes = self.lanes();
+            match self.source.poll(lanes, patience)? {
+                Polled::Idle => {
+                    self.yielding.came_none(lanes);
+                    return Ok(());
+                }
+                Polled::Record(record) => {
+                    self.yielding.came(record.at.lane, now);
+                    self.take(record)?;
+                }
                 other => self.note(other)?,
             }
             if self.is_full() {
@@ -227,6 +240,9 @@ impl<S: Source, J: Schemas> Pump<S, J> {
         if !self.growing.is_empty() {
             let over = self.growing.hand_over();
             self.lag.handed_over();
+            let (records, bytes) = (over.batch.records, over.batch.bytes);
+            self.yielding
+                .handed_over(weight(records, bytes), Instant::now());
             if over.batch.records > 0 {
                 crash::point(crash::AFTER_POLL);
             }

@@ -24,7 +24,9 @@ impl<S: Source, J: Schemas> Pump<S, J> {
         match told {
             Told::Applied(applied) => {
                 self.waiting.failures = 0;
-                self.lag.applied(&applied.position, Instant::now());
+                let now = Instant::now();
+                self.lag.applied(&applied.position, now);
+                self.yielding.applied(now);
                 self.source.applied(&applied.position);
                 Ok(())
             }
@@ -86,6 +88,7 @@ impl<S: Source, J: Schemas> Pump<S, J> {
         self.growing.start_over();
         self.partitions.start_over();
         self.lag.start_over();
+        self.yielding.start_over();
         self.pause(false);
         Ok(self.source.release(&self.partitions.owned())?)
     }
@@ -111,6 +114,7 @@ mod tests {
     use crate::store_line::StoreLine;
     use crate::suspicion::Suspicion;
     use crate::waiting::Waiting;
+    use crate::yielding::{InUse, Yielding};
     use crate::{Settings, wall_clock};
 
     const DEALT_WITH: LanePartition = (Lane::Bulk, 0);
@@ -181,6 +185,7 @@ mod tests {
             suspicion: Suspicion::new(settings.suspects_max),
             ends: Ends::new(settings.ends_interval),
             waiting: Waiting::new(&settings),
+            yielding: Yielding::new(settings.yields, InUse::new(Instant::now())),
             settings,
         };
         // Three offsets are at hand when the partition is taken away and given back.

@@ -1,0 +1,384 @@
+//! How the bulk lane yields to the interactive one.
+//!
+//! An event of the interactive lane waits for whatever the store is at, and for what is written with it.
+//! So what counts is how long a batch with the bulk lane's records in it takes, not only whose turn it is:
+//!
+//! | the interactive lane | the bulk lane's records |
+//! |---|---|
+//! | is behind its mark, and has records to give | one in twenty |
+//! | had a record within the last minute | the same, and where the store is free as many as are written in some milliseconds |
+//! | had none, or all of it is halted | as many as are written in a quarter of a second, while the store writes too |
+//!
+//! It is told the time, and knows neither partitions nor records.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use licenseflow_avro::Lane;
+use licenseflow_kafka::Lanes;
+
+/// After so many records of the interactive lane one of the bulk lane is due: a twentieth.
+const INTERACTIVE_IN_A_ROW: u32 = 19;
+/// A lane that is behind and gave nothing for so long has nothing to give now.
+const SILENCE: Duration = Duration::from_millis(200);
+/// The least that a batch may hold, so that what is large or slow comes through too.
+const WEIGHT_MIN: usize = 16;
+/// So many bytes weigh as much as one more record.
+const BYTES_A_RECORD: usize = 1024;
+
+/// When the bulk lane yields, and how far.
+#[derive(Debug, Clone, Copy)]
+pub struct Yields {
+    /// The interactive lane is behind where it has more events to be applied.
+    pub lag_max: i64,
+    /// The interactive lane is in use for so long after a record of it.
+    pub in_use: Duration,
+    /// How long a batch with records of the bulk lane may be written while the interactive lane is in use.
+    pub beside: Duration,
+    /// The same while it is not.
+    pub alone: Duration,
+}
+
+impl Default for Yields {
+    fn default() -> Self {
+        Self {
+            lag_max: 1_000,
+            in_use: Duration::from_secs(60),
+            beside: Duration::from_millis(4),
+            alone: Duration::from_millis(250),
+        }
+    }
+}
+
+/// When the interactive lane last had a record, known to all appliers of a process: they share the store.
+#[derive(Debug, Clone)]
+pub(crate) struct InUse {
+    begun: Instant,
+    /// Milliseconds since it began, and one; 0: never.
+    last: Arc<AtomicU64>,
+}
+
+impl InUse {
+    pub(crate) fn new(begun: Instant) -> Self {
+        Self {
+            begun,
+            last: Arc::default(),
+        }
+    }
+
+    fn note(&self, now: Instant) {
+        let since = now.saturating_duration_since(self.begun).as_millis();
+        let since = u64::try_from(since).unwrap_or(u64::MAX - 1);
+        self.last.fetch_max(since + 1, Ordering::Relaxed);
+    }
+
+    fn is_within(&self, time: Duration, now: Instant) -> bool {
+        let last = self.last.load(Ordering::Relaxed);
+        last > 0 && now < self.begun + Duration::from_millis(last - 1) + time
+    }
+}
+
+/// What the interactive lane is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Interactive {
+    Behind,
+    InUse,
+    Quiet,
+}
+
+/// How much may be written at once, found out by trying.
+#[derive(Debug)]
+struct Portion {
+    time: Duration,
+    weight: usize,
+}
+
+impl Portion {
+    fn new(time: Duration, weight: usize) -> Self {
+        Self { time, weight }
+    }
+
+    /// A batch of that weight took so long. One that was far from the bound and in time says nothing.
+    fn was_written(&mut self, weight: usize, took: Duration) {
+        if took <= self.time && weight < self.weight / 2 {
+            return;
+        }
+        let fits = weight as f64 * self.time.as_secs_f64() / took.as_secs_f64().max(1e-6);
+        let most = self.weight.saturating_mul(2);
+        self.weight = (fits as usize).clamp(self.weight / 2, most).max(WEIGHT_MIN);
+    }
+}
+
+/// A batch that the store is at.
+#[derive(Debug)]
+struct Written {
+    since: Instant,
+    weight: usize,
+    beside: Interactive,
+}
+
+#[derive(Debug)]
+pub(crate) struct Yielding {
+    yields: Yields,
+    in_use: InUse,
+    interactive: Interactive,
+    last_interactive: Option<Instant>,
+    interactive_in_a_row: u32,
+    /// Whether the bulk lane gave a record when it was last looked at.
+    bulk_waits: bool,
+    /// What was told of it.
+    is_yielding: bool,
+    /// Whether the batch that grows has any of it.
+    has_bulk: bool,
+    beside: Portion,
+    alone: Portion,
+    written: Option<Written>,
+}
+
+/// How much a batch of so many records and bytes weighs.
+pub(crate) fn weight(records: usize, bytes: usize) -> usize {
+    records + bytes / BYTES_A_RECORD
+}
+
+impl Yielding {
+    pub(crate) fn new(yields: Yields, in_use: InUse) -> Self {
+        Self {
+            yields,
+            in_use,
+            interactive: Interactive::Quiet,
+            last_interactive: None,
+            interactive_in_a_row: 0,
+            bulk_waits: false,
+            is_yielding: false,
+            has_bulk: false,
+            beside: Portion::new(yields.beside, 64),
+            alone: Portion::new(yields.alone, 2048),
+            written: None,
+        }
+    }
+
+    /// Looks at how far the interactive lane is behind: in events, of the partitions that are read.
+    pub(crate) fn look(&mut self, lag: i64, now: Instant) {
+        let last = self.last_interactive;
+        let gives = last.is_some_and(|last| now.saturating_duration_since(last) < SILENCE);
+        self.interactive = if lag > self.yields.lag_max && gives {
+            Interactive::Behind
+        } else if self.in_use.is_within(self.yields.in_use, now) {
+            Interactive::InUse
+        } else {
+            Interactive::Quiet
+        };
+    }
+
+    /// Which lanes the next record may be of, where the batch that grows weighs so much.
+    pub(crate) fn lanes(&mut self, weight: usize, is_writing: bool) -> Lanes {
+        if self.interactive_in_a_row >= INTERACTIVE_IN_A_ROW {
+            // Due once, whether or not there is a record: nothing is saved up.
+            self.interactive_in_a_row = 0;
+            return Lanes::BulkFirst;
+        }
+        let is_let = match self.interactive {
+            Interactive::Behind => false,
+            Interactive::InUse => !is_writing && weight < self.beside.weight,
+            Interactive::Quiet => weight < self.alone.weight,
+        };
+        match is_let {
+            true => Lanes::InteractiveFirst,
+            false => Lanes::Interactive,
+        }
+    }
+
+    /// A record was read.
+    pub(crate) fn came(&mut self, lane: Lane, now: Instant) {
+        match lane {
+            Lane::Interactive => {
+                self.interactive_in_a_row += 1;
+                self.last_interactive = Some(now);
+                if self.interactive == Interactive::Quiet {
+                    self.interactive = Interactive::InUse;
+                }
+                self.in_use.note(now);
+            }
+            Lane::Bulk => {
+                (self.bulk_waits, self.has_bulk) = (true, true);
+            }
+        }
+    }
+
+    /// There was none in these lanes.
+    pub(crate) fn came_none(&mut self, lanes: Lanes) {
+        match lanes {
+            Lanes::InteractiveFirst | Lanes::BulkFirst => self.bulk_waits = false,
+            Lanes::Interactive => {}
+        }
+    }
+
+    /// Whether records of the bulk lane wait for the store to be free.
+    pub(crate) fn bulk_waits_for_the_store(&self) -> bool {
+        self.bulk_waits && self.interactive == Interactive::InUse
+    }
+
+    /// Whether records of the bulk lane wait for the interactive one, where that has changed.
+    pub(crate) fn news(&mut self) -> Option<bool> {
+        let is_yielding = self.bulk_waits && self.interactive != Interactive::Quiet;
+        let was = std::mem::replace(&mut self.is_yielding, is_yielding);
+        (was != is_yielding).then_some(is_yielding)
+    }
+
+    /// The batch goes to the store.
+    pub(crate) fn handed_over(&mut self, weight: usize, now: Instant) {
+        let is_of_both = std::mem::take(&mut self.has_bulk);
+        self.written = is_of_both.then_some(Written {
+            since: now,
+            weight,
+            beside: self.interactive,
+        });
+    }
+
+    /// It was written.
+    pub(crate) fn applied(&mut self, now: Instant) {
+        let Some(written) = self.written.take() else {
+            return;
+        };
+        let took = now.saturating_duration_since(written.since);
+        match written.beside {
+            Interactive::InUse => self.beside.was_written(written.weight, took),
+            Interactive::Quiet => self.alone.was_written(written.weight, took),
+            // As large as the interactive lane made it.
+            Interactive::Behind => {}
+        }
+    }
+
+    /// What was read is dropped.
+    pub(crate) fn start_over(&mut self) {
+        (self.has_bulk, self.written) = (false, None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn yielding(now: Instant) -> Yielding {
+        Yielding::new(Yields::default(), InUse::new(now))
+    }
+
+    /// How many of each lane are taken where both have records without end.
+    fn taken(yielding: &mut Yielding, records: usize, now: Instant) -> (usize, usize) {
+        let (mut interactive, mut bulk) = (0, 0);
+        for _ in 0..records {
+            let lane = match yielding.lanes(0, true) {
+                Lanes::Interactive | Lanes::InteractiveFirst => Lane::Interactive,
+                Lanes::BulkFirst => Lane::Bulk,
+            };
+            yielding.came(lane, now);
+            match lane {
+                Lane::Interactive => interactive += 1,
+                Lane::Bulk => bulk += 1,
+            }
+        }
+        (interactive, bulk)
+    }
+
+    #[test]
+    fn of_twenty_records_one_is_of_the_bulk_lane_however_far_the_interactive_one_is_behind() {
+        let now = Instant::now();
+        for lag in [0, 1_000_000] {
+            let mut yielding = yielding(now);
+            yielding.look(lag, now);
+            assert_eq!(taken(&mut yielding, 2000, now), (1900, 100));
+        }
+    }
+
+    #[test]
+    fn a_turn_that_found_nothing_is_not_saved_up() {
+        let now = Instant::now();
+        let mut yielding = yielding(now);
+        for _ in 0..200 {
+            yielding.lanes(0, true);
+            yielding.came(Lane::Interactive, now);
+        }
+        let turns = (0..40).filter(|_| yielding.lanes(0, true) == Lanes::BulkFirst);
+        assert!(turns.count() <= 1);
+    }
+
+    #[test]
+    fn what_the_bulk_lane_may_depends_on_what_the_interactive_lane_is_at() {
+        let now = Instant::now();
+        let mut yielding = yielding(now);
+        let mut lanes = |lag, now, weight, is_writing| {
+            yielding.look(lag, now);
+            yielding.lanes(weight, is_writing)
+        };
+        // Nothing of the interactive lane was seen.
+        assert_eq!(lanes(0, now, 2000, true), Lanes::InteractiveFirst);
+        assert_eq!(lanes(0, now, 2048, true), Lanes::Interactive);
+        // Behind, but it gives nothing.
+        assert_eq!(lanes(5000, now, 0, true), Lanes::InteractiveFirst);
+        yielding.came(Lane::Interactive, now);
+        let mut lanes = |lag, now, weight, is_writing| {
+            yielding.look(lag, now);
+            yielding.lanes(weight, is_writing)
+        };
+        // In use: only where the store is free.
+        assert_eq!(lanes(1000, now, 63, false), Lanes::InteractiveFirst);
+        assert_eq!(lanes(1000, now, 63, true), Lanes::Interactive);
+        assert_eq!(lanes(1000, now, 64, false), Lanes::Interactive);
+        // Behind its mark, and giving; then silent.
+        assert_eq!(lanes(1001, now, 0, false), Lanes::Interactive);
+        let silent = now + SILENCE;
+        assert_eq!(lanes(1001, silent, 0, false), Lanes::InteractiveFirst);
+        // A minute later it is quiet.
+        let quiet = now + Yields::default().in_use;
+        assert_eq!(lanes(0, quiet - MS, 0, true), Lanes::Interactive);
+        assert_eq!(lanes(0, quiet + MS, 0, true), Lanes::InteractiveFirst);
+    }
+
+    #[test]
+    fn an_event_at_one_applier_makes_the_bulk_lane_of_all_of_them_yield() {
+        let now = Instant::now();
+        let in_use = InUse::new(now);
+        let [mut one, mut other] =
+            [(); 2].map(|()| Yielding::new(Yields::default(), in_use.clone()));
+        one.came(Lane::Interactive, now);
+        other.look(0, now + MS);
+        assert_eq!(other.lanes(0, true), Lanes::Interactive);
+    }
+
+    #[test]
+    fn a_portion_follows_the_time_that_it_takes() {
+        let mut portion = Portion::new(4 * MS, 64);
+        // Each record takes 10 microseconds, beside a millisecond for the batch.
+        for _ in 0..20 {
+            let took = MS + Duration::from_micros(10) * u32::try_from(portion.weight).unwrap();
+            portion.was_written(portion.weight, took);
+        }
+        assert!((250..=350).contains(&portion.weight), "{}", portion.weight);
+        let before = portion.weight;
+        portion.was_written(10, 2 * MS);
+        assert_eq!(portion.weight, before, "a small batch says nothing");
+        portion.was_written(before, 400 * MS);
+        assert_eq!(portion.weight, before / 2, "one that is late says little");
+        for _ in 0..20 {
+            portion.was_written(portion.weight, 400 * MS);
+        }
+        assert_eq!(portion.weight, WEIGHT_MIN);
+    }
+
+    #[test]
+    fn only_batches_with_records_of_the_bulk_lane_are_learnt_from() {
+        let now = Instant::now();
+        let mut yielding = yielding(now);
+        yielding.came(Lane::Interactive, now);
+        yielding.handed_over(64, now);
+        yielding.applied(now + 400 * MS);
+        assert_eq!(yielding.beside.weight, 64);
+        yielding.came(Lane::Bulk, now);
+        yielding.handed_over(64, now);
+        yielding.applied(now + 400 * MS);
+        assert_eq!((yielding.beside.weight, yielding.alone.weight), (32, 2048));
+    }
+}
