@@ -28,3 +28,5 @@ mod memory_log;
 mod schedules;
 #[path = "projector/stand_ins.rs"]
 mod stand_ins;
+#[path = "projector/wrong_log.rs"]
+mod wrong_log;

@@ -15,6 +15,7 @@ use rdkafka::topic_partition_list::{Offset as ListOffset, TopicPartitionList};
 
 use crate::owned::Owned;
 use crate::probe::Probe;
+use crate::proof::Proofs;
 use crate::range::RangeQuestion;
 use crate::source::{LanePartition, Lanes, Polled, Source, Start};
 use crate::{Error, Result};
@@ -54,6 +55,7 @@ pub struct KafkaSource {
     owned: BTreeMap<LanePartition, Owned>,
     ready: VecDeque<Polled>,
     probe: Probe,
+    proofs: Proofs,
     ends_interval: Duration,
     probed: Instant,
     range: RangeQuestion,
@@ -78,6 +80,7 @@ impl KafkaSource {
                     .named(format!("{}-ends", settings.kafka.client_id)),
                 &settings.topics,
             )?,
+            proofs: Proofs::default(),
             ends_interval: settings.ends_interval,
             probed: Instant::now(),
             range: RangeQuestion::default(),
@@ -110,6 +113,7 @@ impl KafkaSource {
                 owned.next = None;
                 owned.reading += 1;
             }
+            self.proofs.leave(of);
             // What was found out about the reading that ends here says nothing about the next one.
             self.ready.retain(|polled| !is_passed(polled, *of));
             if self.readers.of(of.0).context().is_left(&name) {
@@ -117,6 +121,25 @@ impl KafkaSource {
             }
         }
         self.readers.leave(&lists)
+    }
+
+    /// Has partitions fetched that are known to be the log that was read.
+    fn take_up(&mut self, starts: &[Start]) -> Result<()> {
+        let mut lists = Lists::default();
+        for start in starts {
+            let name = self.name((start.lane, start.partition));
+            let next = ListOffset::Offset(start.next_offset);
+            lists
+                .of(start.lane)
+                .add_partition_offset(&name.topic, name.partition, next)
+                .map_err(Error::refused("name an offset"))?;
+            if let Some(owned) = self.owned.get_mut(&(start.lane, start.partition)) {
+                owned.next = Some(start.next_offset);
+                owned.stood = None;
+            }
+            self.readers.of(start.lane).context().is_fetched(name);
+        }
+        self.readers.take_up(&lists)
     }
 }
 
@@ -145,31 +168,17 @@ impl Source for KafkaSource {
     }
 
     fn restart(&mut self, starts: &[Start]) -> Result<()> {
-        let wanted: Vec<&Start> = starts
-            .iter()
-            .filter(|start| {
-                let owned = self.owned.get(&(start.lane, start.partition));
-                owned.is_some_and(|owned| !owned.is_halted)
-            })
-            .collect();
+        let can_be_read = |start: &&Start| {
+            let owned = self.owned.get(&(start.lane, start.partition));
+            owned.is_some_and(|owned| !owned.is_halted)
+        };
+        let wanted: Vec<Start> = starts.iter().filter(can_be_read).copied().collect();
         let before: Vec<LanePartition> =
             wanted.iter().map(|one| (one.lane, one.partition)).collect();
         self.unassign(&before)?;
-        let mut lists = Lists::default();
-        for start in wanted {
-            let name = self.name((start.lane, start.partition));
-            let next = ListOffset::Offset(start.next_offset);
-            lists
-                .of(start.lane)
-                .add_partition_offset(&name.topic, name.partition, next)
-                .map_err(Error::refused("name an offset"))?;
-            if let Some(owned) = self.owned.get_mut(&(start.lane, start.partition)) {
-                owned.next = Some(start.next_offset);
-                owned.stood = None;
-            }
-            self.readers.of(start.lane).context().is_fetched(name);
-        }
-        self.readers.take_up(&lists)
+        let proven = self.proofs.sorted(wanted);
+        self.ask_for_proofs();
+        self.take_up(&proven)
     }
 
     fn release(&mut self, partitions: &[LanePartition]) -> Result<()> {

@@ -16,6 +16,7 @@ mod letter_producer;
 mod message;
 mod owned;
 mod probe;
+mod proof;
 mod range;
 pub mod replay;
 pub mod source;

@@ -1,5 +1,5 @@
-//! Asks the brokers where partitions end, on a thread of its own, and finds out where nothing but
-//! transaction markers and aborted records is left.
+//! Asks the brokers where partitions end, on a thread of its own, finds out where nothing but
+//! transaction markers and aborted records is left, and whether a partition is the log that was read.
 //!
 //! A consumer's place does not pass a trailing marker, and its word for an empty fetch names neither
 //! topic nor offset. So a span that stays quiet is read by a reader of its own: what comes out of
@@ -15,7 +15,8 @@ use licenseflow_avro::{Offset, Topics};
 use licenseflow_runtime::log::{Admin, KafkaSettings, Reader, Step, TopicPartition, Watermarks};
 
 use crate::empty_spans::{EmptySpans, Passed};
-use crate::source::{LanePartition, PartitionEnd};
+use crate::proof::{Proven, Stranger};
+use crate::source::{LanePartition, PartitionEnd, Start};
 use crate::{Error, Result};
 
 /// The bound of each question to the brokers.
@@ -41,10 +42,23 @@ pub(crate) struct Answer {
     pub(crate) is_whole: bool,
 }
 
+enum Question {
+    Ends(Vec<Asked>),
+    Proofs(Vec<Start>),
+}
+
+/// An answer to a question.
+#[derive(Debug)]
+pub(crate) enum Told {
+    Ends(Answer),
+    /// None where the brokers did not answer.
+    Proofs(Option<Vec<Proven>>),
+}
+
 /// The asking side. Dropping it ends the thread after the question at hand.
 pub(crate) struct Probe {
-    questions: Sender<Vec<Asked>>,
-    answers: Receiver<Answer>,
+    questions: Sender<Question>,
+    answers: Receiver<Told>,
     is_asked: bool,
 }
 
@@ -69,21 +83,29 @@ impl Probe {
         })
     }
 
-    /// Whether no question is open.
+    /// Whether no question about ends is open.
     pub(crate) fn is_free(&self) -> bool {
         !self.is_asked
     }
 
     pub(crate) fn ask(&mut self, about: Vec<Asked>) {
         // The thread ends only with us; were it gone, ends would no longer be told, and that shows.
-        self.is_asked = self.questions.send(about).is_ok();
+        self.is_asked = self.questions.send(Question::Ends(about)).is_ok();
     }
 
-    pub(crate) fn answer(&mut self) -> Option<Answer> {
+    /// Asks whether these partitions are the logs that were read.
+    pub(crate) fn ask_for_proofs(&mut self, starts: Vec<Start>) {
+        // Were the thread gone, what waits for its word would never be read, and that shows too.
+        let _ = self.questions.send(Question::Proofs(starts));
+    }
+
+    pub(crate) fn told(&mut self) -> Option<Told> {
         match self.answers.try_recv() {
-            Ok(answer) => {
-                self.is_asked = false;
-                Some(answer)
+            Ok(told) => {
+                if matches!(told, Told::Ends(_)) {
+                    self.is_asked = false;
+                }
+                Some(told)
             }
             Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
         }
@@ -98,14 +120,71 @@ struct Prober {
 }
 
 impl Prober {
-    fn run(&mut self, questions: &Receiver<Vec<Asked>>, answers: &Sender<Answer>) {
-        while let Ok(about) = questions.recv() {
-            let answer = self.answer(&about).unwrap_or_else(|error| {
-                tracing::debug!(%error, "the ends of partitions were not told");
-                Answer::default()
-            });
-            if answers.send(answer).is_err() {
+    fn run(&mut self, questions: &Receiver<Question>, answers: &Sender<Told>) {
+        while let Ok(question) = questions.recv() {
+            let told = match question {
+                Question::Ends(about) => Told::Ends(self.answer(&about).unwrap_or_else(|error| {
+                    tracing::debug!(%error, "the ends of partitions were not told");
+                    Answer::default()
+                })),
+                Question::Proofs(starts) => {
+                    let proofs = self.proofs(&starts);
+                    Told::Proofs(proofs.inspect_err(not_told).ok())
+                }
+            };
+            if answers.send(told).is_err() {
                 return;
+            }
+        }
+    }
+
+    /// Which of these partitions have a record before the place that is later than all that was applied.
+    fn proofs(&self, starts: &[Start]) -> Result<Vec<Proven>> {
+        let later = starts.iter().filter_map(|start| {
+            let after = start.last_timestamp?.saturating_add(1);
+            Some((self.name((start.lane, start.partition)), after))
+        });
+        let first_later = self.admin.first_from(&later.collect())?;
+        let each = starts.iter().map(|start| {
+            let name = self.name((start.lane, start.partition));
+            let first = first_later.get(&name).copied();
+            let stranger = match first.filter(|first| *first < start.next_offset) {
+                Some(first) => self.stranger(&name, first, start)?,
+                None => None,
+            };
+            Ok(Proven {
+                start: *start,
+                stranger,
+            })
+        });
+        each.collect()
+    }
+
+    /// The first record from there on and before the place that is later than all that was applied. The brokers'
+    /// word alone does not do: they count transaction markers and aborted records, which are never applied.
+    fn stranger(
+        &self,
+        name: &TopicPartition,
+        from: Offset,
+        start: &Start,
+    ) -> Result<Option<Stranger>> {
+        let ends = self.admin.watermarks(std::slice::from_ref(name))?;
+        let end = ends.get(name).map_or(from, |span| span.end);
+        let span = (from, start.next_offset.min(end));
+        let mut reader = Reader::between(&self.settings, &[(name.clone(), span)].into(), PATIENCE)?;
+        loop {
+            match reader.step(PATIENCE)? {
+                Step::Record(record) => {
+                    let later = record
+                        .timestamp_ms
+                        .filter(|it| Some(*it) > start.last_timestamp);
+                    if let Some(timestamp) = later {
+                        let offset = record.offset;
+                        return Ok(Some(Stranger { offset, timestamp }));
+                    }
+                }
+                Step::Waiting => {}
+                Step::Done => return Ok(None),
             }
         }
     }
@@ -188,6 +267,10 @@ impl Prober {
     fn name(&self, (lane, partition): LanePartition) -> TopicPartition {
         TopicPartition::new(self.topics.lane(lane), partition)
     }
+}
+
+fn not_told(error: &Error) {
+    tracing::warn!(%error, "whether partitions are the logs that were read was not told; they wait");
 }
 
 /// The partition of the first record that comes, or none where all is read and none came.

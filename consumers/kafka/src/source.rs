@@ -22,6 +22,9 @@ pub struct Start {
     pub partition: PartitionId,
     /// The next offset to read.
     pub next_offset: Offset,
+    /// The greatest timestamp of what was applied before it, in milliseconds UTC: by it a log is told from
+    /// another. None where no record was.
+    pub last_timestamp: Option<i64>,
 }
 
 /// The end of a partition, as a broker told it.

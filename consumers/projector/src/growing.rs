@@ -111,6 +111,7 @@ impl Growing {
             lane: *lane,
             partition: *partition,
             next_offset: *next,
+            last_timestamp: None,
         })
         .collect()
     }

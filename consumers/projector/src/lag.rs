@@ -170,6 +170,7 @@ mod tests {
             lane: Lane::Interactive,
             partition,
             next_offset,
+            last_timestamp: None,
         }
     }
 

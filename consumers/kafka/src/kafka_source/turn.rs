@@ -10,7 +10,8 @@ use rdkafka::error::KafkaError;
 use super::KafkaSource;
 use crate::assignment::Change;
 use crate::owned::{Owned, asked};
-use crate::probe::Answer;
+use crate::probe::{Answer, Told};
+use crate::proof::{self, Proven};
 use crate::range::{out_of_range, reason};
 use crate::source::{LanePartition, Polled};
 use crate::trouble::Trouble;
@@ -22,6 +23,7 @@ impl KafkaSource {
         self.records_since_turn = 0;
         self.hear_the_group()?;
         self.hear_the_probe()?;
+        self.ask_for_proofs();
         self.ask_for_ends();
         Ok(())
     }
@@ -37,6 +39,8 @@ impl KafkaSource {
             let news = match change {
                 Change::Given(_) => {
                     for partition in &partitions {
+                        // Whoever had it meanwhile, the store may stand elsewhere, and the log be another.
+                        self.proofs.forget(partition);
                         self.owned.insert(*partition, Owned::default());
                     }
                     Polled::Assigned(partitions)
@@ -69,9 +73,51 @@ impl KafkaSource {
     }
 
     fn hear_the_probe(&mut self) -> Result<()> {
-        let Some(answer) = self.probe.answer() else {
-            return Ok(());
-        };
+        while let Some(told) = self.probe.told() {
+            match told {
+                Told::Ends(answer) => self.hear_of_ends(answer)?,
+                Told::Proofs(answers) => self.hear_of_proofs(answers)?,
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn ask_for_proofs(&mut self) {
+        if let Some(starts) = self.proofs.due(Instant::now()) {
+            self.probe.ask_for_proofs(starts);
+        }
+    }
+
+    /// Reads what is the log that was read, and halts what is another.
+    fn hear_of_proofs(&mut self, answers: Option<Vec<Proven>>) -> Result<()> {
+        let mut same = Vec::new();
+        for answer in self.proofs.hear(answers, Instant::now()) {
+            let start = answer.start;
+            match answer.stranger {
+                None => same.push(start),
+                Some(stranger) => {
+                    let of = (start.lane, start.partition);
+                    let reason = proof::reason(&self.name(of), &start, stranger);
+                    self.halt(of, reason);
+                }
+            }
+        }
+        self.take_up(&same)
+    }
+
+    fn halt(&mut self, of: LanePartition, reason: String) {
+        if let Some(owned) = self.owned.get_mut(&of) {
+            owned.is_halted = true;
+        }
+        let (lane, partition) = of;
+        self.ready.push_back(Polled::Halted {
+            lane,
+            partition,
+            reason,
+        });
+    }
+
+    fn hear_of_ends(&mut self, answer: Answer) -> Result<()> {
         // librdkafka does not always tell: what stands still before the log's start is gone all the same.
         let is_gone = answer.spans.iter().any(|(of, span)| {
             let owned = self.owned.get(of);
@@ -111,19 +157,13 @@ impl KafkaSource {
         let bad = out_of_range(&places, &answer.spans);
         let mut again = self.read();
         again.retain(|of| !bad.contains(of));
+        // Nor is it known any more that they are the logs that were read: one may have been short, and made anew.
+        again.iter().for_each(|of| self.proofs.forget(of));
         self.take_up_anew(again)?;
         for of in bad {
             if let (Some(next), Some(span)) = (places.get(&of), answer.spans.get(&of)) {
                 let reason = reason(&self.name(of), *next, *span);
-                if let Some(owned) = self.owned.get_mut(&of) {
-                    owned.is_halted = true;
-                }
-                let (lane, partition) = of;
-                self.ready.push_back(Polled::Halted {
-                    lane,
-                    partition,
-                    reason,
-                });
+                self.halt(of, reason);
             }
         }
         Ok(())
@@ -153,6 +193,12 @@ impl KafkaSource {
             Trouble::Unreadable => {
                 tracing::error!(%error, "a batch of records cannot be read, and is read again; its partition stands still until it can");
                 self.take_up_anew(self.read())
+            }
+            Trouble::TopicAway => {
+                tracing::warn!(%error, "a topic is not there; the lanes are read on where they are the logs that were read");
+                let read = self.read();
+                read.iter().for_each(|of| self.proofs.forget(of));
+                self.take_up_anew(read)
             }
             Trouble::Fatal => Err(Error::Fatal(Box::new(error))),
             Trouble::Passing => {
@@ -237,6 +283,7 @@ mod tests {
         assert!(about.iter().all(|one| one.of != other) && about.len() == 2);
         // Nor is it read, whoever asks for it.
         let start = Start {
+            last_timestamp: None,
             lane: other.0,
             partition: other.1,
             next_offset: 7,

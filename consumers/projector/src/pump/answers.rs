@@ -64,6 +64,7 @@ impl<S: Source, J: Schemas> Pump<S, J> {
                     lane,
                     partition,
                     next_offset,
+                    last_timestamp: known.and_then(|one| one.last_timestamp),
                 }
             })
             .collect();
@@ -154,6 +155,7 @@ mod tests {
             lane: of.0,
             partition: of.1,
             next_offset,
+            last_timestamp: None,
             last_timestamp: None,
         }
     }

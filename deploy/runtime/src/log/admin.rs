@@ -254,6 +254,18 @@ impl Admin {
         self.asked().offsets(partitions, At::Time(time_ms))
     }
 
+    /// The first offset of each partition whose record is at or after its time, in milliseconds; partitions
+    /// without one are left out.
+    ///
+    /// # Errors
+    /// From the brokers.
+    pub fn first_from(
+        &self,
+        times: &BTreeMap<TopicPartition, i64>,
+    ) -> Result<BTreeMap<TopicPartition, i64>> {
+        self.asked().first_from(times)
+    }
+
     fn asked(&self) -> Asked<'_, Attentive> {
         Asked {
             consumer: &self.inner.consumer,

@@ -68,38 +68,20 @@ impl<C: ConsumerContext + 'static> Asked<'_, C> {
         if partitions.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let operation = || format!("list the offsets of {}", topics_of(partitions));
         let wanted = match at {
             At::Start => Offset::Beginning,
             At::End => Offset::End,
             At::Time(ms) => Offset::Offset(ms),
         };
-        let mut list = TopicPartitionList::with_capacity(partitions.len());
-        for TopicPartition { topic, partition } in partitions {
-            list.add_partition_offset(topic, *partition, wanted)
-                .map_err(Error::client)?;
-        }
-        let answer = self
-            .consumer
-            .offsets_for_times(list, self.timeout)
-            .map_err(|source| Error::of(operation(), self.servers, source))?;
         let mut found = BTreeMap::new();
         let mut after_the_last = Vec::new();
-        for element in answer.elements() {
-            element
-                .error()
-                .map_err(|source| Error::of(operation(), self.servers, source))?;
-            let partition = TopicPartition::new(element.topic(), element.partition());
-            match element.offset() {
-                Offset::Offset(offset) => {
+        for (partition, offset) in self.asked(partitions.iter().map(|it| (it, wanted)))? {
+            match offset {
+                Some(offset) => {
                     found.insert(partition, offset);
                 }
                 // No record is that late: its place is the end.
-                Offset::Beginning
-                | Offset::End
-                | Offset::Stored
-                | Offset::Invalid
-                | Offset::OffsetTail(_) => after_the_last.push(partition),
+                None => after_the_last.push(partition),
             }
         }
         match at {
@@ -111,6 +93,53 @@ impl<C: ConsumerContext + 'static> Asked<'_, C> {
             }
         }
         Ok(found)
+    }
+
+    /// The first offset of each partition whose timestamp is at or after its time, in milliseconds; partitions
+    /// that have none so late are left out.
+    pub(crate) fn first_from(
+        &self,
+        times: &BTreeMap<TopicPartition, i64>,
+    ) -> Result<BTreeMap<TopicPartition, i64>> {
+        let wanted = times.iter().map(|(it, ms)| (it, Offset::Offset(*ms)));
+        let answers = self.asked(wanted)?.into_iter();
+        Ok(answers
+            .filter_map(|(partition, offset)| Some((partition, offset?)))
+            .collect())
+    }
+
+    /// One round of questions; none where the answer is no offset.
+    fn asked<'a>(
+        &self,
+        wanted: impl Iterator<Item = (&'a TopicPartition, Offset)>,
+    ) -> Result<Vec<(TopicPartition, Option<i64>)>> {
+        let mut list = TopicPartitionList::new();
+        for (TopicPartition { topic, partition }, offset) in wanted {
+            list.add_partition_offset(topic, *partition, offset)
+                .map_err(Error::client)?;
+        }
+        if list.count() == 0 {
+            return Ok(Vec::new());
+        }
+        let operation = format!("list the offsets of {}", topics_of(&list));
+        let failed = |source| Error::of(operation.clone(), self.servers, source);
+        let answer = self.consumer.offsets_for_times(list, self.timeout);
+        let answer = answer.map_err(failed)?;
+        let elements = answer.elements();
+        let each = elements.iter().map(|element| {
+            element.error().map_err(failed)?;
+            let partition = TopicPartition::new(element.topic(), element.partition());
+            let offset = match element.offset() {
+                Offset::Offset(offset) => Some(offset),
+                Offset::Beginning
+                | Offset::End
+                | Offset::Stored
+                | Offset::Invalid
+                | Offset::OffsetTail(_) => None,
+            };
+            Ok((partition, offset))
+        });
+        each.collect()
     }
 
     /// The partitions of a topic, by number.
@@ -138,8 +167,9 @@ impl<C: ConsumerContext + 'static> Asked<'_, C> {
     }
 }
 
-fn topics_of(partitions: &[TopicPartition]) -> String {
-    let mut names: Vec<&str> = partitions.iter().map(|one| one.topic.as_str()).collect();
+fn topics_of(list: &TopicPartitionList) -> String {
+    let elements = list.elements();
+    let mut names: Vec<&str> = elements.iter().map(|one| one.topic()).collect();
     names.sort_unstable();
     names.dedup();
     names.join(", ")
