@@ -98,7 +98,9 @@ fn plan(schemas: &dyn Schemas, id: u32) -> Result<Arc<Plan>, Verdict> {
     let plan = schemas.plan(id).map_err(Verdict::Away)?;
     plan.ok_or_else(|| {
         let error = format!("schema id {id} is not in the registry");
-        Fault::new(Reason::UnknownSchema, error).into()
+        Fault::new(Reason::UnknownSchema, error)
+            .that_may_heal()
+            .into()
     })
 }
 

@@ -111,6 +111,8 @@ pub struct Fault {
     /// Whether it may be ours rather than the record's: a schema that the registry knows but we cannot
     /// use, or a type of event that stands in a registered schema.
     pub points_at_us: bool,
+    /// Whether the same record may be accepted a moment later: its schema id is not in the registry yet.
+    pub may_heal: bool,
     /// The event, where the record decodes far enough to say one: its request can be asked for within
     /// its tenant.
     pub said: Option<Box<Said>>,
@@ -126,6 +128,7 @@ impl Fault {
             error: error.into(),
             pointer: None,
             points_at_us: false,
+            may_heal: false,
             said: None,
             names: None,
         }
@@ -138,6 +141,7 @@ impl Fault {
             error: error.into(),
             pointer: Some(pointer.into()),
             points_at_us: false,
+            may_heal: false,
             said: None,
             names: None,
         }
@@ -160,6 +164,15 @@ impl Fault {
             |key: &LicenseKey| valid_id(&key.tenant_id) && valid_id(&key.license_id);
         Self {
             names: license.filter(keeps_the_rule).map(Box::new),
+            ..self
+        }
+    }
+
+    /// The same, but it may be none a moment later.
+    #[must_use]
+    pub fn that_may_heal(self) -> Self {
+        Self {
+            may_heal: true,
             ..self
         }
     }

@@ -25,8 +25,13 @@ use crate::judgement::{Schemas, SchemasAway};
 
 /// How long one call may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an id counts as absent before the registry is asked again.
-const ABSENT_FOR: Duration = Duration::from_secs(2);
+/// How long an id counts as absent before the registry is asked again: less than the first wait of a record
+/// that is tried again.
+const ABSENT_FOR: Duration = Duration::from_millis(500);
+/// So many ids may turn out to be absent in a second: a client whose ids are garbage must not have the registry
+/// asked for each, while all other records wait. Beyond that an id counts as absent without being asked for.
+const ABSENT_A_SECOND: usize = 50;
+const SECOND: Duration = Duration::from_secs(1);
 /// How many absent ids are remembered: ids out of garbage must not grow the memory.
 const ABSENT_MAX: usize = 1024;
 /// How many plans are kept; far more than versions of one schema.
@@ -78,6 +83,8 @@ struct Inner {
 struct Seen {
     plans: HashMap<u32, Arc<Plan>>,
     absent: HashMap<u32, Instant>,
+    /// The second in which ids turned out to be absent last, and how many did.
+    second: Option<(Instant, usize)>,
 }
 
 impl RegistryClient {
@@ -210,8 +217,15 @@ impl Seen {
         if let Some(plan) = self.plans.get(&id) {
             return Some(Some(plan.clone()));
         }
-        let since = self.absent.get(&id)?;
-        (now.saturating_duration_since(*since) < ABSENT_FOR).then_some(None)
+        let age = |since: Instant| now.saturating_duration_since(since);
+        let is_absent = self
+            .absent
+            .get(&id)
+            .is_some_and(|since| age(*since) < ABSENT_FOR);
+        let are_too_many = self
+            .second
+            .is_some_and(|(began, count)| count >= ABSENT_A_SECOND && age(began) < SECOND);
+        (is_absent || are_too_many).then_some(None)
     }
 
     fn put(&mut self, id: u32, plan: Option<Arc<Plan>>, now: Instant) {
@@ -233,6 +247,11 @@ impl Seen {
                     self.absent.clear();
                 }
                 self.absent.insert(id, now);
+                let in_this_second = self
+                    .second
+                    .filter(|(began, _)| now.saturating_duration_since(*began) < SECOND);
+                let (began, count) = in_this_second.unwrap_or((now, 0));
+                self.second = Some((began, count + 1));
             }
         }
     }
@@ -278,5 +297,32 @@ fn reason(error: &SRCError) -> String {
     match &error.cause {
         Some(cause) => format!("{}: {cause}", error.error),
         None => error.error.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_asked_for_anew_but_not_one_after_the_other_of_garbage() {
+        let begun = Instant::now();
+        let mut seen = Seen::default();
+        let is_asked = |seen: &Seen, id, after| seen.get(id, begun + after).is_none();
+        seen.put(1, None, begun);
+        assert!(!is_asked(&seen, 1, Duration::ZERO));
+        assert!(is_asked(&seen, 1, ABSENT_FOR));
+        for id in 2..=ABSENT_A_SECOND {
+            assert!(is_asked(&seen, id as u32, Duration::ZERO));
+            seen.put(id as u32, None, begun);
+        }
+        assert!(!is_asked(&seen, 9999, Duration::ZERO));
+        assert!(is_asked(&seen, 9999, SECOND));
+        let plan = Arc::new(Plan::new(crate::schema::LICENSE_EVENT).unwrap());
+        seen.put(8, Some(plan), begun);
+        assert!(
+            matches!(seen.get(8, begun), Some(Some(_))),
+            "what is known is no garbage"
+        );
     }
 }

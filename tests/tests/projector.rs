@@ -18,12 +18,16 @@ mod ground;
 mod kafka;
 #[path = "projector/kafka_letters.rs"]
 mod kafka_letters;
+#[path = "projector/lanes.rs"]
+mod lanes;
 #[path = "projector/letters.rs"]
 mod letters;
 #[path = "projector/loops.rs"]
 mod loops;
 #[path = "projector/memory_log.rs"]
 mod memory_log;
+#[path = "projector/retries.rs"]
+mod retries;
 #[path = "projector/schedules.rs"]
 mod schedules;
 #[path = "projector/stand_ins.rs"]

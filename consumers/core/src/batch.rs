@@ -16,6 +16,7 @@ use licenseflow_avro::record::Header;
 use licenseflow_avro::{
     Coordinates, Lane, LicenseEvent, LicenseKey, Offset, PartitionId, RawRecord, Reason, codec,
 };
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::event_set::RecordedEvent;
@@ -111,6 +112,67 @@ pub struct Rejected {
     pub fault: Fault,
 }
 
+/// A record that cannot be judged yet and may be a moment later. It waits beside the log: nothing behind it
+/// waits for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// As it lies in the lane.
+    pub record: RawRecord,
+    /// Why it waits.
+    pub fault: Fault,
+    /// How long it waits before its next try, in milliseconds.
+    pub wait_ms: i64,
+}
+
+/// That a record says it is another try of one that was read before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Try {
+    /// Where the try lies.
+    pub at: Coordinates,
+    /// Where the first lay, in the same partition.
+    pub first: Offset,
+    /// Which try it is, the first being 1.
+    pub attempt: u32,
+    /// Tells its key and value from others': see [`record_hash`].
+    pub content: [u8; 32],
+}
+
+impl Try {
+    /// What the record's headers say, which anybody can write: whoever acts on it compares the content.
+    #[must_use]
+    pub fn of(record: &RawRecord) -> Option<Self> {
+        Some(Self {
+            at: record.at,
+            first: headers::first_offset(&record.at, &record.headers)?,
+            attempt: attempt(record),
+            content: record_hash(record),
+        })
+    }
+}
+
+/// Which try of a record this is, as its headers say it, the first being 1.
+#[must_use]
+pub fn attempt(record: &RawRecord) -> u32 {
+    headers::attempt(&record.headers).saturating_add(1)
+}
+
+/// SHA-256 of a record's key and value: nobody can make a record that passes for another's try.
+#[must_use]
+pub fn record_hash(record: &RawRecord) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for bytes in [&record.key, &record.value] {
+        // What is null is not what is empty.
+        hash.update(
+            bytes
+                .as_ref()
+                .map_or(-1, |it| it.len() as i64)
+                .to_le_bytes(),
+        );
+        hash.update(bytes.as_deref().unwrap_or_default());
+    }
+    hash.finalize().into()
+}
+
 /// What the journey of a request keeps of one record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JourneyEntry {
@@ -186,6 +248,10 @@ pub struct Batch {
     pub licenses: HashMap<Arc<LicenseKey>, PackedBatch, RandomState>,
     /// What goes to the dead-letter topic.
     pub rejected: Vec<Rejected>,
+    /// What waits for another try.
+    pub waiting: Vec<Waiting>,
+    /// Accepted records that say they are another try of one that waits.
+    pub retried: Vec<Try>,
     /// What the journeys keep.
     pub journey: Vec<JourneyEntry>,
     /// How many records it deals with.
@@ -263,6 +329,18 @@ impl Batch {
         if fault.reason == Reason::TooLarge {
             record.value = None;
         }
+        self.note(&record, &fault);
+        self.rejected.push(Rejected { record, fault });
+    }
+
+    /// Takes a record that waits for another try.
+    pub fn wait(&mut self, waiting: Waiting) {
+        self.note(&waiting.record, &waiting.fault);
+        self.waiting.push(waiting);
+    }
+
+    /// Counts a record that gave no event, and keeps what its journey shows.
+    fn note(&mut self, record: &RawRecord, fault: &Fault) {
         self.records += 1;
         self.bytes += record.size() + RECORD_OVERHEAD_BYTES;
         let envelope = Envelope::of(&record.headers);
@@ -273,7 +351,6 @@ impl Batch {
             said: fault.said.as_deref().cloned(),
             content: 0,
         });
-        self.rejected.push(Rejected { record, fault });
     }
 
     /// Notes that the batch deals with a partition's offsets up to `to`; `from` is where the

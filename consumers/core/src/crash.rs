@@ -19,17 +19,20 @@ pub const AFTER_COMMIT: &str = "after_commit";
 pub const AFTER_LETTER: &str = "after_letter";
 /// After a redriven record was acknowledged by the brokers, before its letter is marked.
 pub const AFTER_REDRIVE: &str = "after_redrive";
+/// After a record that waits was acknowledged in its lane or in the retry topic, before its row is marked.
+pub const AFTER_RETRY: &str = "after_retry";
 /// Inside a migration of the store.
 pub const IN_MIGRATION: &str = "in_migration";
 
 /// Every point, for tests that want to die at each.
-pub const ALL: [&str; 7] = [
+pub const ALL: [&str; 8] = [
     AFTER_POLL,
     INSIDE_TRANSACTION,
     BEFORE_COMMIT,
     AFTER_COMMIT,
     AFTER_LETTER,
     AFTER_REDRIVE,
+    AFTER_RETRY,
     IN_MIGRATION,
 ];
 

@@ -9,8 +9,11 @@ pub enum Fate {
     Apply,
     /// Its event is known already, with the same content.
     Duplicate,
-    /// It may heal: ask again later, and let nothing overtake the position meanwhile.
-    Retry(String),
+    /// It may heal by itself: it waits as a row for another try, and nothing waits for it.
+    Retry(Fault),
+    /// Nothing can be judged now, or written: ask again later, and let nothing overtake the position
+    /// meanwhile.
+    Hold(String),
     /// It goes to the dead-letter topic.
     Reject(Fault),
     /// Nobody may go on with this partition: an invariant does not hold.
@@ -25,6 +28,7 @@ impl Fate {
             Fate::Apply => "apply",
             Fate::Duplicate => "duplicate",
             Fate::Retry(_) => "retry",
+            Fate::Hold(_) => "hold",
             Fate::Reject(_) => "reject",
             Fate::Halt(_) => "halt",
         }

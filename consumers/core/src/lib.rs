@@ -23,7 +23,7 @@ pub mod totals;
 /// The contract, for rooms that read what the fold made and never decode a record themselves.
 pub use licenseflow_avro as contract;
 
-pub use batch::{Batch, JourneyEntry, LicenseBatch, PackedBatch, Rejected, Span};
+pub use batch::{Batch, JourneyEntry, LicenseBatch, PackedBatch, Rejected, Span, Try, Waiting};
 pub use device::DeviceState;
 pub use digest::{Buckets, RowDigest};
 pub use event_set::RecordedEvent;

@@ -1,5 +1,6 @@
 //! Letters over Kafka: produced to the dead-letter topic, and originals read back from the lanes.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use licenseflow_avro::{Coordinates, Topics};
@@ -7,7 +8,8 @@ use licenseflow_runtime::log::{Admin, KafkaSettings};
 
 use crate::Result;
 use crate::lane_reader::LaneReader;
-use crate::letter::{DeadLetter, Delivery, LetterRecord, Letters, Originals};
+use crate::lanes::headers_in_lane;
+use crate::letter::{DeadLetter, Delivery, LetterRecord, Letters, Originals, Retry, RetryTo};
 use crate::letter_producer::{Outgoing, Producing};
 
 /// The bound of each question to the brokers.
@@ -18,8 +20,8 @@ pub struct KafkaLetters {
     lanes: LaneReader,
     producing: Producing,
     admin: Admin,
-    /// How many partitions the dead-letter topic has, once it is known.
-    partitions: Option<i32>,
+    /// How many partitions the topics have that letters and copies go to, once it is known.
+    partitions: HashMap<String, i32>,
 }
 
 impl KafkaLetters {
@@ -36,21 +38,26 @@ impl KafkaLetters {
                 settings,
                 topics: topics.clone(),
             },
-            partitions: None,
+            partitions: HashMap::new(),
         })
     }
 
-    fn partition_count(&mut self) -> Result<i32> {
-        if let Some(count) = self.partitions {
-            return Ok(count);
+    fn partition_count(&mut self, topic: &str) -> Result<i32> {
+        if let Some(count) = self.partitions.get(topic) {
+            return Ok(*count);
         }
-        let found = self
-            .admin
-            .partitions(&self.lanes.topics.dead_letters())?
-            .len();
+        let found = self.admin.partitions(topic)?.len();
         let count = i32::try_from(found).unwrap_or(i32::MAX).max(1);
-        self.partitions = Some(count);
+        self.partitions.insert(topic.to_owned(), count);
         Ok(count)
+    }
+
+    /// Where something was not taken, the topics may have changed under us.
+    fn looked_at(&mut self, deliveries: Vec<Delivery>) -> Vec<Delivery> {
+        if deliveries.iter().any(|one| *one != Delivery::Acknowledged) {
+            self.partitions.clear();
+        }
+        deliveries
     }
 }
 
@@ -61,23 +68,50 @@ impl Letters for KafkaLetters {
 
     fn send(&mut self, letters: &[DeadLetter], within: Duration) -> Result<Vec<Delivery>> {
         let until = Instant::now() + within;
-        let partitions = self.partition_count()?;
+        let dead_letters = self.lanes.topics.dead_letters();
+        let partitions = self.partition_count(&dead_letters)?;
         let topics = &self.lanes.topics;
         let deliveries = self.producing.send(letters, until, |letter| {
             let content = LetterRecord::of(letter, topics);
             Outgoing {
-                topic: topics.dead_letters(),
+                topic: dead_letters.clone(),
                 partition: letter.record.at.partition.rem_euclid(partitions),
                 key: content.key,
                 value: content.value,
                 headers: content.headers,
             }
         })?;
-        if deliveries.iter().any(|one| *one != Delivery::Acknowledged) {
-            // The topic may have changed under us.
-            self.partitions = None;
-        }
-        Ok(deliveries)
+        Ok(self.looked_at(deliveries))
+    }
+
+    fn retry(&mut self, retries: &[Retry], within: Duration) -> Result<Vec<Delivery>> {
+        let until = Instant::now() + within;
+        let copies = self.lanes.topics.retry();
+        let partitions = self.partition_count(&copies)?;
+        let topics = &self.lanes.topics;
+        let deliveries = self.producing.send(retries, until, |retry| {
+            let Retry { record, to, .. } = retry;
+            match to {
+                RetryTo::Topic => {
+                    let copy = LetterRecord::copy(retry, topics);
+                    Outgoing {
+                        topic: copies.clone(),
+                        partition: record.at.partition.rem_euclid(partitions),
+                        key: copy.key,
+                        value: copy.value,
+                        headers: copy.headers,
+                    }
+                }
+                RetryTo::Lane => Outgoing {
+                    topic: topics.lane(record.at.lane),
+                    partition: record.at.partition,
+                    key: record.key.as_deref(),
+                    value: record.value.as_deref(),
+                    headers: headers_in_lane(record, retry.reason, retry.attempt, topics),
+                },
+            }
+        })?;
+        Ok(self.looked_at(deliveries))
     }
 }
 

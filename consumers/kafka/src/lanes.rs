@@ -73,18 +73,28 @@ impl KafkaLanes {
                 partition: at.partition,
                 key: key.as_deref(),
                 value: value.as_deref(),
-                headers: redriven_headers(redriven, topics),
+                headers: headers_in_lane(
+                    &redriven.record,
+                    redriven.reason,
+                    redriven.attempt,
+                    topics,
+                ),
             }
         })
     }
 }
 
-/// All headers of a redriven record: its own in their order, of which those that name its first place stay,
-/// and ours.
-fn redriven_headers(redriven: &Redriven, topics: &Topics) -> Vec<Header> {
+/// All headers of a record that is published into its lane again: its own in their order, of which those that
+/// name its first place stay, and ours.
+pub(crate) fn headers_in_lane(
+    record: &RawRecord,
+    reason: Reason,
+    attempt: u32,
+    topics: &Topics,
+) -> Vec<Header> {
     let RawRecord {
         at, headers: own, ..
-    } = &redriven.record;
+    } = record;
     let text = |name: &str, value: &str| letter::bytes(name, value.as_bytes());
     let replaced = [
         headers::REASON,
@@ -105,8 +115,8 @@ fn redriven_headers(redriven: &Redriven, topics: &Topics) -> Vec<Header> {
         ]);
     }
     all.extend([
-        text(headers::REASON, redriven.reason.name()),
-        text(headers::ATTEMPT, &redriven.attempt.to_string()),
+        text(headers::REASON, reason.name()),
+        text(headers::ATTEMPT, &attempt.to_string()),
     ]);
     all
 }
@@ -140,7 +150,12 @@ mod tests {
     }
 
     fn shown(redriven: &Redriven) -> Vec<(String, String)> {
-        let all = redriven_headers(redriven, &Topics::new("p."));
+        let Redriven {
+            record,
+            reason,
+            attempt,
+        } = redriven;
+        let all = headers_in_lane(record, *reason, *attempt, &Topics::new("p."));
         let text = |it: Header| String::from_utf8(it.value.unwrap()).unwrap();
         all.into_iter()
             .map(|it| (it.name.clone(), text(it)))

@@ -24,6 +24,32 @@ pub struct DeadLetter {
     pub error: String,
 }
 
+/// A record that waits for another try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// As it lay when it was tried last; its coordinates are those of the first try.
+    pub record: RawRecord,
+    /// Why it waits.
+    pub reason: Reason,
+    /// In words, for `x-error`.
+    pub error: String,
+    /// How often it was tried.
+    pub attempt: u32,
+    /// When it is tried again, in milliseconds UTC.
+    pub due: i64,
+    /// Where it goes.
+    pub to: RetryTo,
+}
+
+/// Where a record that waits goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryTo {
+    /// To the retry topic, as a copy for others to see.
+    Topic,
+    /// Back into its lane, as it is due.
+    Lane,
+}
+
 /// What became of a letter that was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {
@@ -73,14 +99,18 @@ pub trait Letters: Send {
     /// # Errors
     /// None was sent.
     fn send(&mut self, letters: &[DeadLetter], within: Duration) -> Result<Vec<Delivery>>;
+
+    /// The same for records that wait, each to where it goes.
+    ///
+    /// # Errors
+    /// None was sent.
+    fn retry(&mut self, retries: &[Retry], within: Duration) -> Result<Vec<Delivery>>;
 }
 
 /// More than these bytes of headers of the original's own would not fit the topic; they stay in the
 /// lane, as the value of such a record does.
 pub const KEPT_HEADERS_BYTES_MAX: usize = 3 << 20;
 
-/// It is not due again.
-const DUE: &str = "0";
 /// The lanes' timestamps are the brokers'.
 const TIMESTAMP_TYPE: &str = "LogAppendTime";
 
@@ -100,8 +130,22 @@ impl LetterRecord<'_> {
     /// dead-letter topic takes: its key and value then stay in the lane.
     #[must_use]
     pub fn of<'a>(letter: &'a DeadLetter, topics: &Topics) -> LetterRecord<'a> {
-        let headers = letter_headers(letter, topics);
-        let (key, value) = (letter.record.key.as_deref(), letter.record.value.as_deref());
+        Self::with(&letter.record, letter_headers(letter, topics))
+    }
+
+    /// The copy of a record that waits.
+    pub(crate) fn copy<'a>(retry: &'a Retry, topics: &Topics) -> LetterRecord<'a> {
+        let said = Said {
+            reason: retry.reason,
+            error: &retry.error,
+            attempt: retry.attempt,
+            due: retry.due,
+        };
+        Self::with(&retry.record, said.headers(&retry.record, topics))
+    }
+
+    fn with(record: &RawRecord, headers: Vec<Header>) -> LetterRecord<'_> {
+        let (key, value) = (record.key.as_deref(), record.value.as_deref());
         let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
         if headers_size(&headers) + length(key) + length(value) > LETTER_BYTES_MAX {
             return LetterRecord {
@@ -124,46 +168,67 @@ const LETTER_BYTES_MAX: usize = 2 * MAX_RECORD_BYTES - (64 << 10);
 /// All headers of a letter: the original's in their order without those that ours replace, then ours.
 #[must_use]
 pub fn letter_headers(letter: &DeadLetter, topics: &Topics) -> Vec<Header> {
-    let ours = our_headers(letter, topics);
-    let is_replaced = |header: &Header| ours.iter().any(|one| one.name == header.name);
-    let mut all: Vec<Header> = Vec::with_capacity(letter.record.headers.len() + ours.len());
-    if headers_size(&letter.record.headers) <= KEPT_HEADERS_BYTES_MAX {
-        let kept = letter.record.headers.iter();
-        all.extend(kept.filter(|header| !is_replaced(header)).cloned());
-    }
-    all.extend(ours);
-    all
+    let said = Said {
+        reason: letter.reason,
+        error: &letter.error,
+        // Which try failed: a record is tried once before it is given up on for its own fault, and once more
+        // each time that it is retried or redriven.
+        attempt: headers::attempt(&letter.record.headers).saturating_add(1),
+        due: NEVER,
+    };
+    said.headers(&letter.record, topics)
 }
 
-fn our_headers(letter: &DeadLetter, topics: &Topics) -> Vec<Header> {
-    let at = letter.record.at;
-    let topic = topics.lane(at.lane);
-    let error = shortened(&letter.error, headers::MAX_ERROR_BYTES);
-    let exception = format!("licenseflow.rejected.{}", letter.reason);
-    let group = topics.projector_group();
-    let failed = headers::attempt(&letter.record.headers).saturating_add(1);
-    let text = |name: &str, value: &str| bytes(name, value.as_bytes());
-    let spring = |name: &str, value: &[u8]| bytes(&format!("kafka_dlt-{name}"), value);
-    vec![
-        text(headers::ORIGINAL_TOPIC, &topic),
-        text(headers::ORIGINAL_PARTITION, &at.partition.to_string()),
-        text(headers::ORIGINAL_OFFSET, &at.offset.to_string()),
-        text(headers::ORIGINAL_TIMESTAMP, &at.timestamp.to_string()),
-        text(headers::REASON, letter.reason.name()),
-        text(headers::ERROR, error),
-        // Which try failed: a record is tried once before it is given up on for its own fault, and once more
-        // each time that it is redriven.
-        text(headers::ATTEMPT, &failed.to_string()),
-        text(headers::DUE, DUE),
-        spring("original-topic", topic.as_bytes()),
-        spring("original-partition", &at.partition.to_be_bytes()),
-        spring("original-offset", &at.offset.to_be_bytes()),
-        spring("original-timestamp", &at.timestamp.to_be_bytes()),
-        spring("original-timestamp-type", TIMESTAMP_TYPE.as_bytes()),
-        spring("original-consumer-group", group.as_bytes()),
-        spring("exception-fqcn", exception.as_bytes()),
-        spring("exception-message", error.as_bytes()),
-    ]
+/// It is not due again.
+const NEVER: i64 = 0;
+
+/// What a letter, or the copy of a record that waits, says of its record.
+struct Said<'a> {
+    reason: Reason,
+    error: &'a str,
+    attempt: u32,
+    due: i64,
+}
+
+impl Said<'_> {
+    fn headers(&self, record: &RawRecord, topics: &Topics) -> Vec<Header> {
+        let ours = self.ours(&record.at, topics);
+        let is_replaced = |header: &Header| ours.iter().any(|one| one.name == header.name);
+        let mut all: Vec<Header> = Vec::with_capacity(record.headers.len() + ours.len());
+        if headers_size(&record.headers) <= KEPT_HEADERS_BYTES_MAX {
+            let kept = record.headers.iter();
+            all.extend(kept.filter(|header| !is_replaced(header)).cloned());
+        }
+        all.extend(ours);
+        all
+    }
+
+    fn ours(&self, at: &Coordinates, topics: &Topics) -> Vec<Header> {
+        let topic = topics.lane(at.lane);
+        let error = shortened(self.error, headers::MAX_ERROR_BYTES);
+        let exception = format!("licenseflow.rejected.{}", self.reason);
+        let group = topics.projector_group();
+        let text = |name: &str, value: &str| bytes(name, value.as_bytes());
+        let spring = |name: &str, value: &[u8]| bytes(&format!("kafka_dlt-{name}"), value);
+        vec![
+            text(headers::ORIGINAL_TOPIC, &topic),
+            text(headers::ORIGINAL_PARTITION, &at.partition.to_string()),
+            text(headers::ORIGINAL_OFFSET, &at.offset.to_string()),
+            text(headers::ORIGINAL_TIMESTAMP, &at.timestamp.to_string()),
+            text(headers::REASON, self.reason.name()),
+            text(headers::ERROR, error),
+            text(headers::ATTEMPT, &self.attempt.to_string()),
+            text(headers::DUE, &self.due.to_string()),
+            spring("original-topic", topic.as_bytes()),
+            spring("original-partition", &at.partition.to_be_bytes()),
+            spring("original-offset", &at.offset.to_be_bytes()),
+            spring("original-timestamp", &at.timestamp.to_be_bytes()),
+            spring("original-timestamp-type", TIMESTAMP_TYPE.as_bytes()),
+            spring("original-consumer-group", group.as_bytes()),
+            spring("exception-fqcn", exception.as_bytes()),
+            spring("exception-message", error.as_bytes()),
+        ]
+    }
 }
 
 /// A header of bytes.

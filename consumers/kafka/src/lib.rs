@@ -26,6 +26,6 @@ pub use error::{Error, Result};
 pub use kafka_letters::KafkaLetters;
 pub use kafka_source::{KafkaSource, SourceSettings};
 pub use lanes::{KafkaLanes, Redriven};
-pub use letter::{DeadLetter, Delivery, Letters, Originals};
+pub use letter::{DeadLetter, Delivery, Letters, Originals, Retry, RetryTo};
 pub use replay::LaneRecords;
 pub use source::{LanePartition, Lanes, PartitionEnd, Polled, Source, Start};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::{Backoff, SuspectsMax, Yields};
+use crate::{Backoff, Retries, SuspectsMax, Yields};
 
 /// Milliseconds UTC; given in, so that tests hold the time.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -47,6 +47,8 @@ pub struct Settings {
     pub suspects_max: SuspectsMax,
     /// When the bulk lane yields to the interactive one.
     pub yields: Yields,
+    /// How often a record is tried that may heal, and how many may wait.
+    pub retries: Retries,
     /// A loop that did not turn for so long is stalled.
     pub stall: Duration,
 }
@@ -65,6 +67,7 @@ impl Default for Settings {
             // Longer than a delivery may take, so that a round is over before the next begins.
             letters_within: Duration::from_secs(20),
             suspects_max: SuspectsMax::default(),
+            retries: Retries::default(),
             yields: Yields::default(),
             stall: Duration::from_secs(60),
         }

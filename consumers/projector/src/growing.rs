@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use licenseflow_avro::reason::Fault;
 use licenseflow_avro::{LicenseEvent, Offset, RawRecord};
 use licenseflow_core::batch::Envelope;
-use licenseflow_core::{Batch, PackedBatch};
+use licenseflow_core::{Batch, PackedBatch, Try, Waiting};
 use licenseflow_kafka::{LanePartition, Start};
 
 /// The batch that grows, and where each partition that is read stands.
@@ -50,6 +50,17 @@ impl Growing {
         self.accepted += 1;
         let envelope = Envelope::of(&record.headers);
         self.batch.accept(record.at, envelope, event);
+        self.batch.retried.extend(Try::of(record));
+    }
+
+    pub(crate) fn wait(&mut self, waiting: Waiting) {
+        self.deal_with(&waiting.record);
+        self.batch.wait(waiting);
+    }
+
+    /// How many of its records wait for another try.
+    pub(crate) fn waiting(&self) -> usize {
+        self.batch.waiting.len()
     }
 
     pub(crate) fn reject(&mut self, record: RawRecord, fault: Fault) {

@@ -20,6 +20,7 @@ use crate::metrics::Gauges;
 use crate::outbox::Sending;
 use crate::partitions::Partitions;
 use crate::pump::Pump;
+use crate::retrying::{Retrying, Room};
 use crate::status::{Board, Status, together};
 use crate::store_line::StoreLine;
 use crate::store_thread::StoreThread;
@@ -134,7 +135,7 @@ where
             model: self.model,
             tasks: to_do,
             told,
-            letters: outgoing,
+            outgoing,
             letters_max: settings.letters_max,
             walk: Walk::new(settings.letters_max, settings.backoff),
             position: seen.position,
@@ -142,6 +143,7 @@ where
             gauges: seen.gauges.clone(),
             is_sending: false,
             acknowledged: Vec::new(),
+            retrying: Retrying::new(Instant::now()),
             look: Instant::now(),
         };
         let pump = Pump {
@@ -156,6 +158,7 @@ where
             ends: Ends::new(settings.ends_interval),
             lag: Lag::new(Instant::now()),
             suspicion: Suspicion::new(settings.suspects_max),
+            room: Room::new(settings.retries, settings.backoff),
             waiting: Waiting::new(&settings),
             yielding: Yielding::new(settings.yields, seen.in_use),
             settings,

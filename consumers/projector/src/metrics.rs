@@ -23,13 +23,15 @@ const YIELDING: &str = "licenseflow_projector_bulk_yielding";
 const HALTED: &str = "licenseflow_projector_halted_partitions";
 const LETTERS_WAITING: &str = "licenseflow_projector_letters_waiting";
 const LETTERS_SENT: &str = "licenseflow_projector_letters_sent_total";
+const RETRIES_WAITING: &str = "licenseflow_projector_retries_waiting";
+const RETRIES_SENT: &str = "licenseflow_projector_retries_sent_total";
 const LETTERS_LEFT: &str = "licenseflow_projector_letters_left_total";
 
 /// Says what each number is; once, before the first is written.
 pub fn describe() {
     describe_counter!(
         RECORDS,
-        "Records by what became of them: apply, duplicate, retry, reject, halt"
+        "Records by what became of them: apply, duplicate, retry, hold, reject, halt"
     );
     describe_counter!(REJECTED, "Rejected records by reason");
     describe_counter!(FAILURES, "What went wrong, by where and kind");
@@ -78,6 +80,14 @@ pub fn describe() {
     describe_gauge!(
         LETTERS_WAITING,
         "Letters that wait to be acknowledged, as far as they were looked at, by applier"
+    );
+    describe_gauge!(
+        RETRIES_WAITING,
+        "Records that wait for another try, in all partitions of the store"
+    );
+    describe_counter!(
+        RETRIES_SENT,
+        "Records that wait and were acknowledged, by where they were sent: topic, lane"
     );
     describe_counter!(LETTERS_SENT, "Letters that were acknowledged and marked");
     describe_counter!(
@@ -161,4 +171,13 @@ pub(crate) fn letters_sent(count: usize) {
 
 pub(crate) fn letters_left(why: &'static str, count: usize) {
     counter!(LETTERS_LEFT, "why" => why).increment(count as u64);
+}
+
+/// Records that wait, in the whole store: every projector of it says the same.
+pub(crate) fn retries_waiting(count: usize) {
+    gauge!(RETRIES_WAITING).set(count as f64);
+}
+
+pub(crate) fn retry_sent(to: &'static str) {
+    counter!(RETRIES_SENT, "to" => to).increment(1);
 }

@@ -7,20 +7,29 @@ use std::time::{Duration, Instant};
 use licenseflow_avro::causes::chain;
 use licenseflow_avro::{Coordinates, RawRecord, Reason};
 use licenseflow_core::crash;
-use licenseflow_kafka::{DeadLetter, Delivery, Letters};
-use licenseflow_store::{Letter, LetterContent};
+use licenseflow_kafka::{DeadLetter, Delivery, Letters, Retry, RetryTo};
+use licenseflow_store::{Done, Letter, LetterContent, WaitingRecord};
 use tokio_util::sync::CancellationToken;
 
 use crate::Backoff;
 use crate::metrics;
+use crate::retrying::retry;
 use crate::store_thread::Task;
 
 /// How often a wait looks whether the end has come.
 const GLANCE: Duration = Duration::from_millis(50);
 
+/// What is sent together.
+#[derive(Debug)]
+pub(crate) enum Round {
+    Letters(Vec<Letter>),
+    /// Records that wait, about which something is to be done.
+    Waiting(Vec<WaitingRecord>),
+}
+
 pub(crate) struct Sending<L> {
     pub(crate) letters: L,
-    pub(crate) inbox: Receiver<Vec<Letter>>,
+    pub(crate) inbox: Receiver<Round>,
     pub(crate) tasks: Sender<Task>,
     pub(crate) within: Duration,
     /// The most bytes of originals that are held at a time, beside the one that reaches it.
@@ -44,7 +53,17 @@ impl<L: Letters> Sending<L> {
     /// Sends what comes until nobody gives more, or the end is asked for.
     pub(crate) fn run(mut self) {
         let mut failures = 0;
-        while let Ok(letters) = self.inbox.recv() {
+        while let Ok(round) = self.inbox.recv() {
+            let letters = match round {
+                Round::Letters(letters) => letters,
+                Round::Waiting(waiting) => {
+                    let over = self.send_again(waiting);
+                    if self.tasks.send(Task::RetriesOver(over)).is_err() {
+                        return;
+                    }
+                    continue;
+                }
+            };
             let Ok(counts) = self.round(letters) else {
                 return;
             };
@@ -64,6 +83,41 @@ impl<L: Letters> Sending<L> {
                 return;
             }
         }
+    }
+
+    /// Tries each record that waits once, and gives what was done about those that the brokers have.
+    fn send_again(&mut self, waiting: Vec<WaitingRecord>) -> Vec<Done> {
+        let done: Vec<Done> = waiting.iter().map(WaitingRecord::done).collect();
+        let retries: Vec<Retry> = waiting.into_iter().map(retry).collect();
+        let deliveries = match self.letters.retry(&retries, self.within) {
+            Ok(deliveries) => deliveries,
+            Err(error) => {
+                metrics::failure("retries", error.kind());
+                tracing::warn!(error = %chain(&error), count = retries.len(), "records that wait go on waiting: the brokers are away");
+                return Vec::new();
+            }
+        };
+        let mut acknowledged = Vec::with_capacity(done.len());
+        for ((done, retry), delivery) in done.into_iter().zip(&retries).zip(deliveries) {
+            match delivery {
+                Delivery::Acknowledged => {
+                    metrics::retry_sent(match retry.to {
+                        RetryTo::Topic => "topic",
+                        RetryTo::Lane => "lane",
+                    });
+                    acknowledged.push(done);
+                }
+                Delivery::Refused(why) | Delivery::Unanswered(why) => {
+                    let at = retry.record.at;
+                    tracing::warn!(lane = %at.lane, partition = at.partition, offset = at.offset, reason = %retry.reason,
+                        "a record that waits was not taken, and is sent again: {why}");
+                }
+            }
+        }
+        if !acknowledged.is_empty() {
+            crash::point(crash::AFTER_RETRY);
+        }
+        acknowledged
     }
 
     /// Tries each letter of a round once.

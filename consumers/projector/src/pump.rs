@@ -19,6 +19,7 @@ use crate::growing::Growing;
 use crate::lag::Lag;
 use crate::metrics::Gauges;
 use crate::partitions::Partitions;
+use crate::retrying::Room;
 use crate::status::{Board, listed};
 use crate::store_line::StoreLine;
 use crate::suspicion::Suspicion;
@@ -50,6 +51,7 @@ pub(crate) struct Pump<S, J> {
     pub(crate) ends: Ends,
     pub(crate) lag: Lag,
     pub(crate) suspicion: Suspicion,
+    pub(crate) room: Room,
     pub(crate) waiting: Waiting,
     pub(crate) yielding: Yielding,
 }
@@ -114,7 +116,11 @@ impl<S: Source, J: Schemas> Pump<S, J> {
         let of = (record.at.lane, record.at.partition);
         let timestamp = record.at.timestamp;
         let judged = judge(&record, &self.schemas, self.waiting.skew_micros);
-        match of_judgement(&judged) {
+        let fate = match of_judgement(&judged) {
+            Fate::Retry(fault) => self.room.fate(&record, fault),
+            other => other,
+        };
+        match fate {
             Fate::Apply | Fate::Duplicate => {
                 if let Ok(event) = judged {
                     self.growing.accept(&record, &event);
@@ -130,7 +136,13 @@ impl<S: Source, J: Schemas> Pump<S, J> {
                 metrics::rejected(fault.reason);
                 self.growing.reject(record, fault);
             }
-            Fate::Retry(why) => return self.hold(of, &why),
+            Fate::Retry(fault) => {
+                self.suspicion.clears(&of);
+                metrics::records(&Fate::Retry(fault.clone()), 1);
+                let waiting = self.room.take(record, fault);
+                self.growing.wait(waiting);
+            }
+            Fate::Hold(why) => return self.hold(of, &why),
             Fate::Halt(why) => return self.halt(of, why),
         }
         self.lag.taken(timestamp);
@@ -183,7 +195,7 @@ impl<S: Source, J: Schemas> Pump<S, J> {
     fn hold(&mut self, of: LanePartition, why: &str) -> Result<()> {
         let wait = self.partitions.hold(of, self.settings.backoff);
         tracing::warn!(lane = %of.0, partition = of.1, ?wait, "a record waits: {why}");
-        metrics::records(&Fate::Retry(String::new()), 1);
+        metrics::records(&Fate::Hold(String::new()), 1);
         self.growing.leave(&of);
         Ok(self.source.release(&[of])?)
     }

@@ -112,7 +112,7 @@ impl StoreLine {
             Told::Failed(_) => {
                 let dropped = self.batch.take();
                 let count = dropped.map_or(0, |counts| counts.accepted + counts.rejected);
-                metrics::records(&Fate::Retry(String::new()), count as u64);
+                metrics::records(&Fate::Hold(String::new()), count as u64);
                 self.is_asked = false;
             }
             Told::Broken(_) => {}

@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use licenseflow_avro::Position;
 use licenseflow_core::Batch;
-use licenseflow_store::{Applied, Error, Letter, Outbox, PartitionEnd, PartitionState, ReadModel};
+use licenseflow_store::{Applied, Done, Error, Outbox, PartitionEnd, PartitionState, ReadModel};
 use tokio::sync::watch;
 
 use crate::config::Clock;
 use crate::fate;
 use crate::metrics::{self, Gauges};
+use crate::outbox::Round;
+use crate::retrying::Retrying;
 use crate::walk::Walk;
 
 /// What the store is asked to do.
@@ -28,6 +30,8 @@ pub(crate) enum Task {
         left: usize,
         waited: Duration,
     },
+    /// Each of the records that wait was tried, and the brokers have these.
+    RetriesOver(Vec<Done>),
     Stop,
 }
 
@@ -51,13 +55,14 @@ pub(crate) struct StoreThread<M> {
     pub(crate) model: M,
     pub(crate) tasks: Receiver<Task>,
     pub(crate) told: Sender<Told>,
-    pub(crate) letters: Sender<Vec<Letter>>,
+    pub(crate) outgoing: Sender<Round>,
     pub(crate) letters_max: usize,
     pub(crate) walk: Walk,
     pub(crate) position: watch::Sender<Position>,
     pub(crate) clock: Clock,
     pub(crate) gauges: Gauges,
-    /// A round of letters is under way.
+    pub(crate) retrying: Retrying,
+    /// A round of letters, or of records that wait, is under way.
     pub(crate) is_sending: bool,
     /// Letters that the brokers have and the store does not know of yet.
     pub(crate) acknowledged: Vec<i64>,
@@ -69,13 +74,7 @@ impl<M: ReadModel + Outbox> StoreThread<M> {
     /// Works until it is told to stop, or nobody listens.
     pub(crate) fn run(mut self) {
         loop {
-            // While letters are on their way, the next look waits for word of them.
-            let wait = if self.is_sending && self.acknowledged.is_empty() {
-                OUTBOX_INTERVAL
-            } else {
-                self.look.saturating_duration_since(Instant::now())
-            };
-            let answer = match self.tasks.recv_timeout(wait.min(OUTBOX_INTERVAL)) {
+            let answer = match self.tasks.recv_timeout(self.until_next_look()) {
                 Ok(Task::Stop) | Err(RecvTimeoutError::Disconnected) => return self.leave(),
                 Ok(task) => self.work(task),
                 Err(RecvTimeoutError::Timeout) => None,
@@ -83,11 +82,35 @@ impl<M: ReadModel + Outbox> StoreThread<M> {
             if answer.is_some_and(|answer| self.told.send(answer).is_err()) {
                 return;
             }
-            if let Some(broken) = self.look_at_the_outbox()
-                && self.told.send(broken).is_err()
-            {
+            let broken = self.look_at_retries().or_else(|| self.look_at_the_outbox());
+            if broken.is_some_and(|broken| self.told.send(broken).is_err()) {
                 return;
             }
+        }
+    }
+
+    /// While a round is on its way, the next look waits for word of it, unless there is something to mark.
+    fn until_next_look(&self) -> Duration {
+        let letters = (!self.is_sending || !self.acknowledged.is_empty()).then_some(self.look);
+        let retries = (!self.is_sending || self.retrying.has_marks()).then_some(self.retrying.look);
+        let next = letters.into_iter().chain(retries).min();
+        let wait = next.map_or(OUTBOX_INTERVAL, |next| {
+            next.saturating_duration_since(Instant::now())
+        });
+        wait.min(OUTBOX_INTERVAL)
+    }
+
+    fn look_at_retries(&mut self) -> Option<Told> {
+        let asked = (&self.clock, self.letters_max);
+        let looked = self
+            .retrying
+            .look_at(&mut self.model, self.is_sending, &self.outgoing, asked);
+        match looked {
+            Ok(began) => {
+                self.is_sending |= began;
+                None
+            }
+            Err(error) => passing("retries", Err(error)),
         }
     }
 
@@ -120,6 +143,11 @@ impl<M: ReadModel + Outbox> StoreThread<M> {
                 }
                 None
             }
+            Task::RetriesOver(done) => {
+                self.is_sending = false;
+                self.retrying.round_is_over(done);
+                None
+            }
             Task::Stop => None,
         }
     }
@@ -147,6 +175,9 @@ impl<M: ReadModel + Outbox> StoreThread<M> {
                 self.stands_at(&applied.position);
                 if applied.letters > 0 {
                     self.look = Instant::now();
+                }
+                if applied.waiting > 0 {
+                    self.retrying.hurry();
                 }
                 Told::Applied(applied)
             }
@@ -198,7 +229,7 @@ impl<M: ReadModel + Outbox> StoreThread<M> {
                 let again = self.walk.again().unwrap_or(now + OUTBOX_INTERVAL);
                 self.look = again.min(now + OUTBOX_INTERVAL);
                 if !letters.is_empty() {
-                    self.is_sending = self.letters.send(letters).is_ok();
+                    self.is_sending = self.outgoing.send(Round::Letters(letters)).is_ok();
                 }
                 None
             }
@@ -215,12 +246,13 @@ fn passing(place: &'static str, done: Result<(), Error>) -> Option<Told> {
     let error = done.err()?;
     metrics::failure(place, error.kind().label());
     match fate::of_failure(&error) {
-        licenseflow_core::Fate::Retry(why) => {
+        licenseflow_core::Fate::Hold(why) => {
             tracing::warn!(place, "the store is asked again later: {why}");
             None
         }
         licenseflow_core::Fate::Apply
         | licenseflow_core::Fate::Duplicate
+        | licenseflow_core::Fate::Retry(_)
         | licenseflow_core::Fate::Reject(_)
         | licenseflow_core::Fate::Halt(_) => Some(Told::Broken(error)),
     }

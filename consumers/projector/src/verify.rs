@@ -63,11 +63,16 @@ pub fn verify(
         let judged = judge(&record, schemas, max_future_skew_micros);
         match (of_judgement(&judged), judged) {
             (Fate::Apply | Fate::Duplicate, Ok(event)) => accepted.push((record.at, event)),
-            (Fate::Retry(_), Err(licenseflow_avro::judgement::Verdict::Away(away))) => {
+            (Fate::Hold(_), Err(licenseflow_avro::judgement::Verdict::Away(away))) => {
                 return Err(Error::Schemas(away));
             }
             (
-                Fate::Apply | Fate::Duplicate | Fate::Retry(_) | Fate::Reject(_) | Fate::Halt(_),
+                Fate::Apply
+                | Fate::Duplicate
+                | Fate::Retry(_)
+                | Fate::Hold(_)
+                | Fate::Reject(_)
+                | Fate::Halt(_),
                 _,
             ) => {}
         }

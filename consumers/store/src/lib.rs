@@ -23,6 +23,7 @@ pub mod sqlite;
 mod standing;
 mod timeline;
 mod totals;
+mod waiting;
 
 pub use dead_letters::{DeadLetters, LetterQuery, LetterRow, LetterState, OpenLetter};
 pub use error::{Error, Kind};
@@ -35,3 +36,4 @@ pub use read_model::{
 };
 pub use sqlite::{SqliteLetters, SqliteLookup, SqliteModel};
 pub use totals::KeptTotals;
+pub use waiting::{Done, Due, Step, WaitingRecord};

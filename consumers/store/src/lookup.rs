@@ -1,6 +1,7 @@
 //! The read side: what the query API asks of a store.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use licenseflow_avro::headers::RequestId;
 use licenseflow_avro::{
@@ -36,6 +37,17 @@ pub struct Freshness {
     pub generation: i64,
     /// Each partition that the store knows.
     pub partitions: Vec<PartitionFreshness>,
+    /// Records below the position that wait for another try; those without a key are left out.
+    pub waiting: Arc<[WaitingKey]>,
+}
+
+/// A record that waits, as far as readers need to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingKey {
+    /// Where it first lay.
+    pub place: RecordPlace,
+    /// Its key.
+    pub key: Box<[u8]>,
 }
 
 /// Where one partition stands.
@@ -63,6 +75,16 @@ impl Freshness {
             .iter()
             .map(|it| (it.lane, it.partition, it.next_offset))
             .collect()
+    }
+
+    /// Whether a record that such a position covers waits, whose key is this license's.
+    #[must_use]
+    pub fn waits_for(&self, license_id: &str, asked: &Position) -> bool {
+        let is_covered = |(lane, partition, offset): RecordPlace| {
+            asked.get(lane, partition).is_some_and(|next| offset < next)
+        };
+        let mut each = self.waiting.iter();
+        each.any(|it| *it.key == *license_id.as_bytes() && is_covered(it.place))
     }
 
     /// How long ago the interactive lane was last seen applied up to its end, the worst
@@ -269,6 +291,21 @@ pub struct JourneyStep {
     pub said: Option<(String, Uuid, EventKind)>,
     /// What became of it.
     pub outcome: JourneyOutcome,
+    /// The tries before it, where it is the last of several.
+    pub retried: Option<Retried>,
+}
+
+/// That a record was tried before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retried {
+    /// Where the first lay.
+    pub first: RecordPlace,
+    /// How many tries there were, the last among them.
+    pub attempts: i64,
+    /// Since when it waited, in milliseconds UTC.
+    pub since: i64,
+    /// Why.
+    pub reason: Reason,
 }
 
 /// What became of a record.

@@ -5,7 +5,7 @@ use licenseflow_avro::record::{Header, headers_size};
 use licenseflow_avro::{Coordinates, Lane, Offset, PartitionId, Position, RawRecord};
 use licenseflow_core::Batch;
 
-use crate::{Error, Ground};
+use crate::{Done, Due, Error, Ground};
 
 /// One generation of the read models, as its only writer sees it. Calls block; they are made from
 /// a thread of the projector's own.
@@ -45,8 +45,9 @@ pub trait ReadModel: Send {
 pub const LETTERS_BYTES: usize = 4 << 20;
 
 /// Letters to the dead-letter topic: rows that were written with their batch, to be sent by the
-/// live generation, at least once. Of several writers of a store one at a time has the turn to send:
-/// the others see none unsent.
+/// live generation, at least once. Records that wait are sent like them, to the retry topic and, when due,
+/// into their lanes. Of several writers of a store one at a time has the turn to send: the others see none
+/// unsent.
 pub trait Outbox: Send {
     /// Letters not sent yet whose rows come after the row `after`, the oldest first: at most `limit`
     /// of them, and no more once they come to [`LETTERS_BYTES`]. 0 is before all rows.
@@ -60,6 +61,20 @@ pub trait Outbox: Send {
     /// # Errors
     /// [`Error::Away`] and [`Error::Broken`].
     fn mark_sent(&mut self, ids: &[i64], now: i64) -> Result<(), Error>;
+
+    /// Records that wait, about which something is to be done by `now`, in milliseconds UTC: at most `limit` of
+    /// them, and no more once they come to [`LETTERS_BYTES`].
+    ///
+    /// # Errors
+    /// [`Error::Away`] and [`Error::Broken`].
+    fn due(&mut self, now: i64, limit: usize) -> Result<Due, Error>;
+
+    /// Notes what was done about records that wait, after the brokers have acknowledged it; `now` in
+    /// milliseconds UTC. What was done about an earlier try than the row's says nothing.
+    ///
+    /// # Errors
+    /// [`Error::Away`] and [`Error::Broken`].
+    fn mark_done(&mut self, done: &[Done], now: i64) -> Result<(), Error>;
 
     /// Sends no more letters: another writer of the store may at once.
     ///
@@ -106,6 +121,8 @@ pub struct Applied {
     pub events: usize,
     /// How many letters wait to be sent that did not before.
     pub letters: usize,
+    /// How many records wait for another try, in all partitions.
+    pub waiting: usize,
 }
 
 /// A record on its way to the dead-letter topic.

@@ -14,7 +14,7 @@ use licenseflow_avro::registry_client::RegistryClient;
 use licenseflow_avro::{Lane, Topics};
 use licenseflow_kafka::{KafkaLetters, KafkaSource, SourceSettings};
 use licenseflow_projector::{
-    Handle, Parts, Projector, Settings, Shares, Status, SuspectsMax, wall_clock,
+    Handle, Parts, Projector, Retries, Settings, Shares, Status, SuspectsMax, wall_clock,
 };
 use licenseflow_runtime::config::{
     Effective, HttpArgs, JudgementArgs, ProjectorArgs, StoreArgs, StorePlace,
@@ -162,6 +162,10 @@ impl Work {
             suspects_max: SuspectsMax {
                 run: self.projector.suspects_run_max as usize,
                 share: self.projector.suspects_share_max,
+            },
+            retries: Retries {
+                attempts_max: self.projector.retry_attempts,
+                waiting_max: self.projector.retries_waiting_max as usize,
             },
             batch_bytes_max: shares.batch_bytes,
             max_future_skew: self.judgement.max_future_skew,

@@ -14,7 +14,9 @@ use licenseflow_projector::{Handle, Parts, Projector, Settings, wall_clock};
 use licenseflow_runtime::log::KafkaSettings;
 use licenseflow_store::postgres::PostgresOptions;
 use licenseflow_store::read_model::{Applied, Letter, PartitionEnd, PartitionState};
-use licenseflow_store::{Error, Ground, Outbox, PostgresLookup, PostgresModel, ReadModel};
+use licenseflow_store::{
+    Done, Due, Error, Ground, Outbox, PostgresLookup, PostgresModel, ReadModel,
+};
 use licenseflow_tests::harness::{
     Kafka, Platform, Postgres, Process, Role, kcat, unique_prefix, wait_for_async, wait_until,
 };
@@ -219,6 +221,14 @@ impl Outbox for Late {
 
     fn mark_sent(&mut self, ids: &[i64], now: i64) -> Result<(), Error> {
         self.model.mark_sent(ids, now)
+    }
+
+    fn due(&mut self, now: i64, limit: usize) -> Result<Due, Error> {
+        self.model.due(now, limit)
+    }
+
+    fn mark_done(&mut self, done: &[Done], now: i64) -> Result<(), Error> {
+        self.model.mark_done(done, now)
     }
 
     fn leave(&mut self) -> Result<(), Error> {

@@ -1,13 +1,15 @@
 //! A projector over a log in memory, with every door at hand.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use licenseflow_avro::{Lane, Position, Reason};
+use licenseflow_projector::verify::verify;
 use licenseflow_projector::{Handle, Parts, Projector, Settings, wall_clock};
 use licenseflow_tests::harness::{Folder, wait_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::events::OneSchema;
+use crate::events::{OneSchema, SKEW_MICROS};
 use crate::memory_log::{Log, Wildness, World};
 use crate::schedules::{DEADLINE, quick};
 use crate::stand_ins::{Door, MemoryLetters};
@@ -15,12 +17,13 @@ use licenseflow_tests::chance::Chance;
 
 /// A projector over one world, and all its doors.
 pub(crate) struct Bench {
-    _folder: Folder,
+    folder: Folder,
     pub(crate) world: World,
     pub(crate) door: Door,
     pub(crate) letters: MemoryLetters,
     pub(crate) handle: Handle,
     pub(crate) released: Arc<std::sync::Mutex<usize>>,
+    pub(crate) polls: Arc<AtomicU64>,
 }
 
 impl Bench {
@@ -28,17 +31,18 @@ impl Bench {
         log: Log,
         settings: Settings,
         schemas: OneSchema,
-        prepare: impl FnOnce(&Doors),
+        prepare: impl FnOnce(&mut Doors),
     ) -> Bench {
         let folder = Folder::new("loop").unwrap();
         let world = World::of(log);
-        let made = Doors {
+        let mut made = Doors {
             door: Door::open(folder.path()),
             letters: MemoryLetters::of(&world),
         };
-        prepare(&made);
+        prepare(&mut made);
         let source = world.source(Chance::new(5), Wildness::default());
         let released = Arc::clone(&source.released);
+        let polls = Arc::clone(&source.polls);
         let parts = Parts {
             source,
             schemas,
@@ -48,12 +52,13 @@ impl Bench {
         };
         let handle = Projector::start(settings, [parts], &CancellationToken::new()).unwrap();
         Bench {
-            _folder: folder,
+            folder,
             world,
             door: made.door,
             letters: made.letters,
             handle,
             released,
+            polls,
         }
     }
 
@@ -76,9 +81,24 @@ impl Bench {
             .collect()
     }
 
+    /// What is stored is what its log says.
+    pub(crate) fn agrees_with_its_log(&self, schemas: &OneSchema) {
+        let records = self.world.log.lock().unwrap().records();
+        let stored = self.door.stored();
+        let records = records.into_iter().map(Ok);
+        let report = verify(records, schemas, SKEW_MICROS, &stored, |_| {}).unwrap();
+        assert!(report.equal, "{report:?}");
+    }
+
     pub(crate) fn end(self) {
+        self.end_and_keep();
+    }
+
+    /// Ends it, and keeps its store as long as what it gives.
+    pub(crate) fn end_and_keep(self) -> Folder {
         self.handle.stop();
         self.handle.join().unwrap();
+        self.folder
     }
 }
 

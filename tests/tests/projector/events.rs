@@ -18,6 +18,8 @@ use licenseflow_tests::chance::Chance;
 pub(crate) const SCHEMA_ID: u32 = 7;
 /// The schema id that it knows and that gives no events.
 pub(crate) const UNUSABLE_ID: u32 = 8;
+/// The schema id that it comes to know.
+pub(crate) const LATE_ID: u32 = 9;
 /// The log's time: later than every event's.
 pub(crate) const LOG_TIME_MS: i64 = 1_700_000_000_000;
 pub(crate) const SKEW_MICROS: i64 = 300_000_000;
@@ -29,6 +31,8 @@ pub(crate) struct OneSchema {
     asked: AtomicU64,
     /// Away for as long as this is set.
     pub(crate) is_away: Arc<AtomicBool>,
+    /// Whether it has come to know [`LATE_ID`].
+    pub(crate) knows_late: Arc<AtomicBool>,
 }
 
 impl OneSchema {
@@ -43,6 +47,7 @@ impl OneSchema {
             away_once_in: n,
             asked: AtomicU64::new(0),
             is_away: Arc::default(),
+            knows_late: Arc::default(),
         }
     }
 }
@@ -58,6 +63,7 @@ impl Schemas for OneSchema {
         }
         Ok(match id {
             SCHEMA_ID => Some(Arc::clone(&self.plan)),
+            LATE_ID if self.knows_late.load(Ordering::Relaxed) => Some(Arc::clone(&self.plan)),
             UNUSABLE_ID => {
                 let of_text = Plan::new("\"string\"").unwrap_or_else(Plan::unusable);
                 Some(Arc::new(of_text))

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use licenseflow_avro::codec::encode;
 use licenseflow_avro::{Lane, Reason, json};
-use licenseflow_projector::{Error, Settings};
+use licenseflow_projector::{Error, Retries, Settings};
 use licenseflow_tests::harness::wait_until;
 
 use crate::bench::{Bench, large_settings, poison, started_again};
@@ -127,7 +127,14 @@ fn rejects_that_point_at_us_halt_their_partition_and_garbage_halts_none() {
         log.append(theirs, None, Some(text));
         log.append(theirs, None, Some(unknown));
     }
-    let bench = Bench::start(log, large_settings(), OneSchema::new(), |_| {});
+    let settings = Settings {
+        retries: Retries {
+            attempts_max: 1,
+            ..Retries::default()
+        },
+        ..large_settings()
+    };
+    let bench = Bench::start(log, settings, OneSchema::new(), |_| {});
     wait_until("the partition is left", DEADLINE, || {
         bench.position().get(ours.0, ours.1) == Some(19)
             && bench.position().get(theirs.0, theirs.1) == Some(80)

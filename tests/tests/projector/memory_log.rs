@@ -2,11 +2,13 @@
 //! what Kafka may do: redeliver, pass markers, give and take partitions, and not tell a zombie.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use licenseflow_avro::{Coordinates, Lane, Offset, Position, RawRecord};
-use licenseflow_kafka::{LanePartition, Lanes, PartitionEnd, Polled, Result, Source, Start};
+use licenseflow_avro::record::Header;
+use licenseflow_avro::{Coordinates, Lane, Offset, Position, RawRecord, Topics, headers};
+use licenseflow_kafka::{LanePartition, Lanes, PartitionEnd, Polled, Result, Retry, Source, Start};
 
 use crate::events::{self, LOG_TIME_MS};
 use licenseflow_tests::chance::Chance;
@@ -14,7 +16,7 @@ use licenseflow_tests::chance::Chance;
 /// One offset: a record, or what never comes out of a consumer.
 pub(crate) type Slot = Option<RawRecord>;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Log {
     pub(crate) partitions: BTreeMap<LanePartition, Vec<Slot>>,
 }
@@ -65,6 +67,31 @@ impl Log {
             value,
             headers: vec![],
         }));
+    }
+
+    /// As Kafka's lane takes a record that is tried again.
+    pub(crate) fn publish_again(&mut self, retry: &Retry) {
+        let Retry {
+            record, attempt, ..
+        } = retry;
+        let at = record.at;
+        self.append(
+            (at.lane, at.partition),
+            record.key.clone(),
+            record.value.clone(),
+        );
+        let slots = self.partitions.get_mut(&(at.lane, at.partition));
+        let published = slots.and_then(|slots| slots.last_mut()?.as_mut());
+        let header = |name: &str, value: String| Header {
+            name: name.to_owned(),
+            value: Some(value.into_bytes()),
+        };
+        published.unwrap().headers = vec![
+            header(headers::ORIGINAL_TOPIC, Topics::new("").lane(at.lane)),
+            header(headers::ORIGINAL_PARTITION, at.partition.to_string()),
+            header(headers::ORIGINAL_OFFSET, at.offset.to_string()),
+            header(headers::ATTEMPT, attempt.to_string()),
+        ];
     }
 
     pub(crate) fn records(&self) -> Vec<RawRecord> {
@@ -167,7 +194,7 @@ impl World {
             view: BTreeSet::new(),
             reading: BTreeMap::new(),
             deaf: 0,
-            polls: 0,
+            polls: Arc::default(),
             released: Arc::default(),
         }
     }
@@ -181,7 +208,8 @@ pub(crate) struct MemorySource {
     view: BTreeSet<LanePartition>,
     reading: BTreeMap<LanePartition, Offset>,
     deaf: u64,
-    polls: u64,
+    /// How often it was asked.
+    pub(crate) polls: Arc<AtomicU64>,
     /// How often partitions were left.
     pub(crate) released: Arc<Mutex<usize>>,
 }
@@ -263,11 +291,11 @@ impl MemorySource {
 
 impl Source for MemorySource {
     fn poll(&mut self, lanes: Lanes, timeout: Duration) -> Result<Polled> {
-        self.polls += 1;
+        let polls = self.polls.fetch_add(1, Ordering::Relaxed) + 1;
         if let Some(change) = self.hear_the_group() {
             return Ok(change);
         }
-        if self.polls.is_multiple_of(64) {
+        if polls.is_multiple_of(64) {
             return Ok(self.ends());
         }
         let lanes: &[Lane] = match lanes {

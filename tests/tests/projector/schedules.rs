@@ -97,7 +97,11 @@ fn judged(log: &Log) -> (Accepted, Rejected) {
         match judge(&record, &schemas, SKEW_MICROS) {
             Ok(event) => accepted.push((record.at, event)),
             Err(Verdict::Fault(fault)) => {
-                rejected.insert((record.at, fault.reason));
+                let reason = match fault.may_heal {
+                    true => Reason::RetriesExhausted,
+                    false => fault.reason,
+                };
+                rejected.insert((record.at, reason));
             }
             Err(Verdict::Away(away)) => panic!("{away}"),
         }

@@ -5,13 +5,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use licenseflow_avro::{Coordinates, Position};
+use licenseflow_avro::{Coordinates, Lane, Position};
 use licenseflow_core::Batch;
-use licenseflow_kafka::{DeadLetter, Delivery, Letters, Originals};
+use licenseflow_kafka::{DeadLetter, Delivery, Letters, Originals, Retry, RetryTo};
 use licenseflow_projector::verify::Stored;
 use licenseflow_store::sqlite::SqliteOptions;
 use licenseflow_store::{
-    Applied, Error, Ground, Letter, Outbox, PartitionEnd, PartitionState, ReadModel, SqliteModel,
+    Applied, Done, Due, Error, Ground, Letter, Outbox, PartitionEnd, PartitionState, ReadModel,
+    SqliteModel,
 };
 
 use crate::memory_log::World;
@@ -36,6 +37,8 @@ pub(crate) struct Faults {
     /// Each apply waits until this is free.
     pub(crate) gate: Arc<Mutex<()>>,
     pub(crate) applies: u64,
+    /// How many offsets of the interactive and of the bulk lane each batch dealt with.
+    pub(crate) lanes: Vec<(i64, i64)>,
     /// Records and bytes of the largest batch.
     pub(crate) largest: (usize, usize),
     pub(crate) noted: Vec<PartitionEnd>,
@@ -120,6 +123,15 @@ impl Door {
     }
 }
 
+/// How many offsets of the interactive and of the bulk lane a batch deals with.
+fn of_lanes(batch: &Batch) -> (i64, i64) {
+    let of = |lane| {
+        let each = batch.spans.values().filter(move |span| span.lane == lane);
+        each.map(|span| span.to - span.from).sum()
+    };
+    (of(Lane::Interactive), of(Lane::Bulk))
+}
+
 impl ReadModel for Door {
     fn begin_on(&mut self, ground: &Ground) -> Result<(), Error> {
         self.model().begin_on(ground)
@@ -136,6 +148,7 @@ impl ReadModel for Door {
             let (records, bytes) = faults.largest;
             faults.largest = (records.max(batch.records), bytes.max(batch.bytes));
             faults.applies += 1;
+            faults.lanes.push(of_lanes(&batch));
             Arc::clone(&faults.gate)
         };
         drop(gate.lock().unwrap_or_else(PoisonError::into_inner));
@@ -176,6 +189,16 @@ impl Outbox for Door {
         self.model().mark_sent(ids, now)
     }
 
+    fn due(&mut self, now: i64, limit: usize) -> Result<Due, Error> {
+        self.pass()?;
+        self.model().due(now, limit)
+    }
+
+    fn mark_done(&mut self, done: &[Done], now: i64) -> Result<(), Error> {
+        self.pass()?;
+        self.model().mark_done(done, now)
+    }
+
     fn leave(&mut self) -> Result<(), Error> {
         self.model().leave()
     }
@@ -185,6 +208,8 @@ impl Outbox for Door {
 #[derive(Clone)]
 pub(crate) struct MemoryLetters {
     pub(crate) sent: Arc<Mutex<Vec<DeadLetter>>>,
+    /// Copies of records that wait; those that are due go into the world's log.
+    pub(crate) copies: Arc<Mutex<Vec<Retry>>>,
     pub(crate) is_away: Arc<Mutex<bool>>,
     /// Letters of these records are refused; counted are the attempts.
     pub(crate) refused: Arc<Mutex<BTreeMap<Coordinates, usize>>>,
@@ -202,6 +227,7 @@ impl MemoryLetters {
     pub(crate) fn of(world: &World) -> Self {
         Self {
             sent: Arc::default(),
+            copies: Arc::default(),
             is_away: Arc::default(),
             refused: Arc::default(),
             tried: Arc::default(),
@@ -266,6 +292,29 @@ impl Letters for MemoryLetters {
                 }
             } else {
                 Delivery::Unanswered("the test says so".into())
+            });
+        }
+        Ok(deliveries)
+    }
+    fn retry(
+        &mut self,
+        retries: &[Retry],
+        _within: Duration,
+    ) -> licenseflow_kafka::Result<Vec<Delivery>> {
+        let is_away = *self.is_away.lock().unwrap();
+        let mut deliveries = Vec::with_capacity(retries.len());
+        for retry in retries {
+            let is_failing = is_away || (self.fails > 0 && self.chance.once_in(self.fails));
+            // What is not acknowledged may be written all the same.
+            if !is_away && (!is_failing || self.chance.once_in(2)) {
+                match retry.to {
+                    RetryTo::Topic => self.copies.lock().unwrap().push(retry.clone()),
+                    RetryTo::Lane => self.world.log.lock().unwrap().publish_again(retry),
+                }
+            }
+            deliveries.push(match is_failing {
+                true => Delivery::Unanswered("the test says so".into()),
+                false => Delivery::Acknowledged,
             });
         }
         Ok(deliveries)

@@ -10,7 +10,7 @@ use licenseflow_store::{Kind, PartitionState};
 use super::Pump;
 use crate::fate::of_failure;
 use crate::store_thread::Told;
-use crate::{Error, Result};
+use crate::{Error, Result, metrics};
 
 impl<S: Source, J: Schemas> Pump<S, J> {
     pub(super) fn hear_the_store(&mut self) -> Result<()> {
@@ -25,6 +25,8 @@ impl<S: Source, J: Schemas> Pump<S, J> {
             Told::Applied(applied) => {
                 self.waiting.failures = 0;
                 let now = Instant::now();
+                self.room.counted(applied.waiting, self.growing.waiting());
+                metrics::retries_waiting(applied.waiting);
                 self.lag.applied(&applied.position, now);
                 self.yielding.applied(now);
                 self.source.applied(&applied.position);
@@ -37,9 +39,9 @@ impl<S: Source, J: Schemas> Pump<S, J> {
             Told::Noted => Ok(()),
             Told::Failed(error) => match of_failure(&error) {
                 Fate::Halt(_) => Err(Error::Store(error)),
-                Fate::Retry(why) => self.start_over(error.kind(), why),
+                Fate::Hold(why) => self.start_over(error.kind(), why),
                 // A failure is none of these; starting over would be right for them all the same.
-                Fate::Apply | Fate::Duplicate | Fate::Reject(_) => {
+                Fate::Apply | Fate::Duplicate | Fate::Retry(_) | Fate::Reject(_) => {
                     self.start_over(error.kind(), error.to_string())
                 }
             },
@@ -111,6 +113,7 @@ mod tests {
     use crate::growing::Growing;
     use crate::lag::Lag;
     use crate::partitions::Partitions;
+    use crate::retrying::Room;
     use crate::status::Board;
     use crate::store_line::StoreLine;
     use crate::suspicion::Suspicion;
@@ -156,7 +159,6 @@ mod tests {
             partition: of.1,
             next_offset,
             last_timestamp: None,
-            last_timestamp: None,
         }
     }
 
@@ -165,6 +167,7 @@ mod tests {
             lane: of.0,
             partition: of.1,
             next_offset,
+            last_timestamp: None,
         }
     }
 
@@ -185,6 +188,7 @@ mod tests {
             partitions: Partitions::default(),
             lag: Lag::new(Instant::now()),
             suspicion: Suspicion::new(settings.suspects_max),
+            room: Room::new(settings.retries, settings.backoff),
             ends: Ends::new(settings.ends_interval),
             waiting: Waiting::new(&settings),
             yielding: Yielding::new(settings.yields, InUse::new(Instant::now())),

@@ -38,6 +38,8 @@ pub(crate) struct AskedFreshness {
     pub(crate) staleness_ms_max: Option<i64>,
     pub(crate) on_stale: OnStale,
     pub(crate) wait_max: Duration,
+    /// The license that is asked for: a record of it that waits makes it stale.
+    pub(crate) license_id: Option<String>,
 }
 
 impl AskedFreshness {
@@ -63,6 +65,7 @@ impl AskedFreshness {
             staleness_ms_max: staleness.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
             on_stale: on_stale.unwrap_or(OnStale::Wait),
             wait_max: wait_ms.map_or(WAIT_DEFAULT, Duration::from_millis),
+            license_id: license_id(uri.path()),
         })
     }
 
@@ -80,11 +83,28 @@ impl AskedFreshness {
         !self.position.is_empty() || self.staleness_ms_max.is_some()
     }
 
-    /// Whether the model is as fresh as asked, at this time in milliseconds UTC.
+    /// Whether the model is as fresh as asked, at this time in milliseconds UTC. It is not as long as a record
+    /// of the license that is asked for, below the position, waits for another try.
     pub(crate) fn met_by(&self, freshness: &Freshness, now: i64) -> bool {
         let fresh = |max: i64| freshness.lag_ms(now).is_some_and(|lag| lag <= max);
-        freshness.position().covers(&self.position) && self.staleness_ms_max.is_none_or(fresh)
+        let waits = || {
+            let license_id = self.license_id.as_deref();
+            license_id.is_some_and(|it| freshness.waits_for(it, &self.position))
+        };
+        freshness.position().covers(&self.position)
+            && self.staleness_ms_max.is_none_or(fresh)
+            && !waits()
     }
+}
+
+/// The license that a path names.
+fn license_id(path: &str) -> Option<String> {
+    let rest = path.strip_prefix("/v1/licenses/")?;
+    let id = rest.split('/').next()?;
+    let id = percent_encoding::percent_decode_str(id)
+        .decode_utf8()
+        .ok()?;
+    Some(id.into_owned())
 }
 
 fn one<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Failure> {
@@ -140,7 +160,7 @@ fn bad(name: &str, error: &str) -> Failure {
 mod tests {
     use axum::http::HeaderValue;
     use licenseflow_core::contract::Lane;
-    use licenseflow_store::lookup::PartitionFreshness;
+    use licenseflow_store::lookup::{PartitionFreshness, WaitingKey};
 
     use super::*;
 
@@ -166,6 +186,7 @@ mod tests {
                 caught_up_at,
                 last_timestamp: None,
             }],
+            ..Freshness::default()
         }
     }
 
@@ -211,6 +232,31 @@ mod tests {
         let asked = asked(&[("x-min-position", "e:0:5")], "").unwrap();
         assert!(!asked.met_by(&at(4, None), 0));
         assert!(asked.met_by(&at(5, None), 0));
+    }
+
+    #[test]
+    fn a_record_of_the_license_that_waits_below_the_position_makes_it_stale() {
+        let waits_at = |offset| Freshness {
+            waiting: [WaitingKey {
+                place: (Lane::Interactive, 0, offset),
+                key: b"L:1".to_vec().into(),
+            }]
+            .into(),
+            ..at(9, None)
+        };
+        let meets = |path: &str, freshness: &Freshness| {
+            let mut map = HeaderMap::new();
+            map.append("x-min-position", HeaderValue::from_static("e:0:5"));
+            let asked = AskedFreshness::of(&map, &path.parse().unwrap()).unwrap();
+            asked.met_by(freshness, 0)
+        };
+        for path in ["/v1/licenses/L:1", "/v1/licenses/L%3A1/devices"] {
+            assert!(!meets(path, &waits_at(4)), "{path}");
+            assert!(meets(path, &waits_at(5)), "above the position");
+        }
+        for path in ["/v1/licenses/L:2", "/v1/position", "/v1/licenses"] {
+            assert!(meets(path, &waits_at(4)), "{path}");
+        }
     }
 
     #[test]

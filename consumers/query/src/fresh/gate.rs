@@ -164,6 +164,12 @@ impl Gate {
         let wanted = wanted.join(" and ");
         let detail =
             format!("{when} the read model is at {position}, its lag is {lag}; asked was {wanted}");
+        let waits = asked.license_id.as_deref();
+        let waits = waits.is_some_and(|it| found.waits_for(it, &asked.position));
+        let detail = match waits {
+            true => format!("{detail}; a record of this license waits for another try"),
+            false => detail,
+        };
         let problem = problem
             .detail(detail)
             .member("position", position.to_string())

@@ -31,6 +31,9 @@ pub(crate) struct JourneyStep<'s> {
     /// Why it was rejected; null: it was not.
     #[schema(required = true)]
     rejected: Option<Rejection<'s>>,
+    /// The tries before it, where it is the last of several; null: it is the only one.
+    #[schema(required = true)]
+    retried: Option<Retried>,
     /// When the intake received it; null: it came another way.
     #[schema(required = true, value_type = Option<Time>)]
     received_at: Option<String>,
@@ -46,6 +49,26 @@ pub(crate) struct JourneyStep<'s> {
     #[schema(required = true, value_type = Option<Time>)]
     dead_lettered_at: Option<String>,
     milliseconds: Milliseconds,
+}
+
+/// That a record was tried before: it lay elsewhere first, and could not be judged then.
+#[derive(Serialize, ToSchema)]
+struct Retried {
+    /// Where the first try lay.
+    topic: String,
+    #[schema(value_type = i32, minimum = 0)]
+    partition: PartitionId,
+    #[schema(value_type = i64, minimum = 0)]
+    offset: Offset,
+    /// How many tries there were, this one among them.
+    #[schema(minimum = 2)]
+    attempts: i64,
+    /// Why it waited.
+    #[schema(value_type = ReasonName)]
+    reason: &'static str,
+    /// Since when it waited.
+    #[schema(value_type = Time)]
+    since: String,
 }
 
 /// What a record came to.
@@ -97,6 +120,7 @@ pub(crate) fn step(step: &lookup::JourneyStep, topics: &Topics) -> Value {
         r#type: said.map(|(.., kind)| kind.name()),
         outcome: outcome(&step.outcome),
         rejected,
+        retried: step.retried.as_ref().map(|it| retried(it, topics)),
         received_at: received_at.map(time_ms),
         produced_at: time_ms(produced_at),
         applied_at: time_ms(applied_at),
@@ -117,6 +141,18 @@ fn outcome(outcome: &JourneyOutcome) -> RecordOutcome {
         JourneyOutcome::Heartbeat => RecordOutcome::Heartbeat,
         JourneyOutcome::Duplicate => RecordOutcome::Duplicate,
         JourneyOutcome::Rejected { .. } => RecordOutcome::Rejected,
+    }
+}
+
+fn retried(retried: &lookup::Retried, topics: &Topics) -> Retried {
+    let (lane, partition, offset) = retried.first;
+    Retried {
+        topic: topics.lane(lane),
+        partition,
+        offset,
+        attempts: retried.attempts,
+        reason: retried.reason.name(),
+        since: time_ms(retried.since),
     }
 }
 

@@ -206,6 +206,7 @@ mod tests {
         Freshness {
             generation: 1,
             partitions: partitions.collect(),
+            ..Freshness::default()
         }
     }
 

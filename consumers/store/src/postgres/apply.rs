@@ -15,7 +15,7 @@ use super::ordered::{BEGIN_AT_ONCE, Timeline};
 use super::past::{self, Found};
 use super::rejected::{self, RejectedRow};
 use super::session::Work;
-use super::{applier, position, totals};
+use super::{applier, position, totals, waiting};
 use crate::Error;
 use crate::batch::{sorted, unpack};
 use crate::journey;
@@ -40,6 +40,7 @@ impl Writer {
     ///
     /// | together | it needs |
     /// |---|---|
+    /// | what becomes of records that wait, one after the other; there are few | |
     /// | the batch's number, the locks of its licenses | |
     /// | journeys and rejected records, what is read of the licenses' past, the locks of the digest | the number, the locks |
     /// | what the licenses became, totals, digest, positions | the past, folded |
@@ -47,9 +48,10 @@ impl Writer {
     pub(super) async fn apply(
         &self,
         work: &Work<'_>,
-        batch: Batch,
+        mut batch: Batch,
         now: i64,
     ) -> Result<Applied, Error> {
+        waiting::write(work, &mut batch, now).await?;
         let seed = self.generation.hash_seed;
         let newest = newest_ms(&batch);
         let buckets: BTreeSet<u8> = batch.licenses.keys().map(|key| bucket_of(key)).collect();
@@ -66,10 +68,11 @@ impl Writer {
         let (all, none) = (buckets, BTreeSet::new());
         // Locked behind the last of the licenses.
         let locked = |parts_left: usize| if parts_left == 0 { &all } else { &none };
-        let ((), (), found, mut digest) = tokio::try_join!(
+        let ((), (), waiting, found, mut digest) = tokio::try_join!(
             biased;
             write_journey(work, &journeys, begun.number),
             rejected::insert(work, &rejected, now),
+            waiting::open(work),
             past::read(work, found, seed),
             position::lock_digest(work, begun.applier, locked(parts.len()))
         )?;
@@ -104,6 +107,7 @@ impl Writer {
             position,
             events: sums.events,
             letters: batch.rejected.len() + sums.conflicts,
+            waiting,
         })
     }
 }

@@ -48,6 +48,7 @@ use crate::lookup::{
     TimelineQuery, TimelineRow,
 };
 use crate::standing::{add_bucket, partition_freshness};
+use crate::waiting::{waiting_key, waiting_keys};
 use crate::{Error, Patience};
 
 /// How long a call may read where whoever asked has not said it.
@@ -204,8 +205,14 @@ impl Snapshot<'_> {
              last_timestamp_ms \
              from meta left join position on position.generation = meta.value \
              where meta.name = 'generation' order by lane, partition";
-        let mut freshness = Freshness::default();
-        for row in self.rows(sql, &[]).await? {
+        let waiting = waiting_keys("log_offset");
+        let (rows, waiting) =
+            tokio::try_join!(biased; self.rows(sql, &[]), self.rows(&waiting, &[]))?;
+        let mut freshness = Freshness {
+            waiting: waiting.iter().map(waiting_key).collect::<Result<_, _>>()?,
+            ..Freshness::default()
+        };
+        for row in rows {
             freshness.generation = needed(row.integer(0)?)?;
             // A generation without any position has one row without a lane.
             if row.integer(1)?.is_none() {

@@ -23,6 +23,7 @@ mod rows;
 mod session;
 mod tls;
 mod totals;
+mod waiting;
 mod writer;
 
 pub use connection::{PostgresOptions, check_address};

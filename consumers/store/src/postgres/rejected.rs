@@ -72,7 +72,7 @@ impl<'a> RejectedRow<'a> {
 }
 
 /// PostgreSQL's text holds no U+0000; the words of a fault may quote one from the record.
-fn storable(error: String) -> String {
+pub(super) fn storable(error: String) -> String {
     if error.contains('\0') {
         error.replace('\0', "\u{fffd}")
     } else {

@@ -134,6 +134,26 @@ create index rejected_open_by_license on rejected (tenant_id, license_id, id)
   where license_id is not null and resolved_at_ms is null and redriven_at_ms is null;
 create index rejected_by_request on rejected (request_id, id) where request_id is not null;
 
+-- Records that wait for another try, each by where it lay first; open until a try of it was accepted or given
+-- up on, which then lay at settled_offset. `content` is the SHA-256 of key and value.
+create table waiting (
+  id bigint generated always as identity primary key,
+  timestamp_ms bigint not null, lane smallint not null, partition integer not null, log_offset bigint not null,
+  content bytea not null,
+  reason text not null,
+  error text not null,
+  request_id text collate "C",
+  attempt bigint not null,
+  since_ms bigint not null,
+  due_ms bigint not null,
+  copied_ms bigint, published_ms bigint,
+  settled_ms bigint, settled_offset bigint,
+  key bytea, value bytea, headers bytea
+);
+create unique index waiting_by_record on waiting (lane, partition, log_offset);
+create index waiting_open on waiting (id) where settled_ms is null;
+create unique index waiting_by_try on waiting (lane, partition, settled_offset) where settled_offset is not null;
+
 -- Whose turn it is to send letters, in one row: writers beside one another would send each letter several
 -- times. It ends by itself at until_ms of the server's clock, since whoever has it may be stopped.
 create table letters_turn (

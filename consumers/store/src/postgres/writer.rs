@@ -13,9 +13,10 @@ use super::apply::Writer;
 use super::connection::{Address, PostgresOptions};
 use super::migrate::{Generation, migrate};
 use super::session::{Lasting, Session, Work, silent};
-use super::{outbox, position, recount, totals};
+use super::{outbox, position, recount, totals, waiting};
 use crate::read_model::{Applied, Letter, Outbox, PartitionEnd, PartitionState, ReadModel};
 use crate::totals::KeptTotals;
+use crate::waiting::{Done, Due};
 use crate::{Error, Ground};
 
 /// The end does not wait long for a database to hear of it.
@@ -185,6 +186,23 @@ impl Outbox for PostgresModel {
         self.in_transaction(Lasting::AtOnce, async |work, _| {
             outbox::mark_sent(work, ids, now).await?;
             outbox::take_turn(work, holder).await.map(|_| ())
+        })
+    }
+
+    fn due(&mut self, now: i64, limit: usize) -> Result<Due, Error> {
+        let holder = self.id;
+        self.in_transaction(Lasting::AtOnce, async |work, _| {
+            if outbox::take_turn(work, holder).await? {
+                waiting::due(work, now, limit).await
+            } else {
+                Ok(Due::default())
+            }
+        })
+    }
+
+    fn mark_done(&mut self, done: &[Done], now: i64) -> Result<(), Error> {
+        self.in_transaction(Lasting::AtOnce, async |work, _| {
+            waiting::mark_done(work, done, now).await
         })
     }
 

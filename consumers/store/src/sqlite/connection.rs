@@ -14,7 +14,7 @@ use crate::{Error, Patience};
 const APPLICATION_ID: i32 = 0x4c49_4346;
 
 /// The version of `schema.sql` and of what lies in its blobs; a file of another is refused.
-const SCHEMA_VERSION: i32 = 5;
+const SCHEMA_VERSION: i32 = 6;
 
 /// How long a call waits for SQLite's own locks before the store counts as busy.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -38,6 +38,7 @@ use crate::lookup::{
     TimelineQuery, TimelineRow,
 };
 use crate::standing::partition_freshness;
+use crate::waiting::{waiting_key, waiting_keys};
 
 /// Reads one SQLite file over a few read-only connections.
 pub struct SqliteLookup {
@@ -96,6 +97,8 @@ static LICENSE_OF: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+static WAITING: LazyLock<String> = LazyLock::new(|| waiting_keys("offset"));
+
 /// One state of the file, as all reads of one call see it.
 struct Snapshot<'c> {
     rows: &'c Connection,
@@ -127,11 +130,18 @@ impl<'c> Snapshot<'c> {
         let mut rows = statement.query([generation])?;
         let mut freshness = Freshness {
             generation,
-            partitions: Vec::new(),
+            ..Freshness::default()
         };
         while let Some(row) = rows.next()? {
             freshness.partitions.push(partition_freshness(row, 0)?);
         }
+        let mut statement = self.rows.prepare_cached(&WAITING)?;
+        let mut rows = statement.query([])?;
+        let mut waiting = Vec::new();
+        while let Some(row) = rows.next()? {
+            waiting.push(waiting_key(row)?);
+        }
+        freshness.waiting = waiting.into();
         Ok(freshness)
     }
 

@@ -14,6 +14,7 @@ mod recount;
 mod rows;
 mod tenants;
 mod totals;
+mod waiting;
 mod writer;
 
 pub use connection::SqliteOptions;

@@ -6,6 +6,7 @@ use super::writer::SqliteModel;
 use crate::dead_letters::letter;
 use crate::error::Error;
 use crate::read_model::{LETTERS_BYTES, Letter, Outbox};
+use crate::waiting::{Done, Due};
 
 impl Outbox for SqliteModel {
     fn unsent(&mut self, after: i64, limit: usize) -> Result<Vec<Letter>, Error> {
@@ -37,6 +38,14 @@ impl Outbox for SqliteModel {
         }
         transaction.commit()?;
         Ok(())
+    }
+
+    fn due(&mut self, now: i64, limit: usize) -> Result<Due, Error> {
+        self.due_now(now, limit)
+    }
+
+    fn mark_done(&mut self, done: &[Done], now: i64) -> Result<(), Error> {
+        self.note_done(done, now)
     }
 
     fn leave(&mut self) -> Result<(), Error> {

@@ -112,6 +112,26 @@ create index rejected_open_by_license on rejected (tenant_id, license_id)
   where license_id is not null and resolved_at_ms is null and redriven_at_ms is null;
 create index rejected_by_request on rejected (request_id) where request_id is not null;
 
+-- Records that wait for another try, each by where it lay first; open until a try of it was accepted or given
+-- up on, which then lay at settled_offset. `content` is the SHA-256 of key and value.
+create table waiting (
+  id integer primary key,
+  timestamp_ms integer not null, lane integer not null, partition integer not null, offset integer not null,
+  content blob not null,
+  reason text not null,
+  request_id text,
+  attempt integer not null,
+  since_ms integer not null,
+  due_ms integer not null,
+  copied_ms integer, published_ms integer,
+  settled_ms integer, settled_offset integer,
+  error text not null,
+  key blob, value blob, headers blob
+) strict;
+create unique index waiting_by_record on waiting (lane, partition, offset);
+create index waiting_open on waiting (id) where settled_ms is null;
+create unique index waiting_by_try on waiting (lane, partition, settled_offset) where settled_offset is not null;
+
 -- `hash` is keyed like the timeline's: of the request id, or of (lane, partition, offset / 1024)
 -- for records without one. Rows of one hash may belong to several requests.
 create table journey (

@@ -17,6 +17,7 @@ use super::past::Reader;
 use super::recount;
 use super::rows::{lane_number, lane_of_number};
 use super::totals;
+use super::waiting;
 use crate::batch::{sorted, unpack};
 use crate::error::Error;
 use crate::ground::Ground;
@@ -138,17 +139,19 @@ impl ReadModel for SqliteModel {
 }
 
 impl SqliteModel {
-    fn apply_whole(&mut self, batch: Batch, now: i64) -> Result<Applied, Error> {
+    fn apply_whole(&mut self, mut batch: Batch, now: i64) -> Result<Applied, Error> {
         let (generation, seed) = (self.generation, self.seed);
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let number = write_batch_row(&transaction, batch.records, now)?;
+        let waiting = waiting::write(&transaction, &mut batch, now)?;
         let mut applied = Applied {
             batch: number,
             position: Position::default(),
             events: 0,
             letters: batch.rejected.len(),
+            waiting,
         };
         {
             let mut writer = Writer::new(&transaction, seed, now)?;

@@ -22,9 +22,10 @@ use super::{Snapshot, Values};
 use crate::Error;
 use crate::columns::{Columns, coordinates, event_hash, lane_number, needed};
 use crate::journey::StoredEntry;
-use crate::lookup::{JourneyOutcome, JourneyQuery, JourneyStep, Page, RecordPlace};
+use crate::lookup::{JourneyOutcome, JourneyQuery, JourneyStep, Page, RecordPlace, Retried};
 use crate::page::page_of;
 use crate::request::{Gathered, place, rejection};
+use crate::waiting::retried;
 
 impl Snapshot<'_> {
     pub(super) async fn journey(
@@ -42,24 +43,35 @@ impl Snapshot<'_> {
             }
         }
         let found = gathered.into_entries();
+        let mut retried = self.retried(&found).await?;
+        let firsts = retried.values().map(|it| it.first);
+        let places: Vec<RecordPlace> = found
+            .iter()
+            .map(|(_, entry)| place(&entry.at))
+            .chain(firsts)
+            .collect();
         let (applied, rejected, said) = tokio::try_join!(
             biased;
             self.applied(&found),
-            self.rejected(&found),
+            self.rejected(&places),
             self.said(&asked.tenant_id, &found)
         )?;
         let steps = found.into_iter().map(|(batch, entry)| {
             let applied_at = applied.get(&batch).copied();
+            let retried = retried.remove(&place(&entry.at));
+            let of_the_first = || rejected.get(&retried.as_ref()?.first);
+            let rejected = rejected.get(&place(&entry.at)).or_else(of_the_first);
             Ok(JourneyStep {
                 at: entry.at,
                 received_at: entry.received_at,
                 batch,
                 applied_at: applied_at.ok_or_else(|| Error::broken(format!("no batch {batch}")))?,
-                outcome: match rejected.get(&place(&entry.at)) {
+                outcome: match rejected {
                     Some(rejected) => rejected.clone(),
                     None => said.outcome(&entry)?,
                 },
                 said: entry.said,
+                retried,
             })
         });
         let steps = steps.collect::<Result<Vec<JourneyStep>, Error>>()?;
@@ -79,15 +91,31 @@ impl Snapshot<'_> {
         times.collect()
     }
 
+    /// The tries before records, where these are the last of several.
+    async fn retried(
+        &self,
+        found: &[(i64, StoredEntry)],
+    ) -> Result<HashMap<RecordPlace, Retried>, Error> {
+        let places: Vec<RecordPlace> = found.iter().map(|(_, entry)| place(&entry.at)).collect();
+        let (lanes, partitions, offsets) = columns(&places);
+        let sql = "select lane, partition, log_offset, attempt, since_ms, reason, settled_offset \
+             from unnest($1::smallint[], $2::integer[], $3::bigint[]) as asked (lane, partition, settled_offset) \
+             join waiting using (lane, partition, settled_offset)";
+        let mut found = HashMap::new();
+        for row in self.rows(sql, &[&lanes, &partitions, &offsets]).await? {
+            let retried = retried(&row)?;
+            let (lane, partition, _) = retried.first;
+            found.insert((lane, partition, needed(row.integer(6)?)?), retried);
+        }
+        Ok(found)
+    }
+
     /// The records that were rejected, by their coordinates.
     async fn rejected(
         &self,
-        found: &[(i64, StoredEntry)],
+        places: &[RecordPlace],
     ) -> Result<HashMap<RecordPlace, JourneyOutcome>, Error> {
-        let records = || found.iter().map(|(_, entry)| entry.at);
-        let lanes: Vec<i16> = records().map(|at| lane_number(at.lane) as i16).collect();
-        let partitions: Vec<i32> = records().map(|at| at.partition).collect();
-        let offsets: Vec<i64> = records().map(|at| at.offset).collect();
+        let (lanes, partitions, offsets) = columns(places);
         let sql = "select reason, error, sent_at_ms, timestamp_ms, lane, partition, log_offset \
              from unnest($1::smallint[], $2::integer[], $3::bigint[]) as asked (lane, partition, log_offset) \
              join rejected using (lane, partition, log_offset) order by rejected.id desc";
@@ -143,6 +171,14 @@ impl Snapshot<'_> {
         }
         Ok(said)
     }
+}
+
+/// Places as the columns of a question.
+fn columns(places: &[RecordPlace]) -> (Vec<i16>, Vec<i32>, Vec<i64>) {
+    let lanes = places.iter().map(|(lane, ..)| lane_number(*lane) as i16);
+    let partitions = places.iter().map(|(_, partition, _)| *partition);
+    let offsets = places.iter().map(|(.., offset)| *offset);
+    (lanes.collect(), partitions.collect(), offsets.collect())
 }
 
 /// What the store knows of the events that a page's records say.

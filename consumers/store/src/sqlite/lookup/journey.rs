@@ -2,7 +2,7 @@
 //!
 //! | a record | became |
 //! |---|---|
-//! | has a row among the rejected, by its coordinates | rejected |
+//! | has a row among the rejected, by its coordinates or those of its first try | rejected |
 //! | says a heartbeat | a heartbeat |
 //! | has the coordinates of its event in the timeline | the event |
 //! | has the content of one of its event's conflicts | rejected, as the least record with that content |
@@ -16,10 +16,11 @@ use uuid::Uuid;
 use super::Snapshot;
 use crate::Error;
 use crate::journey::StoredEntry;
-use crate::lookup::{JourneyOutcome, JourneyQuery, JourneyStep, Page, RecordPlace};
+use crate::lookup::{JourneyOutcome, JourneyQuery, JourneyStep, Page, RecordPlace, Retried};
 use crate::page::page_of;
 use crate::request::{Gathered, place, rejection};
 use crate::sqlite::rows::{coordinates, event_hash, lane_number};
+use crate::waiting::retried;
 
 impl Snapshot<'_> {
     pub(super) fn journey(
@@ -49,19 +50,29 @@ impl Snapshot<'_> {
         let mut statement = self
             .rows
             .prepare_cached("select applied_at_ms from batch where number = ?")?;
+        let retried = self.retried(&entry.at)?;
         Ok(JourneyStep {
             at: entry.at,
             received_at: entry.received_at,
             batch,
             applied_at: statement.query_row([batch], |row| row.get(0))?,
-            outcome: self.outcome(tenant_id, &entry)?,
+            outcome: self.outcome(tenant_id, &entry, retried.as_ref())?,
             said: entry.said,
+            retried,
         })
     }
 
-    fn outcome(&self, tenant_id: &str, entry: &StoredEntry) -> Result<JourneyOutcome, Error> {
-        if let Some(rejected) = self.rejected(&entry.at)? {
-            return Ok(rejected);
+    fn outcome(
+        &self,
+        tenant_id: &str,
+        entry: &StoredEntry,
+        retried: Option<&Retried>,
+    ) -> Result<JourneyOutcome, Error> {
+        for place in [Some(place(&entry.at)), retried.map(|it| it.first)] {
+            let rejected = place.map(|place| self.rejected(place)).transpose()?;
+            if let Some(rejected) = rejected.flatten() {
+                return Ok(rejected);
+            }
         }
         let (license_id, event_id, kind) = entry
             .said
@@ -85,12 +96,23 @@ impl Snapshot<'_> {
         Ok(conflict.unwrap_or(JourneyOutcome::Duplicate))
     }
 
-    fn rejected(&self, at: &Coordinates) -> Result<Option<JourneyOutcome>, Error> {
+    /// The tries before a record, where it is the last of several.
+    fn retried(&self, at: &Coordinates) -> Result<Option<Retried>, Error> {
+        let mut statement = self.rows.prepare_cached(
+            "select lane, partition, offset, attempt, since_ms, reason from waiting \
+             where lane = ? and partition = ? and settled_offset = ?",
+        )?;
+        let mut rows = statement.query((lane_number(at.lane), at.partition, at.offset))?;
+        rows.next()?.map(retried).transpose()
+    }
+
+    fn rejected(&self, place: RecordPlace) -> Result<Option<JourneyOutcome>, Error> {
         let mut statement = self.rows.prepare_cached(
             "select reason, error, sent_at_ms from rejected \
              where lane = ? and partition = ? and offset = ?",
         )?;
-        let mut rows = statement.query((lane_number(at.lane), at.partition, at.offset))?;
+        let (lane, partition, offset) = place;
+        let mut rows = statement.query((lane_number(lane), partition, offset))?;
         rows.next()?.map(rejection).transpose()
     }
 

@@ -26,6 +26,15 @@ pub struct ProjectorArgs {
     /// The same for a share of its last 100 records, 0.01 to 1; more than 1: never
     #[arg(long, env = "LICENSEFLOW_SUSPECTS_SHARE_MAX", default_value = "0.5", value_name = "SHARE", value_parser = share)]
     pub suspects_share_max: f64,
+
+    /// How often a record is tried whose schema id the registry does not know yet, 1 s, 2 s, 4 s … later, before
+    /// it goes to the dead-letter topic; 1: it goes there at once
+    #[arg(long, env = "LICENSEFLOW_RETRY_ATTEMPTS", default_value = "6", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub retry_attempts: u32,
+
+    /// The most records that wait for another try; those beyond go to the dead-letter topic at once
+    #[arg(long, env = "LICENSEFLOW_RETRIES_WAITING_MAX", default_value = "1000", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub retries_waiting_max: u32,
 }
 
 fn share(text: &str) -> Result<f64, String> {
