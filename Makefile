@@ -6,7 +6,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 export PATH := $(CACHE)/venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench sabotage fuzz kafka-up kafka-down
+.PHONY: help setup run test lint bench sabotage fuzz faults kafka-up kafka-down
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,13 @@ sabotage: setup ## test the tests: each patch of tests/sabotage must turn one re
 
 fuzz: setup ## look for bytes that break the decoder or the fold, each for MINUTES=30
 	@MINUTES='$(MINUTES)' tests/fuzz/run
+
+faults: setup ## let things fail at random, and prove that nothing is lost: FAULTS=300 (in runs of 25) SEED=7
+	@cargo build -p licenseflow-cli && cargo test -p licenseflow-tests --test faults --no-run
+	@# A copy, so that whoever builds meanwhile does not change what is tested.
+	@copy="$$(mktemp -d)" && trap 'rm -rf "$$copy"' EXIT && cp "$$CARGO_TARGET_DIR/debug/licenseflow" "$$copy" && \
+	  LICENSEFLOW_TEST_BINARY="$$copy/licenseflow" FAULTS='$(or $(FAULTS),25)' SEED='$(or $(SEED),$(shell date +%s))' \
+	  cargo test -p licenseflow-tests --test faults whatever_fails -- --nocapture
 
 kafka-up: setup ## start a Kafka on port 9092 and leave it running
 	@deploy/local/kafka up

@@ -61,6 +61,7 @@ EOF
   fi
   # What the user adds comes last: of two lines of one name Kafka takes the later.
   [ ! -f "$home/settings" ] || cat "$home/settings"
+  [ ! -f "$home/settings.$n" ] || cat "$home/settings.$n"
 }
 
 node_format() {

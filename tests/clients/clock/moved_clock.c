@@ -1,7 +1,8 @@
 /* Moves the wall clock of a process that loads this before the C library: LD_PRELOAD=… MOVED_CLOCK=FILE.
  *
  * FILE holds eight bytes, the time in nanoseconds since 1970 in the machine's byte order; zero is the real time.
- * Whoever writes to it moves the clock of the running process; between two writes its time stands still. The
+ * Whoever writes to it moves the clock of the running process; between two writes its time stands still. Eight
+ * bytes more, where they are there, are nanoseconds by which the real time is wrong: that clock goes on. The
  * clocks that measure how long something takes, and so all timers, go on as they are.
  *
  * Nothing here allocates: an allocator that asks for the time while it starts must not wait for itself.
@@ -20,33 +21,40 @@
 
 static const volatile int64_t *moved_to;
 
-static int64_t moved(void) {
+static const volatile int64_t *file_in_memory(void) {
     const volatile int64_t *file = __atomic_load_n(&moved_to, __ATOMIC_ACQUIRE);
     if (file == NULL) {
         const char *path = getenv("MOVED_CLOCK");
-        if (path == NULL) return 0;
+        if (path == NULL) return NULL;
         int opened = open(path, O_RDONLY | O_CLOEXEC);
-        if (opened < 0) return 0;
-        void *mapped = mmap(NULL, sizeof(int64_t), PROT_READ, MAP_SHARED, opened, 0);
+        if (opened < 0) return NULL;
+        void *mapped = mmap(NULL, 2 * sizeof(int64_t), PROT_READ, MAP_SHARED, opened, 0);
         close(opened);
-        if (mapped == MAP_FAILED) return 0;
+        if (mapped == MAP_FAILED) return NULL;
         file = mapped;
         /* Two threads may both come here first; the one mapping that is forgotten is a page. */
         __atomic_store_n(&moved_to, file, __ATOMIC_RELEASE);
     }
-    return __atomic_load_n(file, __ATOMIC_ACQUIRE);
+    return file;
+}
+
+static void set(struct timespec *at, int64_t nanoseconds) {
+    at->tv_sec = nanoseconds / NANOSECONDS;
+    at->tv_nsec = nanoseconds % NANOSECONDS;
 }
 
 int clock_gettime(clockid_t clock, struct timespec *at) {
-    if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE) {
-        int64_t nanoseconds = moved();
-        if (nanoseconds != 0) {
-            at->tv_sec = nanoseconds / NANOSECONDS;
-            at->tv_nsec = nanoseconds % NANOSECONDS;
-            return 0;
-        }
+    int failed = (int)syscall(SYS_clock_gettime, clock, at);
+    if (failed == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) {
+        const volatile int64_t *file = file_in_memory();
+        if (file == NULL) return 0;
+        int64_t moved = __atomic_load_n(file, __ATOMIC_ACQUIRE);
+        /* What a short file does not have is zero as far as its page goes. */
+        int64_t wrong_by = __atomic_load_n(file + 1, __ATOMIC_ACQUIRE);
+        if (moved != 0) set(at, moved);
+        else if (wrong_by != 0) set(at, at->tv_sec * NANOSECONDS + at->tv_nsec + wrong_by);
     }
-    return (int)syscall(SYS_clock_gettime, clock, at);
+    return failed;
 }
 
 int gettimeofday(struct timeval *restrict at, void *restrict zone) {

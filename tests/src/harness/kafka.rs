@@ -105,7 +105,7 @@ impl Brokers {
             .collect()
     }
 
-    fn run(&self, arguments: &[&str]) -> anyhow::Result<String> {
+    pub(super) fn run(&self, arguments: &[&str]) -> anyhow::Result<String> {
         run_script(Some(self.folder.path()), arguments)
     }
 }

@@ -20,11 +20,17 @@ pub fn project() -> &'static Path {
     &PROJECT
 }
 
+/// Names another binary than the one that was built, such as a copy that nobody builds anew meanwhile.
+const BINARY: &str = "LICENSEFLOW_TEST_BINARY";
+
 /// The `licenseflow` binary that was built together with the running test.
 ///
 /// # Errors
 /// Where it is not built: `cargo test --workspace --all-targets` builds it, `-p` alone does not.
 pub fn binary() -> anyhow::Result<PathBuf> {
+    if let Some(named) = env::var_os(BINARY).filter(|named| !named.is_empty()) {
+        return Ok(PathBuf::from(named));
+    }
     let test = env::current_exe().context("the running test has no path")?;
     let folder = test.parent().context("the running test has no folder")?;
     let built = match folder.file_name() {

@@ -12,9 +12,6 @@ use super::{Folder, Port, Process, binary, project, python, wait_until};
 /// How long a role may take until it is ready; the machine may be busy with other tests.
 const READY: Duration = Duration::from_secs(90);
 
-/// How long a process may take to end by itself.
-const END: Duration = Duration::from_secs(20);
-
 /// Which roles a process has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -52,6 +49,9 @@ pub struct Platform {
 }
 
 impl Platform {
+    /// How long a process may take to end by itself.
+    pub const END: Duration = Duration::from_secs(20);
+
     /// An installation of which nothing runs yet.
     ///
     /// # Errors
@@ -289,7 +289,7 @@ impl Platform {
     /// Where it does not end in time or not with exit code 0.
     pub fn stop(mut process: Process) -> anyhow::Result<()> {
         process.signal(super::Signal::Term)?;
-        let code = process.wait(END)?;
+        let code = process.wait(Self::END)?;
         ensure!(code == 0, "it ended with {code}:\n{}", process.stderr());
         Ok(())
     }

@@ -92,7 +92,44 @@ impl Postgres {
         self.run(&["kill"]).map(|_| ())
     }
 
-    /// Starts it again after [`Postgres::kill`], on the same port.
+    /// Ends it in order, without waiting for its clients; its data stay.
+    ///
+    /// # Errors
+    /// Where the script fails.
+    pub fn stop(&mut self) -> Result<()> {
+        self.run(&["down"]).map(|_| ())
+    }
+
+    /// Sends a signal, such as `STOP`, to all its processes.
+    ///
+    /// # Errors
+    /// Where it does not run.
+    pub fn signal_all(&mut self, signal: &str) -> Result<()> {
+        let mut kill = Command::new("kill");
+        kill.arg(format!("-{signal}"));
+        kill.args(self.processes()?.iter().map(u32::to_string));
+        // One that serves a client may have ended meanwhile.
+        kill.stderr(Stdio::null()).status().map(|_| ())
+    }
+
+    /// The first process, and one for each client and each work of its own.
+    fn processes(&self) -> Result<Vec<u32>> {
+        let file = fs::read_to_string(self.folder.join("postgres/data/postmaster.pid"))?;
+        let first = file.lines().next().unwrap_or_default();
+        let first: u32 = first.trim().parse().map_err(Error::other)?;
+        // A server that listens has no children of its children.
+        let children = fs::read_to_string(format!("/proc/{first}/task/{first}/children"))?;
+        let children = children.split_whitespace().filter_map(|it| it.parse().ok());
+        Ok([first].into_iter().chain(children).collect())
+    }
+
+    /// The folder with its data and its log.
+    #[must_use]
+    pub fn folder(&self) -> &std::path::Path {
+        &self.folder
+    }
+
+    /// Starts it again after [`Postgres::kill`] or [`Postgres::stop`], on the same port.
     ///
     /// # Errors
     /// Where it does not start.

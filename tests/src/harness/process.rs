@@ -53,7 +53,8 @@ pub enum Signal {
 }
 
 impl Signal {
-    fn name(self) -> &'static str {
+    /// As `kill` calls it.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Kill => "KILL",
             Self::Term => "TERM",
