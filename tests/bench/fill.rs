@@ -33,16 +33,21 @@ impl Log {
     }
 }
 
-/// Creates the topics, registers the schema, and sends the events.
-pub(crate) fn fill(options: &Options, bootstrap: &str, prefix: &str) -> anyhow::Result<Log> {
-    report::note(&format!("filling the log with {} events", options.events));
+/// Creates the topics, registers the schema, and sends so many events into the lane.
+pub(crate) fn fill(
+    options: &Options,
+    (lane, events): (Lane, u64),
+    bootstrap: &str,
+    prefix: &str,
+) -> anyhow::Result<Log> {
+    report::note(&format!("filling the {lane} lane with {events} events"));
     let runtime = tokio::runtime::Runtime::new()?;
     let topics = Topics::new(prefix);
     let kafka = KafkaSettings::new(bootstrap, "bench");
     let schema_ids = runtime.block_on(register(bootstrap, prefix, &topics))?;
     let settings = PublisherSettings::new(kafka.clone(), topics.clone(), schema_ids);
-    runtime.block_on(send(options, schema_ids, settings))?;
-    let topic = topics.lane(Lane::Interactive);
+    runtime.block_on(send(options, (lane, events), schema_ids, settings))?;
+    let topic = topics.lane(lane);
     let ends = Admin::new(&kafka, Duration::from_secs(30))?.end_offsets(&topic)?;
     Ok(Log {
         topic,
@@ -74,29 +79,24 @@ pub(crate) async fn schema_ids(platform: &Platform, topics: &Topics) -> anyhow::
 
 async fn send(
     options: &Options,
+    (lane, events): (Lane, u64),
     ids: SchemaIds,
     settings: PublisherSettings,
 ) -> anyhow::Result<()> {
     let publisher = Publisher::start(settings)?;
     let mut sent = VecDeque::with_capacity(ON_THEIR_WAY);
-    for number in 0..options.events {
+    for number in 0..events {
         let event = bench_event(number, options.licenses);
         let context = sample::request(number)?;
         let delivery = match options.headers {
-            Headers::Intake => {
-                publisher
-                    .enqueue(&event, Lane::Interactive, &context)
-                    .await?
-            }
+            Headers::Intake => publisher.enqueue(&event, lane, &context).await?,
             Headers::Request => {
                 let record = RawRecord {
                     key: Some(event.license_id.clone().into_bytes()),
-                    value: Some(codec::encode(ids.interactive, &event)),
+                    value: Some(codec::encode(ids.of(lane), &event)),
                     headers: Vec::new(),
                 };
-                publisher
-                    .enqueue_raw(&record, Lane::Interactive, &context)
-                    .await?
+                publisher.enqueue_raw(&record, lane, &context).await?
             }
         };
         sent.push_back(delivery);

@@ -9,7 +9,7 @@ use licenseflow_avro::{Lane, Topics};
 use licenseflow_producers::generate::bench_event;
 use licenseflow_producers::publish::{Publisher, PublisherSettings, Receipt};
 use licenseflow_runtime::log::KafkaSettings;
-use licenseflow_tests::harness::{Platform, Role};
+use licenseflow_tests::harness::{Platform, Role, wait_until};
 use serde::Serialize;
 use tokio::task::JoinSet;
 
@@ -27,6 +27,9 @@ const WARM: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Freshness {
     pub(crate) per_second: f64,
+    /// How many events of the bulk lane waited at the beginning, and at the end.
+    pub(crate) bulk_waiting: [i64; 2],
+    pub(crate) seconds: f64,
     pub(crate) all: Times,
     /// The same of each second by itself, by when they were acknowledged.
     pub(crate) by_second: Vec<Times>,
@@ -58,16 +61,26 @@ impl Times {
 /// When each was acknowledged, in seconds since the measurement began, and what it took, in milliseconds.
 type Taken = Arc<Mutex<Vec<(f64, f64)>>>;
 
-/// Measures on a platform of its own topics.
+/// Measures on a platform of its own topics; events are numbered from `first` on, behind as many that wait
+/// in the bulk lane.
 pub(crate) async fn run(
     options: &Options,
     place: &Place,
     prefix: &str,
+    first: u64,
 ) -> anyhow::Result<Freshness> {
     let up = tokio::task::block_in_place(|| place.platform.start(Role::Up))?;
     let publisher = publisher(&place.platform, prefix).await?;
     let http = reqwest::Client::new();
     let taken = Taken::default();
+    let mut waited = 0;
+    if first > 0 {
+        // The ends are known a moment after the start.
+        wait_until("the backlog is seen", Duration::from_secs(30), || {
+            waited = bulk_waiting(&place.platform).unwrap_or(0);
+            waited > 0
+        })?;
+    }
     let mut reading = JoinSet::new();
     let mut tick = tokio::time::interval(Duration::from_millis(1));
     let begun = Instant::now();
@@ -77,8 +90,8 @@ pub(crate) async fn run(
         tick.tick().await;
         let due = (begun.elapsed().as_secs_f64() * options.rate as f64) as u64;
         while number < due {
-            let event = bench_event(number, options.licenses);
-            let context = sample::request(number)?;
+            let event = bench_event(first + number, options.licenses);
+            let context = sample::request(first + number)?;
             let delivery = publisher
                 .enqueue(&event, Lane::Interactive, &context)
                 .await?;
@@ -110,6 +123,7 @@ pub(crate) async fn run(
         }
     }
     let seconds_taken = begun.elapsed().as_secs_f64();
+    let waits = bulk_waiting(&place.platform)?;
     while let Some(done) = reading.join_next().await {
         done??;
     }
@@ -123,9 +137,21 @@ pub(crate) async fn run(
     let all = taken.into_iter().map(|(_, took)| took).collect();
     Ok(Freshness {
         per_second: number as f64 / seconds_taken,
+        bulk_waiting: [waited, waits],
+        seconds: seconds_taken,
         all: Times::of(all).context("nothing was read")?,
         by_second: seconds.into_values().filter_map(Times::of).collect(),
     })
+}
+
+/// How many events of the bulk lane are not applied.
+fn bulk_waiting(platform: &Platform) -> anyhow::Result<i64> {
+    let position = tokio::task::block_in_place(|| platform.json("/v1/position"))?;
+    let partitions = position["partitions"].as_array();
+    let topic = platform.bulk_topic();
+    let of_bulk = partitions.into_iter().flatten();
+    let of_bulk = of_bulk.filter(|one| one["topic"] == *topic);
+    Ok(of_bulk.filter_map(|one| one["lag_events"].as_i64()).sum())
 }
 
 async fn publisher(platform: &Platform, prefix: &str) -> anyhow::Result<Publisher> {

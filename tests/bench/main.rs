@@ -22,6 +22,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 use clap::{Parser, ValueEnum};
+use licenseflow_avro::Lane;
 use licenseflow_projector::Shares;
 use licenseflow_tests::harness::{Kafka, unique_prefix};
 use tokio::runtime::Runtime;
@@ -29,7 +30,7 @@ use tokio::runtime::Runtime;
 use fill::Log;
 use freshness::Freshness;
 use meter::Measured;
-use report::{Filled, OnStore, Report};
+use report::{Filled, Lanes, OnStore, Report};
 use stores::{Kind, Place};
 
 /// The platform's own.
@@ -60,6 +61,9 @@ struct Options {
     /// On which store, where stores are measured; on both without this
     #[arg(long)]
     store: Option<Kind>,
+    /// How many events of the bulk lane wait while freshness is looked at beside them
+    #[arg(long, default_value = "5000000", value_parser = clap::value_parser!(u64).range(1..))]
+    bulk: u64,
     /// How many events a second come while freshness is looked at
     #[arg(long, default_value = "5000", value_parser = clap::value_parser!(u64).range(1..))]
     rate: u64,
@@ -91,6 +95,8 @@ enum Only {
     Stores,
     /// How soon what was acknowledged can be read, on both stores.
     Freshness,
+    /// The same beside a backlog of the bulk lane, on both stores.
+    Lanes,
 }
 
 /// Which headers the records have.
@@ -158,9 +164,10 @@ fn main() -> anyhow::Result<()> {
     let kafka = Kafka::for_measuring()?;
     let prefix = unique_prefix();
     let log = match options.only {
-        Some(Only::Freshness) => Log::none(),
+        Some(Only::Freshness | Only::Lanes) => Log::none(),
         Some(Only::CatchUp | Only::Stores) | None => {
-            fill::fill(&options, kafka.bootstrap(), &prefix)?
+            let all = (Lane::Interactive, options.events);
+            fill::fill(&options, all, kafka.bootstrap(), &prefix)?
         }
     };
     let mut report = Report::new(&options, &log);
@@ -187,6 +194,13 @@ fn main() -> anyhow::Result<()> {
         if has(Only::Stores) || has(Only::Freshness) {
             let fresh = freshness_of(kind, &options, kafka.bootstrap(), &runtime)?;
             measured.freshness = Some(fresh);
+        }
+        if options.only == Some(Only::Lanes) {
+            let idle = freshness_of(kind, &options, kafka.bootstrap(), &runtime)?;
+            let beside = beside_bulk(kind, &options, kafka.bootstrap(), &runtime)?;
+            measured.lanes = Some(Lanes { idle, beside });
+        }
+        if options.only != Some(Only::CatchUp) {
             report.stores.push(measured);
         }
     }
@@ -219,5 +233,20 @@ fn freshness_of(
     report::note(&format!("how fresh {} is", kind.name()));
     let prefix = unique_prefix();
     let place = Place::new(kind, options, bootstrap, &prefix)?;
-    runtime.block_on(freshness::run(options, &place, &prefix))
+    runtime.block_on(freshness::run(options, &place, &prefix, 0))
+}
+
+/// The same beside a backlog of the bulk lane that is there from the start.
+fn beside_bulk(
+    kind: Kind,
+    options: &Options,
+    bootstrap: &str,
+    runtime: &Runtime,
+) -> anyhow::Result<Freshness> {
+    let prefix = unique_prefix();
+    fill::fill(options, (Lane::Bulk, options.bulk), bootstrap, &prefix)?;
+    report::note(&format!("how fresh {} is beside them", kind.name()));
+    let place = Place::new(kind, options, bootstrap, &prefix)?;
+    let measured = freshness::run(options, &place, &prefix, options.bulk);
+    runtime.block_on(measured)
 }

@@ -31,6 +31,14 @@ pub(crate) struct OnStore {
     #[serde(flatten)]
     pub(crate) filled: Option<Filled>,
     pub(crate) freshness: Option<Freshness>,
+    pub(crate) lanes: Option<Lanes>,
+}
+
+/// Freshness of the interactive lane on an idle platform, and beside a backlog of the bulk lane.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Lanes {
+    pub(crate) idle: Freshness,
+    pub(crate) beside: Freshness,
 }
 
 /// What was measured while it was filled, and then read.
@@ -46,6 +54,7 @@ impl OnStore {
             kind,
             filled: None,
             freshness: None,
+            lanes: None,
         }
     }
 }
@@ -140,7 +149,25 @@ fn print_store(of: &OnStore) -> anyhow::Result<()> {
     if let Some(filled) = &of.filled {
         print_filled(filled)?;
     }
-    of.freshness.as_ref().map_or(Ok(()), print_freshness)
+    of.freshness.as_ref().map_or(Ok(()), print_freshness)?;
+    of.lanes.as_ref().map_or(Ok(()), print_lanes)
+}
+
+fn print_lanes(Lanes { idle, beside }: &Lanes) -> anyhow::Result<()> {
+    say(" idle")?;
+    print_freshness(idle)?;
+    let [before, after] = beside.bulk_waiting;
+    let speed = (before - after) as f64 / beside.seconds;
+    say(&format!(
+        " beside the bulk lane: {before} events waited, {after} at the end, {speed:.0} applied a second"
+    ))?;
+    print_freshness(beside)?;
+    let (idle, beside) = (&idle.all, &beside.all);
+    say(&format!(
+        " beside / idle: p50 {:.2}, p99 {:.2}",
+        beside.p50_ms / idle.p50_ms,
+        beside.p99_ms / idle.p99_ms
+    ))
 }
 
 fn print_filled(Filled { projector, reads }: &Filled) -> anyhow::Result<()> {

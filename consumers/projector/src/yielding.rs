@@ -6,7 +6,7 @@
 //! | the interactive lane | the bulk lane's records |
 //! |---|---|
 //! | is behind its mark, and has records to give | one in twenty |
-//! | had a record within the last minute | the same, and where the store is free as many as are written in some milliseconds |
+//! | had a record within the last minute | the same, and into every other batch as many as make it some milliseconds longer |
 //! | had none, or all of it is halted | as many as are written in a quarter of a second, while the store writes too |
 //!
 //! It is told the time, and knows neither partitions nor records.
@@ -23,7 +23,11 @@ const INTERACTIVE_IN_A_ROW: u32 = 19;
 /// A lane that is behind and gave nothing for so long has nothing to give now.
 const SILENCE: Duration = Duration::from_millis(200);
 /// The least that a batch may hold, so that what is large or slow comes through too.
-const WEIGHT_MIN: usize = 16;
+const WEIGHT_MIN: usize = 64;
+/// A batch that weighs no more takes as long as one of nothing.
+const WEIGHT_LIGHT: usize = 16;
+/// One batch in so many is kept light, to see how long that is.
+const LIGHT_ONE_IN: u32 = 32;
 /// So many bytes weigh as much as one more record.
 const BYTES_A_RECORD: usize = 1024;
 
@@ -34,9 +38,9 @@ pub struct Yields {
     pub lag_max: i64,
     /// The interactive lane is in use for so long after a record of it.
     pub in_use: Duration,
-    /// How long a batch with records of the bulk lane may be written while the interactive lane is in use.
+    /// How much longer a batch may take for records of the bulk lane while the interactive lane is in use.
     pub beside: Duration,
-    /// The same while it is not.
+    /// How long a batch of the bulk lane may take while the interactive lane is not.
     pub alone: Duration,
 }
 
@@ -45,7 +49,7 @@ impl Default for Yields {
         Self {
             lag_max: 1_000,
             in_use: Duration::from_secs(60),
-            beside: Duration::from_millis(4),
+            beside: Duration::from_millis(3),
             alone: Duration::from_millis(250),
         }
     }
@@ -99,12 +103,13 @@ impl Portion {
         Self { time, weight }
     }
 
-    /// A batch of that weight took so long. One that was far from the bound and in time says nothing.
-    fn was_written(&mut self, weight: usize, took: Duration) {
-        if took <= self.time && weight < self.weight / 2 {
+    /// A batch of that weight took so much longer than one of nothing. One that was far from the bound and in
+    /// time says nothing.
+    fn was_written(&mut self, weight: usize, longer: Duration) {
+        if longer <= self.time && weight < self.weight / 2 {
             return;
         }
-        let fits = weight as f64 * self.time.as_secs_f64() / took.as_secs_f64().max(1e-6);
+        let fits = weight as f64 * self.time.as_secs_f64() / longer.as_secs_f64().max(1e-6);
         let most = self.weight.saturating_mul(2);
         self.weight = (fits as usize).clamp(self.weight / 2, most).max(WEIGHT_MIN);
     }
@@ -115,6 +120,7 @@ impl Portion {
 struct Written {
     since: Instant,
     weight: usize,
+    has_bulk: bool,
     beside: Interactive,
 }
 
@@ -133,6 +139,11 @@ pub(crate) struct Yielding {
     has_bulk: bool,
     beside: Portion,
     alone: Portion,
+    /// How long a batch of next to nothing takes.
+    least: Duration,
+    batches: u32,
+    /// Whether the batch before the one that grows had any of the bulk lane.
+    had_bulk: bool,
     written: Option<Written>,
 }
 
@@ -152,8 +163,11 @@ impl Yielding {
             bulk_waits: false,
             is_yielding: false,
             has_bulk: false,
-            beside: Portion::new(yields.beside, 64),
+            beside: Portion::new(yields.beside, WEIGHT_MIN),
             alone: Portion::new(yields.alone, 2048),
+            least: Duration::ZERO,
+            batches: 0,
+            had_bulk: false,
             written: None,
         }
     }
@@ -172,15 +186,13 @@ impl Yielding {
     }
 
     /// Which lanes the next record may be of, where the batch that grows weighs so much.
-    pub(crate) fn lanes(&mut self, weight: usize, is_writing: bool) -> Lanes {
+    pub(crate) fn lanes(&self, weight: usize, is_writing: bool) -> Lanes {
         if self.interactive_in_a_row >= INTERACTIVE_IN_A_ROW {
-            // Due once, whether or not there is a record: nothing is saved up.
-            self.interactive_in_a_row = 0;
             return Lanes::BulkFirst;
         }
         let is_let = match self.interactive {
             Interactive::Behind => false,
-            Interactive::InUse => !is_writing && weight < self.beside.weight,
+            Interactive::InUse => !is_writing && weight < self.weight_beside(),
             Interactive::Quiet => weight < self.alone.weight,
         };
         match is_let {
@@ -189,11 +201,24 @@ impl Yielding {
         }
     }
 
+    fn weight_beside(&self) -> usize {
+        match self.batches.is_multiple_of(LIGHT_ONE_IN) {
+            true => WEIGHT_LIGHT,
+            false => self.beside.weight,
+        }
+    }
+
     /// A record was read.
     pub(crate) fn came(&mut self, lane: Lane, now: Instant) {
         match lane {
             Lane::Interactive => {
-                self.interactive_in_a_row += 1;
+                // A turn at which the bulk lane had nothing is over too: none is saved up.
+                let was_due = self.interactive_in_a_row >= INTERACTIVE_IN_A_ROW;
+                self.interactive_in_a_row = if was_due {
+                    1
+                } else {
+                    self.interactive_in_a_row + 1
+                };
                 self.last_interactive = Some(now);
                 if self.interactive == Interactive::Quiet {
                     self.interactive = Interactive::InUse;
@@ -201,6 +226,7 @@ impl Yielding {
                 self.in_use.note(now);
             }
             Lane::Bulk => {
+                self.interactive_in_a_row = 0;
                 (self.bulk_waits, self.has_bulk) = (true, true);
             }
         }
@@ -209,7 +235,10 @@ impl Yielding {
     /// There was none in these lanes.
     pub(crate) fn came_none(&mut self, lanes: Lanes) {
         match lanes {
-            Lanes::InteractiveFirst | Lanes::BulkFirst => self.bulk_waits = false,
+            Lanes::InteractiveFirst | Lanes::BulkFirst => {
+                self.interactive_in_a_row = 0;
+                self.bulk_waits = false;
+            }
             Lanes::Interactive => {}
         }
     }
@@ -217,6 +246,12 @@ impl Yielding {
     /// Whether records of the bulk lane wait for the store to be free.
     pub(crate) fn bulk_waits_for_the_store(&self) -> bool {
         self.bulk_waits && self.interactive == Interactive::InUse
+    }
+
+    /// Whether they may go with what is at hand of the interactive lane. What was written just now had none of
+    /// them then: who waited for that does not wait for them again.
+    pub(crate) fn fills_up(&self) -> bool {
+        self.bulk_waits_for_the_store() && !self.had_bulk
     }
 
     /// Whether records of the bulk lane wait for the interactive one, where that has changed.
@@ -228,10 +263,12 @@ impl Yielding {
 
     /// The batch goes to the store.
     pub(crate) fn handed_over(&mut self, weight: usize, now: Instant) {
-        let is_of_both = std::mem::take(&mut self.has_bulk);
-        self.written = is_of_both.then_some(Written {
+        self.had_bulk = std::mem::take(&mut self.has_bulk);
+        self.batches = self.batches.wrapping_add(1);
+        self.written = Some(Written {
             since: now,
             weight,
+            has_bulk: self.had_bulk,
             beside: self.interactive,
         });
     }
@@ -242,12 +279,30 @@ impl Yielding {
             return;
         };
         let took = now.saturating_duration_since(written.since);
-        match written.beside {
-            Interactive::InUse => self.beside.was_written(written.weight, took),
-            Interactive::Quiet => self.alone.was_written(written.weight, took),
-            // As large as the interactive lane made it.
-            Interactive::Behind => {}
+        if written.weight <= WEIGHT_LIGHT {
+            self.took_least(took);
+            return;
         }
+        match written.beside {
+            Interactive::InUse if written.has_bulk => {
+                let longer = took.saturating_sub(self.least);
+                self.beside.was_written(written.weight, longer);
+            }
+            Interactive::Quiet if written.has_bulk => {
+                self.alone.was_written(written.weight, took);
+            }
+            // As large as the interactive lane made it.
+            Interactive::InUse | Interactive::Quiet | Interactive::Behind => {}
+        }
+    }
+
+    /// Follows slowly: one stroke of bad luck says little.
+    fn took_least(&mut self, took: Duration) {
+        let least = self.least;
+        self.least = match least.is_zero() {
+            true => took,
+            false => (least * 7 + took.min(least * 4)) / 8,
+        };
     }
 
     /// What was read is dropped.
@@ -297,18 +352,27 @@ mod tests {
     fn a_turn_that_found_nothing_is_not_saved_up() {
         let now = Instant::now();
         let mut yielding = yielding(now);
-        for _ in 0..200 {
-            yielding.lanes(0, true);
+        yielding.look(0, now);
+        let turns = (0..200).filter(|_| {
+            let lanes = yielding.lanes(0, true);
+            yielding.came(Lane::Interactive, now);
+            lanes == Lanes::BulkFirst
+        });
+        assert_eq!(turns.count(), 10);
+        // News of the group, or of ends, takes no turn away.
+        while yielding.lanes(0, true) != Lanes::BulkFirst {
             yielding.came(Lane::Interactive, now);
         }
-        let turns = (0..40).filter(|_| yielding.lanes(0, true) == Lanes::BulkFirst);
-        assert!(turns.count() <= 1);
+        assert_eq!(yielding.lanes(0, true), Lanes::BulkFirst);
+        yielding.came_none(Lanes::BulkFirst);
+        assert_eq!(yielding.lanes(0, true), Lanes::Interactive);
     }
 
     #[test]
     fn what_the_bulk_lane_may_depends_on_what_the_interactive_lane_is_at() {
         let now = Instant::now();
         let mut yielding = yielding(now);
+        yielding.batches = 1;
         let mut lanes = |lag, now, weight, is_writing| {
             yielding.look(lag, now);
             yielding.lanes(weight, is_writing)
@@ -351,12 +415,12 @@ mod tests {
     #[test]
     fn a_portion_follows_the_time_that_it_takes() {
         let mut portion = Portion::new(4 * MS, 64);
-        // Each record takes 10 microseconds, beside a millisecond for the batch.
+        // Each record takes 10 microseconds.
         for _ in 0..20 {
-            let took = MS + Duration::from_micros(10) * u32::try_from(portion.weight).unwrap();
-            portion.was_written(portion.weight, took);
+            let longer = Duration::from_micros(10) * u32::try_from(portion.weight).unwrap();
+            portion.was_written(portion.weight, longer);
         }
-        assert!((250..=350).contains(&portion.weight), "{}", portion.weight);
+        assert!((390..=400).contains(&portion.weight), "{}", portion.weight);
         let before = portion.weight;
         portion.was_written(10, 2 * MS);
         assert_eq!(portion.weight, before, "a small batch says nothing");
@@ -373,12 +437,43 @@ mod tests {
         let now = Instant::now();
         let mut yielding = yielding(now);
         yielding.came(Lane::Interactive, now);
-        yielding.handed_over(64, now);
-        yielding.applied(now + 400 * MS);
+        yielding.handed_over(640, now);
+        yielding.applied(now + MS);
         assert_eq!(yielding.beside.weight, 64);
         yielding.came(Lane::Bulk, now);
+        yielding.handed_over(640, now);
+        yielding.applied(now + MS);
+        assert_eq!((yielding.beside.weight, yielding.alone.weight), (128, 2048));
+    }
+
+    #[test]
+    fn a_store_that_is_slow_with_nothing_is_not_slower_for_the_bulk_lane() {
+        let now = Instant::now();
+        let mut yielding = yielding(now);
+        yielding.came(Lane::Interactive, now);
+        // 20 ms for a batch of nothing, and 10 microseconds for each record.
+        for _ in 0..500 {
+            yielding.came(Lane::Bulk, now);
+            let weight = yielding.weight_beside();
+            yielding.handed_over(weight, now);
+            let took = 20 * MS + Duration::from_micros(10) * u32::try_from(weight).unwrap();
+            yielding.applied(now + took);
+        }
+        let weight = yielding.beside.weight;
+        assert!((250..=350).contains(&weight), "{weight}");
+    }
+
+    #[test]
+    fn of_two_batches_at_least_one_has_nothing_of_the_bulk_lane_where_the_interactive_one_waits() {
+        let now = Instant::now();
+        let mut yielding = yielding(now);
+        yielding.came(Lane::Interactive, now);
+        yielding.came(Lane::Bulk, now);
+        yielding.look(0, now);
+        assert!(yielding.fills_up());
         yielding.handed_over(64, now);
-        yielding.applied(now + 400 * MS);
-        assert_eq!((yielding.beside.weight, yielding.alone.weight), (32, 2048));
+        assert!(yielding.bulk_waits_for_the_store() && !yielding.fills_up());
+        yielding.handed_over(3, now);
+        assert!(yielding.fills_up());
     }
 }

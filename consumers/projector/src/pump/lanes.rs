@@ -21,7 +21,7 @@ impl<S: Source, J: Schemas> Pump<S, J> {
         now
     }
 
-    pub(super) fn lanes(&mut self) -> Lanes {
+    pub(super) fn lanes(&self) -> Lanes {
         let (records, bytes) = self.growing.size();
         self.yielding
             .lanes(weight(records, bytes), self.store.is_writing())
@@ -30,7 +30,7 @@ impl<S: Source, J: Schemas> Pump<S, J> {
     /// Where the store is free, what is at hand of the interactive lane takes some of the bulk lane with it:
     /// otherwise a lane that is never silent would leave the other only its twentieth.
     pub(super) fn fill_up(&mut self) -> Result<()> {
-        let is_due = self.yielding.bulk_waits_for_the_store() && !self.growing.is_empty();
+        let is_due = self.yielding.fills_up() && !self.growing.is_empty();
         if !is_due || !self.store.is_free() {
             return Ok(());
         }
