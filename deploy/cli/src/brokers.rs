@@ -36,7 +36,11 @@ impl Brokers {
                 .await
                 .is_some()
             {
-                let answer = admin.off_thread(Admin::partition_counts).await;
+                // Brokers that say nothing are not waited for at the end.
+                let asked = admin.off_thread(Admin::partition_counts);
+                let Some(answer) = stop.run_until_cancelled(asked).await else {
+                    break;
+                };
                 said.send_modify(|said| match answer {
                     Ok(partitions) => {
                         *said = Said {

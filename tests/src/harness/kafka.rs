@@ -4,16 +4,17 @@
 //! test can be killed or stopped: the shared one is given out behind `&`, and ending takes `&mut`.
 
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::{env, fmt};
+use std::{env, fmt, fs};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
 use super::folder::Folder;
 use super::places::project;
 use super::ports::Port;
+use super::process::Signal;
 
 /// Names the brokers to use as the shared Kafka; `make test` sets it for all test binaries.
 const SHARED: &str = "LICENSEFLOW_TEST_KAFKA";
@@ -97,6 +98,27 @@ impl Brokers {
         self.folder.path()
     }
 
+    /// The folder of broker `number`, with its log.
+    pub(super) fn node(&self, number: usize) -> PathBuf {
+        self.folder().join(format!("kafka/node-{number}"))
+    }
+
+    /// The process of broker `number`.
+    pub(super) fn process(&self, number: usize) -> anyhow::Result<u32> {
+        let said = fs::read_to_string(self.node(number).join("pid"));
+        let said = said.with_context(|| format!("broker {number} does not run"))?;
+        Ok(said.trim().parse()?)
+    }
+
+    /// Sends a signal to broker `number`.
+    pub(super) fn signal(&self, number: usize, signal: Signal) -> anyhow::Result<()> {
+        let mut kill = Command::new("kill");
+        kill.arg(format!("-{}", signal.name()));
+        let done = kill.arg(self.process(number)?.to_string()).status()?;
+        ensure!(done.success(), "broker {number} does not run");
+        Ok(())
+    }
+
     /// Ports come in pairs: a broker's, then its controller's.
     fn addresses(&self) -> Vec<String> {
         let of_brokers = self.ports.iter().step_by(2);
@@ -125,7 +147,7 @@ impl fmt::Debug for Brokers {
 }
 
 /// The script that users start Kafka with.
-pub fn script() -> std::path::PathBuf {
+pub fn script() -> PathBuf {
     project().join("deploy/local/kafka")
 }
 
@@ -257,6 +279,14 @@ impl Kafka {
     /// Where it does not run.
     pub fn kill(&mut self) -> anyhow::Result<()> {
         self.brokers()?.run(&["kill", "1"]).map(|_| ())
+    }
+
+    /// Freezes it, or lets it go on.
+    ///
+    /// # Errors
+    /// Where it does not run.
+    pub fn signal(&mut self, signal: Signal) -> anyhow::Result<()> {
+        self.brokers()?.signal(1, signal)
     }
 
     /// Starts it again after [`Kafka::kill`] or [`Kafka::stop`], on the same port.

@@ -4,9 +4,8 @@
 //! A broker is one process and two doors. Which faults there are, and when, is the tests' to say.
 
 use std::fs;
-use std::process::Command;
+use std::path::PathBuf;
 
-use anyhow::{Context, ensure};
 use tokio::runtime::Handle;
 
 use super::kafka::{Brokers, Setup};
@@ -77,15 +76,12 @@ impl ProxiedCluster {
     /// # Errors
     /// Where it does not run.
     pub fn process(&self, number: usize) -> anyhow::Result<u32> {
-        let file = self.node(number).join("pid");
-        let said = fs::read_to_string(&file);
-        let said = said.with_context(|| format!("broker {number} does not run"))?;
-        Ok(said.trim().parse()?)
+        self.brokers.process(number)
     }
 
-    /// Its folder with its log.
-    pub fn node(&self, number: usize) -> std::path::PathBuf {
-        self.brokers.folder().join(format!("kafka/node-{number}"))
+    /// What broker `number` has said.
+    pub fn log(&self, number: usize) -> PathBuf {
+        self.brokers.node(number).join("log/kafka.log")
     }
 
     /// Freezes it, or lets it go on.
@@ -93,11 +89,7 @@ impl ProxiedCluster {
     /// # Errors
     /// Where it does not run.
     pub fn signal(&mut self, number: usize, signal: Signal) -> anyhow::Result<()> {
-        let mut kill = Command::new("kill");
-        kill.arg(format!("-{}", signal.name()));
-        let done = kill.arg(self.process(number)?.to_string()).status()?;
-        ensure!(done.success(), "broker {number} does not run");
-        Ok(())
+        self.brokers.signal(number, signal)
     }
 
     /// kill -9.

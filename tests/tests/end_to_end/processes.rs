@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use licenseflow_tests::harness::{
-    Kafka, Platform, Port, Process, Role, Signal, unique_prefix, wait_for_async,
+    Kafka, Platform, Port, Process, Role, Signal, unique_prefix, wait_for_async, wait_until,
 };
 use serde_json::{Value, json};
 
@@ -45,6 +45,21 @@ fn a_second_process_on_one_store_says_who_holds_it() {
     assert!(first.is_running().unwrap());
     assert_eq!(platform.verify().unwrap()["equal"], true);
     Platform::stop(first).unwrap();
+}
+
+#[test]
+fn a_stop_waits_for_no_broker_that_says_nothing() {
+    let mut kafka = Kafka::own().unwrap();
+    let platform = Platform::new(kafka.bootstrap(), &unique_prefix()).unwrap();
+    let mut ingest = platform.start(Role::Ingest).unwrap();
+    kafka.signal(Signal::Stop).unwrap();
+    let is_unready = || platform.text("/readyz").is_err();
+    wait_until("it knows that no broker answers", STOP * 6, is_unready).unwrap();
+    // It asks again after two seconds, and waits for ten. A stop between two questions would show nothing.
+    std::thread::sleep(Duration::from_secs(3));
+    ingest.signal(Signal::Term).unwrap();
+    let code = ingest.wait(STOP * 2).unwrap();
+    assert_eq!(code, 0, "{}", ingest.stderr());
 }
 
 /// Posts large requests until the platform ends; how many of their events have a receipt, and how

@@ -4,7 +4,7 @@ use anyhow::Context;
 use licenseflow_tests::harness::{Platform, Signal};
 
 use crate::plan::{Party, What};
-use crate::stage::Stage;
+use crate::stage::{Stage, last_lines};
 
 /// From now on it is wrong.
 pub(crate) fn begin(stage: &mut Stage, what: What) -> anyhow::Result<()> {
@@ -48,6 +48,13 @@ enum Manner {
     Asked,
 }
 
+/// Ends all of ours in order.
+pub(crate) fn strike(stage: &mut Stage) -> anyhow::Result<()> {
+    let all: Vec<Party> = stage.places().map(|(party, _)| party).collect();
+    all.into_iter()
+        .try_for_each(|party| end(stage, party, Manner::Asked))
+}
+
 fn end(stage: &mut Stage, party: Party, manner: Manner) -> anyhow::Result<()> {
     match (party, manner) {
         (Party::Broker(number), Manner::Killed) => stage.cluster.kill(number),
@@ -62,10 +69,10 @@ fn end(stage: &mut Stage, party: Party, manner: Manner) -> anyhow::Result<()> {
             })?;
             let mut ended = place.process.take().context("it was ended")?;
             let code = ended.wait(Platform::END)?;
-            let said = ended.stderr();
+            let said = last_lines(&ended.stderr());
             place.before.push(ended);
             let is_right = manner == Manner::Killed || code == 0;
-            anyhow::ensure!(is_right, "{party} ended with {code}:\n{said}");
+            anyhow::ensure!(is_right, "{party} ended with {code}: {said}");
             Ok(())
         }
     }

@@ -9,6 +9,7 @@ mod deeds;
 mod events;
 mod intake;
 mod load;
+mod making;
 mod plan;
 mod proof;
 mod report;
@@ -28,6 +29,10 @@ const BRIEF: usize = 7;
 /// Which schedule the brief run has: its seed says with which store.
 const SEED: u64 = 20_261_122;
 
+#[allow(
+    clippy::panic,
+    reason = "many faults that were asked for must not become a few"
+)]
 fn asked() -> Option<usize> {
     let asked = std::env::var("FAULTS").ok().filter(|it| !it.is_empty())?;
     Some(

@@ -19,11 +19,12 @@ use crate::stage::Stage;
 /// Runs so many faults by the schedule of a seed.
 pub(crate) fn run(seed: u64, faults: usize, report: &mut Report) -> anyhow::Result<()> {
     let store = Store::of(seed);
-    println!("\nseed {seed}: {faults} faults, {store:?}");
+    say(&format!("\nseed {seed}: {faults} faults, {store:?}"));
     let begun = Instant::now();
     let runtime = Runtime::new()?;
     let mut stage = Stage::set(store, runtime.handle()).context("nothing was wrong yet")?;
-    println!("{:6.1} s  all is ready", begun.elapsed().as_secs_f32());
+    let ready = begun.elapsed().as_secs_f32();
+    say(&format!("{ready:6.1} s  all is ready"));
     let steps = schedule(seed, store, faults);
     let mut at_work = AtWork {
         runtime: &runtime,
@@ -39,6 +40,11 @@ pub(crate) fn run(seed: u64, faults: usize, report: &mut Report) -> anyhow::Resu
     let kept = kept(seed);
     stage.keep_logs(&kept)?;
     Err(error.context(format!("its logs lie in {}", kept.display())))
+}
+
+#[allow(clippy::print_stdout, reason = "a long run shows how far it is")]
+fn say(words: &str) {
+    println!("{words}");
 }
 
 /// Where the logs of a run that failed are kept.
@@ -57,7 +63,8 @@ struct AtWork<'a> {
 
 impl AtWork<'_> {
     fn say(&self, words: &str) {
-        println!("{:6.1} s  {words}", self.begun.elapsed().as_secs_f32());
+        let time = self.begun.elapsed().as_secs_f32();
+        say(&format!("{time:6.1} s  {words}"));
     }
 
     fn through(&mut self, seed: u64, steps: &[Step]) -> anyhow::Result<()> {
@@ -74,7 +81,7 @@ impl AtWork<'_> {
         let proof = self.runtime.block_on(proof)?;
         self.say(&proof);
         self.stage.all_run()?;
-        self.stage.strike()
+        deeds::strike(self.stage)
     }
 
     fn suffer(&mut self, step: &Step, http: &reqwest::Client) -> anyhow::Result<()> {

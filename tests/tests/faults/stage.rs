@@ -5,19 +5,18 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use licenseflow_tests::harness::platform::finish;
 use licenseflow_tests::harness::{
-    Folder, Platform, Postgres, Process, ProxiedCluster, Proxy, Role, Whose, project,
-    unique_prefix, wait_until,
+    Folder, Platform, Postgres, Process, ProxiedCluster, Proxy, Role, Whose, unique_prefix,
+    wait_until,
 };
 use tokio::runtime::Handle;
 
 use crate::load::Ways;
+use crate::making::{Making, libraries, port_of, through};
 use crate::plan::{Party, Store, TWINS};
 
 /// How long a process may take until it is ready for the first time.
@@ -30,7 +29,7 @@ pub(crate) struct Place {
     pub(crate) process: Option<Process>,
     /// Ended ones, for their logs.
     pub(crate) before: Vec<Process>,
-    clock: File,
+    pub(crate) clock: File,
 }
 
 impl Place {
@@ -211,16 +210,6 @@ impl Stage {
         Ok(())
     }
 
-    /// Ends all of ours in order.
-    pub(crate) fn strike(&mut self) -> anyhow::Result<()> {
-        for (party, place) in self.places() {
-            if let Some(process) = place.process.take() {
-                Platform::stop(process).with_context(|| format!("{party} does not end"))?;
-            }
-        }
-        Ok(())
-    }
-
     /// What everyone has said, for whoever looks for a reason.
     pub(crate) fn keep_logs(&mut self, into: &Path) -> anyhow::Result<()> {
         fs::create_dir_all(into)?;
@@ -232,7 +221,7 @@ impl Stage {
             }
         }
         for number in 1..=ProxiedCluster::BROKERS {
-            let log = self.cluster.node(number).join("log/kafka.log");
+            let log = self.cluster.log(number);
             fs::copy(log, into.join(format!("broker-{number}.log")))?;
         }
         if let Some(postgres) = &self.postgres {
@@ -243,7 +232,8 @@ impl Stage {
     }
 }
 
-fn last_lines(said: &str) -> String {
+/// The end of a log, where the reason stands.
+pub(crate) fn last_lines(said: &str) -> String {
     let lines: Vec<&str> = said.lines().collect();
     lines[lines.len().saturating_sub(5)..].join("\n")
 }
@@ -264,62 +254,4 @@ fn ready(place: &mut Place) -> anyhow::Result<()> {
         last_lines(&process.stderr())
     );
     Ok(())
-}
-
-/// What all processes of ours have in common.
-struct Making {
-    bootstrap: String,
-    prefix: String,
-    store: String,
-    libraries: String,
-    disk: PathBuf,
-}
-
-impl Making {
-    fn place(&self, role: Role) -> anyhow::Result<Place> {
-        let platform = Platform::new(&self.bootstrap, &self.prefix)?;
-        let clock = platform.file("clock");
-        fs::write(&clock, [0; 16])?;
-        let platform = platform
-            .with("LICENSEFLOW_STORE", &self.store)
-            .with("LD_PRELOAD", &self.libraries)
-            .with("MOVED_CLOCK", &clock.display().to_string())
-            .with("FULL_DISK", &self.disk.display().to_string());
-        Ok(Place {
-            role,
-            platform,
-            process: None,
-            before: Vec::new(),
-            clock: File::options().write(true).open(clock)?,
-        })
-    }
-}
-
-/// What moves clocks and fills disks, built anew.
-fn libraries(folder: &Path) -> anyhow::Result<String> {
-    let mut built = Vec::new();
-    for source in ["clock/moved_clock.c", "disk/full_disk.c"] {
-        let source = project().join("tests/clients").join(source);
-        let name = source.file_stem().context("a source has a name")?;
-        let library = folder.join(name).with_extension("so");
-        let mut cc = Command::new("cc");
-        cc.args(["-O2", "-shared", "-fPIC", "-o"])
-            .arg(&library)
-            .arg(&source);
-        finish(cc)?;
-        built.push(library.display().to_string());
-    }
-    Ok(built.join(":"))
-}
-
-/// The port of an address; what stands behind it ends with `/` or with the address.
-fn port_of(address: &str) -> anyhow::Result<u16> {
-    let (_, behind) = address.rsplit_once(':').context("it names no port")?;
-    let port = behind.split('/').next().unwrap_or_default();
-    port.parse().with_context(|| address.to_owned())
-}
-
-fn through(url: &str, door: &Proxy) -> anyhow::Result<String> {
-    let (its, doors) = (port_of(url)?, door.number());
-    Ok(url.replace(&format!(":{its}/"), &format!(":{doors}/")))
 }
