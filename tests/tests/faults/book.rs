@@ -25,6 +25,20 @@ pub(crate) struct Page {
     pub(crate) acknowledged: BTreeSet<String>,
 }
 
+impl Page {
+    /// What is wrong with a timeline of these events; none: nothing.
+    pub(crate) fn wrong_in(&self, timeline: &[String]) -> Option<String> {
+        let mut seen = BTreeSet::new();
+        let twice: Vec<_> = timeline.iter().filter(|it| !seen.insert(*it)).collect();
+        let missing = self.acknowledged.iter().filter(|it| !seen.contains(it));
+        let missing: Vec<_> = missing.collect();
+        let strange = seen.iter().filter(|it| !self.sent.contains(**it));
+        let strange: Vec<_> = strange.collect();
+        let is_clean = missing.is_empty() && twice.is_empty() && strange.is_empty();
+        (!is_clean).then(|| format!("missing {missing:?}, twice {twice:?}, never sent {strange:?}"))
+    }
+}
+
 #[derive(Debug, Default)]
 struct Account {
     pages: BTreeMap<(String, String), Page>,
@@ -121,4 +135,37 @@ fn named(receipt: &Receipt) -> String {
 /// A chance of its own for whoever works beside others.
 pub(crate) fn chance_of(seed: u64, number: usize) -> Chance {
     Chance::new(seed.wrapping_mul(1000).wrapping_add(number as u64 + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(ids: &str) -> impl Iterator<Item = String> {
+        ids.chars().map(|id| id.to_string())
+    }
+
+    #[test]
+    fn what_is_missing_what_is_there_twice_and_what_nobody_sent_are_told() {
+        let page = Page {
+            sent: ids("abcd").collect(),
+            acknowledged: ids("abc").collect(),
+        };
+        let wrong = |timeline| page.wrong_in(&ids(timeline).collect::<Vec<_>>());
+        assert_eq!(wrong("cab"), None);
+        assert_eq!(wrong("abcd"), None, "what had no answer may have arrived");
+        let told = |what: &str| Some(what.to_owned());
+        assert_eq!(
+            wrong("ac"),
+            told(r#"missing ["b"], twice [], never sent []"#)
+        );
+        assert_eq!(
+            wrong("abca"),
+            told(r#"missing [], twice ["a"], never sent []"#)
+        );
+        assert_eq!(
+            wrong("abcx"),
+            told(r#"missing [], twice [], never sent ["x"]"#)
+        );
+    }
 }

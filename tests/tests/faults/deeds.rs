@@ -59,7 +59,7 @@ fn end(stage: &mut Stage, party: Party, manner: Manner) -> anyhow::Result<()> {
     match (party, manner) {
         (Party::Broker(number), Manner::Killed) => stage.cluster.kill(number),
         (Party::Broker(number), Manner::Asked) => stage.cluster.stop(number),
-        (Party::Database, Manner::Killed) => Ok(stage.postgres()?.kill()?),
+        (Party::Database, Manner::Killed) => Ok(stage.postgres()?.signal_all("KILL")?),
         (Party::Database, Manner::Asked) => Ok(stage.postgres()?.stop()?),
         (party, manner) => {
             let place = stage.place(party)?;

@@ -26,8 +26,9 @@ const RUN: usize = 25;
 /// How many there are where nobody asks for more.
 const BRIEF: usize = 7;
 
-/// Which schedule the brief run has: its seed says with which store.
-const SEED: u64 = 20_261_122;
+/// The brief run's schedule, on SQLite: a broker and the projector killed, a broker frozen, the disk full, a clock
+/// set back, brokers that are no longer heard by the projector, nor by one another.
+const SEED: u64 = 8414;
 
 #[allow(
     clippy::panic,

@@ -105,7 +105,6 @@ impl What {
     /// Its line in the table.
     pub(crate) fn kind(self) -> String {
         match self {
-            Self::Kill(Party::Database) => "kill: PostgreSQL".to_owned(),
             Self::Kill(party) => format!("kill -9: {}", party.kind()),
             Self::Freeze(party) => format!("SIGSTOP: {}", party.kind()),
             Self::Restart(party) => format!("restart: {}", party.kind()),

@@ -117,49 +117,30 @@ async fn timelines(
             http,
             tenant,
         };
-        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-        let (mut counting, mut cursor) = (0, String::new());
-        loop {
-            let path = format!("{license}/events?limit=1000{cursor}");
-            let Some(list) = asked.json(&path).await? else {
-                break;
-            };
-            for item in list["items"].as_array().context("no items")? {
-                let id = item["event_id"].as_str().context("no event_id")?;
-                *seen.entry(id.to_owned()).or_default() += 1;
-                counting += u64::from(item["voided_by"].is_null());
-            }
-            match list["next_cursor"].as_str() {
-                Some(next) => cursor = format!("&cursor={next}"),
-                None => break,
-            }
+        let timeline = asked.timeline(license).await?;
+        if let Some(wrong) = page.wrong_in(&timeline.ids) {
+            bail!("{tenant}/{license}: {wrong}");
         }
-        let missing: Vec<_> = page
-            .acknowledged
-            .iter()
-            .filter(|it| !seen.contains_key(*it))
-            .collect();
-        let twice: Vec<_> = seen.iter().filter(|(_, count)| **count > 1).collect();
-        let strange: Vec<_> = seen.keys().filter(|it| !page.sent.contains(*it)).collect();
-        let clean = missing.is_empty() && twice.is_empty() && strange.is_empty();
-        ensure!(
-            clean,
-            "{tenant}/{license}: missing {missing:?}, twice {twice:?}, never sent {strange:?}"
-        );
-        if !seen.is_empty() {
-            let row = asked
-                .json(license)
-                .await?
-                .context("a timeline without a license")?;
-            let counted = row["event_count"].as_u64();
+        if !timeline.ids.is_empty() {
+            let row = asked.json(license).await?;
+            let row = row.context("a timeline without a license")?;
+            let counting = timeline.counting;
             ensure!(
-                counted == Some(counting),
+                row["event_count"].as_u64() == Some(counting),
                 "{tenant}/{license}: {counting} events, {row}"
             );
         }
-        total += seen.len();
+        total += timeline.ids.len();
     }
     Ok(total)
+}
+
+/// What the API tells of a license's events.
+#[derive(Default)]
+struct Timeline {
+    ids: Vec<String>,
+    /// How many of them were not voided.
+    counting: u64,
 }
 
 struct Asked<'a> {
@@ -169,6 +150,26 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
+    /// All of it; nothing where there is no such license.
+    async fn timeline(&self, license: &str) -> anyhow::Result<Timeline> {
+        let (mut timeline, mut cursor) = (Timeline::default(), String::new());
+        loop {
+            let path = format!("{license}/events?limit=1000{cursor}");
+            let Some(list) = self.json(&path).await? else {
+                return Ok(timeline);
+            };
+            for item in list["items"].as_array().context("no items")? {
+                let id = item["event_id"].as_str().context("no event_id")?;
+                timeline.ids.push(id.to_owned());
+                timeline.counting += u64::from(item["voided_by"].is_null());
+            }
+            match list["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return Ok(timeline),
+            }
+        }
+    }
+
     /// None where there is no such license.
     async fn json(&self, path: &str) -> anyhow::Result<Option<Value>> {
         let url = format!("{}/v1/licenses/{path}", self.stage.query.platform.api());

@@ -38,8 +38,11 @@ pub(crate) fn run(seed: u64, faults: usize, report: &mut Report) -> anyhow::Resu
         return Ok(());
     };
     let kept = kept(seed);
-    stage.keep_logs(&kept)?;
-    Err(error.context(format!("its logs lie in {}", kept.display())))
+    let lies = match stage.keep(&kept) {
+        Ok(()) => format!("its logs lie in {}", kept.display()),
+        Err(why) => format!("its logs in {} are not all: {why:#}", kept.display()),
+    };
+    Err(error.context(lies))
 }
 
 #[allow(clippy::print_stdout, reason = "a long run shows how far it is")]

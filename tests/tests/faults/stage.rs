@@ -61,7 +61,7 @@ pub(crate) struct Stage {
     pub(crate) projectors: Vec<Place>,
     pub(crate) query: Place,
     disk: File,
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl Stage {
@@ -107,7 +107,7 @@ impl Stage {
             cluster,
             postgres,
             database_door,
-            _folder: folder,
+            folder,
         };
         stage.begin()?;
         Ok(stage)
@@ -210,9 +210,13 @@ impl Stage {
         Ok(())
     }
 
-    /// What everyone has said, for whoever looks for a reason.
-    pub(crate) fn keep_logs(&mut self, into: &Path) -> anyhow::Result<()> {
+    /// What everyone has said, and the file of the read model, for whoever looks for a reason.
+    pub(crate) fn keep(&mut self, into: &Path) -> anyhow::Result<()> {
         fs::create_dir_all(into)?;
+        for file in fs::read_dir(self.folder.path())? {
+            let file = file?;
+            fs::copy(file.path(), into.join(file.file_name()))?;
+        }
         for (party, place) in self.places() {
             let all = place.before.iter().chain(&place.process);
             for (life, process) in all.enumerate() {
@@ -224,7 +228,9 @@ impl Stage {
             let log = self.cluster.log(number);
             fs::copy(log, into.join(format!("broker-{number}.log")))?;
         }
-        if let Some(postgres) = &self.postgres {
+        if let Some(postgres) = &mut self.postgres {
+            // Who is frozen does not end when he is asked to.
+            postgres.signal_all("CONT")?;
             let log = postgres.folder().join("postgres/data/server.log");
             fs::copy(log, into.join("postgres.log"))?;
         }
