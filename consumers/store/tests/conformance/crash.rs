@@ -20,10 +20,14 @@ on_every_store!(
 thread_local! {
     static DIES_AT: Cell<Option<&'static str>> = const { Cell::new(None) };
     static MEANWHILE: RefCell<Option<Meanwhile>> = const { RefCell::new(None) };
+    static ALWAYS: RefCell<Option<Always>> = const { RefCell::new(None) };
 }
 
 /// What happens at a point, before anyone dies there.
 type Meanwhile = (&'static str, Box<dyn FnOnce()>);
+
+/// What happens at every point.
+type Always = Box<dyn FnMut(&'static str)>;
 
 struct Crash;
 
@@ -32,6 +36,11 @@ fn hook(point: &'static str) {
     if let Some((_, happens)) = here {
         happens();
     }
+    ALWAYS.with_borrow_mut(|it| {
+        if let Some(always) = it {
+            always(point);
+        }
+    });
     if DIES_AT.get() == Some(point) {
         DIES_AT.set(None);
         std::panic::resume_unwind(Box::new(Crash));
@@ -42,6 +51,12 @@ fn hook(point: &'static str) {
 pub(crate) fn at_point(point: &'static str, happens: impl FnOnce() + 'static) {
     crash::set_hook(hook);
     MEANWHILE.set(Some((point, Box::new(happens))));
+}
+
+/// Has something happen whenever this thread comes to any point, until told otherwise.
+pub(crate) fn at_every_point(always: Option<Always>) {
+    crash::set_hook(hook);
+    ALWAYS.set(always);
 }
 
 /// Applies a batch; gives the model back, opened anew if it died at the point on the way.

@@ -14,11 +14,14 @@ mod crash;
 mod dead_letters;
 mod files;
 mod golden;
+mod interleavings;
 mod model;
 mod owners;
 #[path = "../places/postgres.rs"]
 mod postgres;
+mod refused;
 mod schedule;
 mod server;
 mod store;
 mod totals;
+mod waiting;
