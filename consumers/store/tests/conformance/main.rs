@@ -19,7 +19,6 @@ mod model;
 mod owners;
 #[path = "../places/postgres.rs"]
 mod postgres;
-mod refused;
 mod schedule;
 mod server;
 mod store;
