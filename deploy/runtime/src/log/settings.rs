@@ -191,6 +191,9 @@ impl KafkaSettings {
             .set("client.id", &self.client_id)
             .set("socket.keepalive.enable", "true")
             .set("log.connection.close", "false")
+            // A broker that is gone without a word is given up after a quarter of a minute, not a whole
+            // one: until then nothing is read of the partitions that it led. No delivery waits longer.
+            .set("socket.timeout.ms", "15000")
             // A broker that comes back is found again within two seconds, not ten.
             .set("reconnect.backoff.ms", "100")
             .set("reconnect.backoff.max.ms", "2000");
@@ -249,6 +252,7 @@ mod tests {
         "reconnect.backoff.max.ms=2000",
         "reconnect.backoff.ms=100",
         "socket.keepalive.enable=true",
+        "socket.timeout.ms=15000",
     ];
 
     fn with_base(own: &[&str]) -> Vec<String> {
