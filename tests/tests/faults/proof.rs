@@ -28,13 +28,13 @@ pub(crate) async fn service_is_back(
     book: &Book,
 ) -> anyhow::Result<()> {
     let until = Instant::now() + BACK;
-    let taken = stage.intakes.iter().map(async |intake| {
+    let ways = stage.ways();
+    let taken = ways.intakes.iter().map(async |api| {
         let mut chance = chance_of(0, 0);
         let events: Vec<Event> = (0..PROBES)
             .map(|number| Event::probe(&mut chance, number))
             .collect();
         events.iter().for_each(|event| book.sends(event));
-        let api = intake.platform.api();
         let choose = || (api.clone(), until);
         let priority = Priority::Interactive;
         deliver(http, book, &events, priority, choose).await
