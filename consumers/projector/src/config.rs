@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::{Backoff, Retries, SuspectsMax, Yields};
+use crate::{AlertsAt, Backoff, Marks, Retries, SuspectsMax, Yields};
 
 /// Milliseconds UTC; given in, so that tests hold the time.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -29,6 +29,10 @@ pub struct Settings {
     pub batch_records_max: usize,
     /// The most bytes that one batch holds, as the batch counts them; one record may go over.
     pub batch_bytes_max: usize,
+    /// How many bytes may wait, in the batch that grows and the one that is written.
+    pub waiting: Marks,
+    /// Past what an operator is told.
+    pub alerts: AlertsAt,
     /// How far an event's time may be ahead of its record's.
     pub max_future_skew: Duration,
     /// How often the ends of partitions are written, at most.
@@ -58,6 +62,8 @@ impl Default for Settings {
         Self {
             batch_records_max: 200_000,
             batch_bytes_max: 64 << 20,
+            waiting: Marks::of(64 << 20, 100, 60),
+            alerts: AlertsAt::default(),
             max_future_skew: Duration::from_secs(300),
             ends_interval: Duration::from_millis(200),
             hold: Duration::from_secs(2),

@@ -12,6 +12,7 @@ use licenseflow_store::{Outbox, ReadModel};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::backlog::Backlog;
 use crate::config::{Clock, Settings};
 use crate::ends::Ends;
 use crate::growing::Growing;
@@ -160,6 +161,7 @@ where
             suspicion: Suspicion::new(settings.suspects_max),
             room: Room::new(settings.retries, settings.backoff),
             waiting: Waiting::new(&settings),
+            backlog: Backlog::new(settings.waiting, settings.alerts),
             yielding: Yielding::new(settings.yields, seen.in_use),
             settings,
         };

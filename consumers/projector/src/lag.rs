@@ -153,9 +153,21 @@ impl Lag {
             };
             metrics::lag(*lane, *partition, events, behind);
         }
+        gauges.oldest_waiting(self.oldest_ms(now_ms));
+    }
+
+    /// How old the oldest record is that was taken and is not written, in milliseconds.
+    pub(crate) fn oldest_ms(&self, now_ms: impl FnOnce() -> i64) -> i64 {
         let oldest = [self.growing, self.writing].into_iter().flatten().min();
-        let age = oldest.map_or(0, |oldest| (now_ms() - oldest).max(0));
-        gauges.oldest_waiting(age);
+        oldest.map_or(0, |oldest| (now_ms() - oldest).max(0))
+    }
+
+    /// For how long the partition of the lane that is behind for longest has been so.
+    pub(crate) fn behind(&self, lane: Lane, now: Instant) -> Duration {
+        let each = self.partitions.iter();
+        let behind = each.filter(|(of, place)| of.0 == lane && place.is_behind());
+        let since = behind.map(|(_, place)| place.at_end).min();
+        since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 }
 

@@ -5,6 +5,7 @@
 //! batches are large, with the same code. A third thread sends letters, so that a broker that is away
 //! never holds the fold up. This crate must not know SQL, nor librdkafka.
 
+mod backlog;
 mod backoff;
 mod config;
 mod ends;
@@ -28,6 +29,7 @@ mod waiting;
 mod walk;
 mod yielding;
 
+pub use backlog::{AlertsAt, Marks};
 pub use backoff::Backoff;
 pub use config::{Clock, Settings, wall_clock};
 pub use error::{Error, Result};

@@ -19,6 +19,9 @@ const LAG: &str = "licenseflow_projector_lag_events";
 const BEHIND: &str = "licenseflow_projector_lag_seconds";
 const OLDEST: &str = "licenseflow_projector_oldest_waiting_seconds";
 const PAUSED: &str = "licenseflow_projector_paused";
+const WAITING_RECORDS: &str = "licenseflow_projector_waiting_records";
+const WAITING_BYTES: &str = "licenseflow_projector_waiting_bytes";
+const ALERT: &str = "licenseflow_projector_alert";
 const YIELDING: &str = "licenseflow_projector_bulk_yielding";
 const HALTED: &str = "licenseflow_projector_halted_partitions";
 const LETTERS_WAITING: &str = "licenseflow_projector_letters_waiting";
@@ -63,19 +66,6 @@ pub fn describe() {
         Unit::Seconds,
         "How long ago a partition was last seen applied up to its end, by lane and partition; 0 while it is"
     );
-    describe_gauge!(
-        OLDEST,
-        Unit::Seconds,
-        "Age of the oldest record that was read and is not applied, by the time the broker took it, by applier"
-    );
-    describe_gauge!(
-        PAUSED,
-        "1 while partitions are left because the store does not keep up, by applier"
-    );
-    describe_gauge!(
-        YIELDING,
-        "1 while records of the bulk lane wait for the interactive one, by applier"
-    );
     describe_gauge!(HALTED, "Partitions that cannot be read on, by applier");
     describe_gauge!(
         LETTERS_WAITING,
@@ -93,6 +83,36 @@ pub fn describe() {
     describe_counter!(
         LETTERS_LEFT,
         "Letters that were tried and are tried again behind the others: refused, unanswered"
+    );
+    describe_what_waits();
+}
+
+fn describe_what_waits() {
+    describe_gauge!(
+        OLDEST,
+        Unit::Seconds,
+        "Age of the oldest record that was read and is not applied, by the time the broker took it, by applier"
+    );
+    describe_gauge!(
+        PAUSED,
+        "1 while partitions are left because the store does not keep up, by applier"
+    );
+    describe_gauge!(
+        WAITING_RECORDS,
+        "Records that were read and are not applied, by applier"
+    );
+    describe_gauge!(
+        WAITING_BYTES,
+        Unit::Bytes,
+        "What they hold, about, by applier"
+    );
+    describe_gauge!(
+        ALERT,
+        "1 while a threshold of the configuration is passed, by name (lag, waiting) and applier"
+    );
+    describe_gauge!(
+        YIELDING,
+        "1 while records of the bulk lane wait for the interactive one, by applier"
     );
 }
 
@@ -141,6 +161,17 @@ impl Gauges {
 
     pub(crate) fn paused(&self, is_paused: bool) {
         self.gauge(PAUSED).set(f64::from(u8::from(is_paused)));
+    }
+
+    /// What was read and is not applied.
+    pub(crate) fn waiting(&self, records: usize, bytes: usize) {
+        self.gauge(WAITING_RECORDS).set(records as f64);
+        self.gauge(WAITING_BYTES).set(bytes as f64);
+    }
+
+    pub(crate) fn alert(&self, name: &'static str, is_over: bool) {
+        gauge!(ALERT, "name" => name, "applier" => self.applier.clone())
+            .set(f64::from(u8::from(is_over)));
     }
 
     pub(crate) fn yielding(&self, is_yielding: bool) {

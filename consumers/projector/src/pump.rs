@@ -12,6 +12,7 @@ use licenseflow_core::{Fate, crash};
 use licenseflow_kafka::{LanePartition, Lanes, Polled, Source};
 use tokio_util::sync::CancellationToken;
 
+use crate::backlog::Backlog;
 use crate::config::{Clock, Settings};
 use crate::ends::Ends;
 use crate::fate::of_judgement;
@@ -29,12 +30,13 @@ use crate::{Result, metrics};
 
 mod answers;
 mod lanes;
+mod room;
 
 /// Records that are taken before the store and the waits are looked at again.
 const RECORDS_A_TURN: usize = 512;
 /// How long to wait for a record where nothing else is due.
 const PATIENCE: Duration = Duration::from_millis(50);
-/// The same while the store writes: its answer lets the next batch go.
+/// How long to wait for the store where its answer lets the next batch go, before records are looked for again.
 const PATIENCE_WRITING: Duration = Duration::from_millis(2);
 
 /// What the loop is made of.
@@ -53,6 +55,7 @@ pub(crate) struct Pump<S, J> {
     pub(crate) suspicion: Suspicion,
     pub(crate) room: Room,
     pub(crate) waiting: Waiting,
+    pub(crate) backlog: Backlog,
     pub(crate) yielding: Yielding,
 }
 
@@ -65,9 +68,10 @@ impl<S: Source, J: Schemas> Pump<S, J> {
             self.take_up()?;
             self.fill_up()?;
             self.hand_over()?;
+            self.resume()?;
             self.post();
             // Where the store was free, what was full is on its way.
-            if self.is_full() {
+            if self.has_no_room() {
                 self.wait_for_room()?;
             } else {
                 self.read()?;
@@ -82,18 +86,21 @@ impl<S: Source, J: Schemas> Pump<S, J> {
         self.waiting.full_since = None;
         let has_next = !self.growing.is_empty() || self.yielding.bulk_waits_for_the_store();
         let is_waiting = self.store.is_writing() && has_next;
-        let mut patience = if is_waiting {
-            PATIENCE_WRITING
-        } else {
-            PATIENCE
-        };
         let now = self.look_at_the_lanes();
+        let mut patience = if is_waiting {
+            Duration::ZERO
+        } else {
+            self.patience(now)
+        };
         for _ in 0..RECORDS_A_TURN {
-            let lanes = self.lanes();
+            let lanes = self.lanes(now);
             match self.source.poll(lanes, patience)? {
                 Polled::Idle => {
                     self.yielding.came_none(lanes);
-                    return Ok(());
+                    return match is_waiting {
+                        true => self.wait_for_the_store(),
+                        false => Ok(()),
+                    };
                 }
                 Polled::Record(record) => {
                     self.yielding.came(record.at.lane, now);
@@ -101,7 +108,7 @@ impl<S: Source, J: Schemas> Pump<S, J> {
                 }
                 other => self.note(other)?,
             }
-            if self.is_full() {
+            if self.has_no_room() {
                 return Ok(());
             }
             patience = Duration::ZERO;
@@ -255,14 +262,11 @@ impl<S: Source, J: Schemas> Pump<S, J> {
             let (records, bytes) = (over.batch.records, over.batch.bytes);
             self.yielding
                 .handed_over(weight(records, bytes), Instant::now());
+            self.backlog.handed_over(records, bytes);
             if over.batch.records > 0 {
                 crash::point(crash::AFTER_POLL);
             }
             self.store.apply(over)?;
-            if self.waiting.is_paused {
-                self.pause(false);
-                self.source.restart(&self.growing.places())?;
-            }
         }
         // Behind the batch, which somebody may wait for; nobody waits for these.
         if !self.store.is_noting()
@@ -292,6 +296,7 @@ impl<S: Source, J: Schemas> Pump<S, J> {
         let now = Instant::now();
         let is_writing = self.store.is_writing();
         self.lag.tell(&self.gauges, now, || (self.clock)());
+        self.tell_what_waits(now);
         let still = self.lag.still();
         self.board.write(|status| {
             status.turned = now;

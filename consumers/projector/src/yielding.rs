@@ -6,7 +6,7 @@
 //! | the interactive lane | the bulk lane's records |
 //! |---|---|
 //! | is behind its mark, and has records to give | one in twenty |
-//! | had a record within the last minute | the same, and into every other batch as many as make it some milliseconds longer |
+//! | had a record within the last minute | the same, and for a third of the store's time as many as make a batch some milliseconds longer |
 //! | had none, or all of it is halted | as many as are written in a quarter of a second, while the store writes too |
 //!
 //! It is told the time, and knows neither partitions nor records.
@@ -22,6 +22,8 @@ use licenseflow_kafka::Lanes;
 const INTERACTIVE_IN_A_ROW: u32 = 19;
 /// A lane that is behind and gave nothing for so long has nothing to give now.
 const SILENCE: Duration = Duration::from_millis(200);
+/// After a batch with its records the bulk lane rests for so many times as long as that took.
+const REST: u32 = 2;
 /// The least that a batch may hold, so that what is large or slow comes through too.
 const WEIGHT_MIN: usize = 64;
 /// A batch that weighs no more takes as long as one of nothing.
@@ -49,7 +51,7 @@ impl Default for Yields {
         Self {
             lag_max: 1_000,
             in_use: Duration::from_secs(60),
-            beside: Duration::from_millis(3),
+            beside: Duration::from_millis(2),
             alone: Duration::from_millis(250),
         }
     }
@@ -142,8 +144,8 @@ pub(crate) struct Yielding {
     /// How long a batch of next to nothing takes.
     least: Duration,
     batches: u32,
-    /// Whether the batch before the one that grows had any of the bulk lane.
-    had_bulk: bool,
+    /// Nothing of the bulk lane is taken before, while the interactive lane is in use.
+    rests_until: Option<Instant>,
     written: Option<Written>,
 }
 
@@ -167,7 +169,7 @@ impl Yielding {
             alone: Portion::new(yields.alone, 2048),
             least: Duration::ZERO,
             batches: 0,
-            had_bulk: false,
+            rests_until: None,
             written: None,
         }
     }
@@ -186,19 +188,28 @@ impl Yielding {
     }
 
     /// Which lanes the next record may be of, where the batch that grows weighs so much.
-    pub(crate) fn lanes(&self, weight: usize, is_writing: bool) -> Lanes {
+    pub(crate) fn lanes(&self, weight: usize, is_writing: bool, now: Instant) -> Lanes {
         if self.interactive_in_a_row >= INTERACTIVE_IN_A_ROW {
             return Lanes::BulkFirst;
         }
         let is_let = match self.interactive {
             Interactive::Behind => false,
-            Interactive::InUse => !is_writing && weight < self.weight_beside(),
+            Interactive::InUse => {
+                let rests = !self.rest(now).is_zero();
+                !is_writing && !rests && weight < self.weight_beside()
+            }
             Interactive::Quiet => weight < self.alone.weight,
         };
         match is_let {
             true => Lanes::InteractiveFirst,
             false => Lanes::Interactive,
         }
+    }
+
+    /// How long the bulk lane rests still.
+    pub(crate) fn rest(&self, now: Instant) -> Duration {
+        let until = self.rests_until;
+        until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
     }
 
     fn weight_beside(&self) -> usize {
@@ -248,12 +259,6 @@ impl Yielding {
         self.bulk_waits && self.interactive == Interactive::InUse
     }
 
-    /// Whether they may go with what is at hand of the interactive lane. What was written just now had none of
-    /// them then: who waited for that does not wait for them again.
-    pub(crate) fn fills_up(&self) -> bool {
-        self.bulk_waits_for_the_store() && !self.had_bulk
-    }
-
     /// Whether records of the bulk lane wait for the interactive one, where that has changed.
     pub(crate) fn news(&mut self) -> Option<bool> {
         let is_yielding = self.bulk_waits && self.interactive != Interactive::Quiet;
@@ -263,12 +268,12 @@ impl Yielding {
 
     /// The batch goes to the store.
     pub(crate) fn handed_over(&mut self, weight: usize, now: Instant) {
-        self.had_bulk = std::mem::take(&mut self.has_bulk);
+        let has_bulk = std::mem::take(&mut self.has_bulk);
         self.batches = self.batches.wrapping_add(1);
         self.written = Some(Written {
             since: now,
             weight,
-            has_bulk: self.had_bulk,
+            has_bulk,
             beside: self.interactive,
         });
     }
@@ -279,6 +284,9 @@ impl Yielding {
             return;
         };
         let took = now.saturating_duration_since(written.since);
+        if written.has_bulk && written.beside == Interactive::InUse {
+            self.rests_until = Some(now + took * REST);
+        }
         if written.weight <= WEIGHT_LIGHT {
             self.took_least(took);
             return;
@@ -325,7 +333,7 @@ mod tests {
     fn taken(yielding: &mut Yielding, records: usize, now: Instant) -> (usize, usize) {
         let (mut interactive, mut bulk) = (0, 0);
         for _ in 0..records {
-            let lane = match yielding.lanes(0, true) {
+            let lane = match yielding.lanes(0, true, now) {
                 Lanes::Interactive | Lanes::InteractiveFirst => Lane::Interactive,
                 Lanes::BulkFirst => Lane::Bulk,
             };
@@ -354,18 +362,18 @@ mod tests {
         let mut yielding = yielding(now);
         yielding.look(0, now);
         let turns = (0..200).filter(|_| {
-            let lanes = yielding.lanes(0, true);
+            let lanes = yielding.lanes(0, true, now);
             yielding.came(Lane::Interactive, now);
             lanes == Lanes::BulkFirst
         });
         assert_eq!(turns.count(), 10);
         // News of the group, or of ends, takes no turn away.
-        while yielding.lanes(0, true) != Lanes::BulkFirst {
+        while yielding.lanes(0, true, now) != Lanes::BulkFirst {
             yielding.came(Lane::Interactive, now);
         }
-        assert_eq!(yielding.lanes(0, true), Lanes::BulkFirst);
+        assert_eq!(yielding.lanes(0, true, now), Lanes::BulkFirst);
         yielding.came_none(Lanes::BulkFirst);
-        assert_eq!(yielding.lanes(0, true), Lanes::Interactive);
+        assert_eq!(yielding.lanes(0, true, now), Lanes::Interactive);
     }
 
     #[test]
@@ -375,7 +383,7 @@ mod tests {
         yielding.batches = 1;
         let mut lanes = |lag, now, weight, is_writing| {
             yielding.look(lag, now);
-            yielding.lanes(weight, is_writing)
+            yielding.lanes(weight, is_writing, now)
         };
         // Nothing of the interactive lane was seen.
         assert_eq!(lanes(0, now, 2000, true), Lanes::InteractiveFirst);
@@ -385,7 +393,7 @@ mod tests {
         yielding.came(Lane::Interactive, now);
         let mut lanes = |lag, now, weight, is_writing| {
             yielding.look(lag, now);
-            yielding.lanes(weight, is_writing)
+            yielding.lanes(weight, is_writing, now)
         };
         // In use: only where the store is free.
         assert_eq!(lanes(1000, now, 63, false), Lanes::InteractiveFirst);
@@ -409,7 +417,7 @@ mod tests {
             [(); 2].map(|()| Yielding::new(Yields::default(), in_use.clone()));
         one.came(Lane::Interactive, now);
         other.look(0, now + MS);
-        assert_eq!(other.lanes(0, true), Lanes::Interactive);
+        assert_eq!(other.lanes(0, true, now), Lanes::Interactive);
     }
 
     #[test]
@@ -460,20 +468,23 @@ mod tests {
             yielding.applied(now + took);
         }
         let weight = yielding.beside.weight;
-        assert!((250..=350).contains(&weight), "{weight}");
+        assert!((150..=250).contains(&weight), "{weight}");
     }
 
     #[test]
-    fn of_two_batches_at_least_one_has_nothing_of_the_bulk_lane_where_the_interactive_one_waits() {
+    fn beside_the_interactive_lane_the_bulk_lane_has_a_third_of_the_stores_time() {
         let now = Instant::now();
         let mut yielding = yielding(now);
         yielding.came(Lane::Interactive, now);
         yielding.came(Lane::Bulk, now);
         yielding.look(0, now);
-        assert!(yielding.fills_up());
+        assert_eq!(yielding.lanes(0, false, now), Lanes::InteractiveFirst);
         yielding.handed_over(64, now);
-        assert!(yielding.bulk_waits_for_the_store() && !yielding.fills_up());
-        yielding.handed_over(3, now);
-        assert!(yielding.fills_up());
+        let written = now + 5 * MS;
+        yielding.applied(written);
+        assert_eq!(yielding.rest(written), 10 * MS);
+        let mut lanes = |at| yielding.lanes(0, false, at);
+        assert_eq!(lanes(written + 9 * MS), Lanes::Interactive);
+        assert_eq!(lanes(written + 10 * MS), Lanes::InteractiveFirst);
     }
 }

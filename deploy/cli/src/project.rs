@@ -14,7 +14,8 @@ use licenseflow_avro::registry_client::RegistryClient;
 use licenseflow_avro::{Lane, Topics};
 use licenseflow_kafka::{KafkaLetters, KafkaSource, SourceSettings};
 use licenseflow_projector::{
-    Handle, Parts, Projector, Retries, Settings, Shares, Status, SuspectsMax, wall_clock,
+    AlertsAt, Handle, Marks, Parts, Projector, Retries, Settings, Shares, Status, SuspectsMax,
+    Yields, wall_clock,
 };
 use licenseflow_runtime::config::{
     Effective, HttpArgs, JudgementArgs, ProjectorArgs, StoreArgs, StorePlace,
@@ -25,7 +26,7 @@ use licenseflow_store::postgres::PostgresOptions;
 use licenseflow_store::sqlite::SqliteOptions;
 use licenseflow_store::{Error, Ground, Outbox, PostgresModel, ReadModel, SqliteModel};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How the projector is known to the brokers, in whichever role it runs.
 pub(crate) const CLIENT: &str = "licenseflow-projector";
@@ -168,6 +169,19 @@ impl Work {
                 waiting_max: self.projector.retries_waiting_max as usize,
             },
             batch_bytes_max: shares.batch_bytes,
+            waiting: Marks::of(
+                shares.batch_bytes,
+                self.projector.waiting_high_percent,
+                self.projector.waiting_low_percent,
+            ),
+            alerts: AlertsAt {
+                lag: seconds(self.projector.alert_lag_seconds),
+                waiting: seconds(self.projector.alert_waiting_seconds),
+            },
+            yields: Yields {
+                lag_max: self.projector.bulk_yields_above.into(),
+                ..Yields::default()
+            },
             max_future_skew: self.judgement.max_future_skew,
             ..Settings::default()
         };
@@ -194,13 +208,34 @@ impl Work {
     }
 }
 
-/// Whether there can be such a store, and so many may write to it at once.
+/// None of none: never.
+fn seconds(seconds: u32) -> Option<Duration> {
+    (seconds > 0).then(|| Duration::from_secs(seconds.into()))
+}
+
+/// Whether there can be such a store, and so many may write to it at once, between marks that can be.
 pub(crate) fn check_store(store: &StoreArgs, projector: &ProjectorArgs) -> Result<(), WrongUse> {
     store::check(store)?;
+    let (high, low) = (
+        projector.waiting_high_percent,
+        projector.waiting_low_percent,
+    );
+    if low > high {
+        return Err(WrongUse::of(CrossedMarks { high, low }));
+    }
     match (store.place(), projector.appliers) {
         (StorePlace::Sqlite(_), Some(appliers @ 2..)) => Err(WrongUse::of(OneWriter { appliers })),
         (StorePlace::Sqlite(_) | StorePlace::Postgres(_), _) => Ok(()),
     }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "--waiting-low-percent {low} is above --waiting-high-percent {high}: nothing would be read again"
+)]
+struct CrossedMarks {
+    high: u32,
+    low: u32,
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -28,6 +28,7 @@ impl<S: Source, J: Schemas> Pump<S, J> {
                 self.room.counted(applied.waiting, self.growing.waiting());
                 metrics::retries_waiting(applied.waiting);
                 self.lag.applied(&applied.position, now);
+                self.backlog.is_written();
                 self.yielding.applied(now);
                 self.source.applied(&applied.position);
                 Ok(())
@@ -91,6 +92,7 @@ impl<S: Source, J: Schemas> Pump<S, J> {
         self.growing.start_over();
         self.partitions.start_over();
         self.lag.start_over();
+        self.backlog.is_written();
         self.yielding.start_over();
         self.pause(false);
         Ok(self.source.release(&self.partitions.owned())?)
@@ -109,6 +111,7 @@ mod tests {
     use licenseflow_kafka::{LanePartition, Lanes, Polled};
 
     use super::*;
+    use crate::backlog::Backlog;
     use crate::ends::Ends;
     use crate::growing::Growing;
     use crate::lag::Lag;
@@ -191,6 +194,7 @@ mod tests {
             room: Room::new(settings.retries, settings.backoff),
             ends: Ends::new(settings.ends_interval),
             waiting: Waiting::new(&settings),
+            backlog: Backlog::new(settings.waiting, settings.alerts),
             yielding: Yielding::new(settings.yields, InUse::new(Instant::now())),
             settings,
         };

@@ -18,6 +18,37 @@ pub struct ProjectorArgs {
     #[arg(long, env = "LICENSEFLOW_BATCH_RECORDS_MAX", default_value = "200000", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub batch_records_max: u32,
 
+    /// Where so much waits for the store, in percent of what two full batches hold, nothing more is read
+    #[arg(long, env = "LICENSEFLOW_WAITING_HIGH_PERCENT", default_value = "100", value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub waiting_high_percent: u32,
+
+    /// Where no more than this waits, partitions that were left for that are read again; at most the high one
+    #[arg(long, env = "LICENSEFLOW_WAITING_LOW_PERCENT", default_value = "60", value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub waiting_low_percent: u32,
+
+    /// Tell an operator once a partition of the interactive lane was behind for longer, in seconds; 0: never
+    #[arg(
+        long,
+        env = "LICENSEFLOW_ALERT_LAG_SECONDS",
+        default_value = "60",
+        value_name = "SECONDS"
+    )]
+    pub alert_lag_seconds: u32,
+
+    /// Tell an operator once what was read has waited for the store for longer, in seconds; 0: never
+    #[arg(
+        long,
+        env = "LICENSEFLOW_ALERT_WAITING_SECONDS",
+        default_value = "30",
+        value_name = "SECONDS"
+    )]
+    pub alert_waiting_seconds: u32,
+
+    /// The bulk lane has a twentieth of the records while the interactive lane has more events than this to be
+    /// applied; below, what its records add to a batch is bounded by milliseconds
+    #[arg(long, env = "LICENSEFLOW_BULK_YIELDS_ABOVE", default_value = "1000", value_name = "EVENTS", value_parser = clap::value_parser!(u32).range(0..=1_000_000_000))]
+    pub bulk_yields_above: u32,
+
     /// A partition is left alone once so many of its records in a row were to be rejected for what may be a
     /// fault of this release, such as a type of event that stands in a registered schema; 0: never
     #[arg(long, env = "LICENSEFLOW_SUSPECTS_RUN_MAX", default_value = "20", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(0..=100))]
