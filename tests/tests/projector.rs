@@ -26,6 +26,8 @@ mod letters;
 mod loops;
 #[path = "projector/memory_log.rs"]
 mod memory_log;
+#[path = "projector/poison.rs"]
+mod poison;
 #[path = "projector/retries.rs"]
 mod retries;
 #[path = "projector/schedules.rs"]

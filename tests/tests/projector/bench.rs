@@ -17,7 +17,7 @@ use licenseflow_tests::chance::Chance;
 
 /// A projector over one world, and all its doors.
 pub(crate) struct Bench {
-    folder: Folder,
+    pub(crate) folder: Folder,
     pub(crate) world: World,
     pub(crate) door: Door,
     pub(crate) letters: MemoryLetters,
