@@ -28,6 +28,10 @@ mod loops;
 mod memory_log;
 #[path = "projector/poison.rs"]
 mod poison;
+#[path = "projector/rebalances.rs"]
+mod rebalances;
+#[path = "projector/refusals.rs"]
+mod refusals;
 #[path = "projector/retries.rs"]
 mod retries;
 #[path = "projector/schedules.rs"]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::{AlertsAt, Backoff, Marks, Retries, SuspectsMax, Yields};
+use crate::{AlertsAt, Backoff, LettersPace, Marks, Retries, SuspectsMax, Yields};
 
 /// Milliseconds UTC; given in, so that tests hold the time.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -45,6 +45,8 @@ pub struct Settings {
     pub letters_max: usize,
     /// The most bytes of originals that are read for letters at a time; one may go over.
     pub letters_bytes_max: usize,
+    /// How fast letters of one partition are sent.
+    pub letters_pace: LettersPace,
     /// How long letters may take to be acknowledged.
     pub letters_within: Duration,
     /// How many rejects that point at us a partition may have.
@@ -70,6 +72,7 @@ impl Default for Settings {
             backoff: Backoff::default(),
             letters_max: 500,
             letters_bytes_max: licenseflow_store::read_model::LETTERS_BYTES,
+            letters_pace: LettersPace::default(),
             // Longer than a delivery may take, so that a round is over before the next begins.
             letters_within: Duration::from_secs(20),
             suspects_max: SuspectsMax::default(),

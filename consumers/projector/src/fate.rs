@@ -1,5 +1,6 @@
 //! The one place where it is decided what becomes of a record, and what a failure does to the loop.
 
+use licenseflow_avro::causes::chain;
 use licenseflow_avro::judgement::Verdict;
 use licenseflow_avro::reason::Fault;
 use licenseflow_avro::{LicenseEvent, Reason};
@@ -47,11 +48,16 @@ pub fn of_try(fault: Fault, attempt: u32, attempts_max: u32, has_room: bool) -> 
 /// |---|---|---|
 /// | fenced | hold | drops what was fetched, and reads again from the store's position |
 /// | away | hold | the same |
+/// | refused | reject | narrows it down to the one record, and rejects that |
 /// | held, unusable, broken | halt | ends with the error |
 #[must_use]
 pub fn of_failure(error: &Error) -> Fate {
     match error.kind() {
         Kind::Fenced | Kind::Away => Fate::Hold(error.to_string()),
+        Kind::Refused => {
+            let words = chain(error);
+            Fate::Reject(Fault::new(Reason::StoreRefused, words).pointing_at_us())
+        }
         Kind::Held | Kind::Unusable | Kind::Broken => Fate::Halt(error.to_string()),
     }
 }
@@ -118,6 +124,7 @@ mod tests {
             (fenced, "hold"),
             (Error::Away("busy".into()), "hold"),
             (held, "halt"),
+            (Error::Refused("a rule".into()), "reject"),
             (Error::Unusable("other".into()), "halt"),
             (Error::broken("row"), "halt"),
         ];

@@ -18,10 +18,12 @@ use crate::ends::Ends;
 use crate::growing::Growing;
 use crate::lag::Lag;
 use crate::metrics::Gauges;
+use crate::narrowing::Narrowing;
 use crate::outbox::Sending;
 use crate::partitions::Partitions;
 use crate::pump::Pump;
 use crate::retrying::{Retrying, Room};
+use crate::slowing::Slowing;
 use crate::status::{Board, Status, together};
 use crate::store_line::StoreLine;
 use crate::store_thread::StoreThread;
@@ -144,8 +146,11 @@ where
             gauges: seen.gauges.clone(),
             is_sending: false,
             acknowledged: Vec::new(),
+            slowing: Slowing::new(settings.letters_pace),
             retrying: Retrying::new(Instant::now()),
             look: Instant::now(),
+            backoff: settings.backoff,
+            failures: 0,
         };
         let pump = Pump {
             source: self.source,
@@ -160,6 +165,7 @@ where
             lag: Lag::new(Instant::now()),
             suspicion: Suspicion::new(settings.suspects_max),
             room: Room::new(settings.retries, settings.backoff),
+            narrowing: Narrowing::default(),
             waiting: Waiting::new(&settings),
             backlog: Backlog::new(settings.waiting, settings.alerts),
             yielding: Yielding::new(settings.yields, seen.in_use),

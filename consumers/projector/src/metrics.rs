@@ -8,6 +8,8 @@ use metrics::{
     Gauge, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
+use crate::waiting::Breaker;
+
 const RECORDS: &str = "licenseflow_projector_records_total";
 const REJECTED: &str = "licenseflow_projector_rejected_total";
 const FAILURES: &str = "licenseflow_projector_failures_total";
@@ -23,8 +25,10 @@ const WAITING_RECORDS: &str = "licenseflow_projector_waiting_records";
 const WAITING_BYTES: &str = "licenseflow_projector_waiting_bytes";
 const ALERT: &str = "licenseflow_projector_alert";
 const YIELDING: &str = "licenseflow_projector_bulk_yielding";
+const BREAKER: &str = "licenseflow_projector_breaker_state";
 const HALTED: &str = "licenseflow_projector_halted_partitions";
 const LETTERS_WAITING: &str = "licenseflow_projector_letters_waiting";
+const LETTERS_SLOWED: &str = "licenseflow_projector_letters_slowed_partitions";
 const LETTERS_SENT: &str = "licenseflow_projector_letters_sent_total";
 const RETRIES_WAITING: &str = "licenseflow_projector_retries_waiting";
 const RETRIES_SENT: &str = "licenseflow_projector_retries_sent_total";
@@ -66,6 +70,10 @@ pub fn describe() {
         Unit::Seconds,
         "How long ago a partition was last seen applied up to its end, by lane and partition; 0 while it is"
     );
+    describe_gauge!(
+        BREAKER,
+        "The circuit breaker to the store, by applier: 0 closed, 1 open, 2 asking whether it is back"
+    );
     describe_gauge!(HALTED, "Partitions that cannot be read on, by applier");
     describe_gauge!(
         LETTERS_WAITING,
@@ -78,6 +86,10 @@ pub fn describe() {
     describe_counter!(
         RETRIES_SENT,
         "Records that wait and were acknowledged, by where they were sent: topic, lane"
+    );
+    describe_gauge!(
+        LETTERS_SLOWED,
+        "Partitions whose letters are sent more slowly, since one record after the other is rejected, by applier"
     );
     describe_counter!(LETTERS_SENT, "Letters that were acknowledged and marked");
     describe_counter!(
@@ -178,6 +190,14 @@ impl Gauges {
         self.gauge(YIELDING).set(f64::from(u8::from(is_yielding)));
     }
 
+    pub(crate) fn breaker(&self, breaker: Breaker) {
+        self.gauge(BREAKER).set(match breaker {
+            Breaker::Closed => 0.0,
+            Breaker::Open => 1.0,
+            Breaker::HalfOpen => 2.0,
+        });
+    }
+
     pub(crate) fn halted(&self, count: usize) {
         self.gauge(HALTED).set(count as f64);
     }
@@ -185,6 +205,10 @@ impl Gauges {
     /// The age of the oldest record that waits, in milliseconds.
     pub(crate) fn oldest_waiting(&self, age_ms: i64) {
         self.gauge(OLDEST).set(age_ms as f64 / 1000.0);
+    }
+
+    pub(crate) fn letters_slowed(&self, partitions: usize) {
+        self.gauge(LETTERS_SLOWED).set(partitions as f64);
     }
 
     pub(crate) fn letters_waiting(&self, count: usize) {

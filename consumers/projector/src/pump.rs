@@ -19,12 +19,13 @@ use crate::fate::of_judgement;
 use crate::growing::Growing;
 use crate::lag::Lag;
 use crate::metrics::Gauges;
+use crate::narrowing::Narrowing;
 use crate::partitions::Partitions;
 use crate::retrying::Room;
 use crate::status::{Board, listed};
 use crate::store_line::StoreLine;
 use crate::suspicion::Suspicion;
-use crate::waiting::Waiting;
+use crate::waiting::{Breaker, Waiting};
 use crate::yielding::{Yielding, weight};
 use crate::{Result, metrics};
 
@@ -54,6 +55,7 @@ pub(crate) struct Pump<S, J> {
     pub(crate) lag: Lag,
     pub(crate) suspicion: Suspicion,
     pub(crate) room: Room,
+    pub(crate) narrowing: Narrowing,
     pub(crate) waiting: Waiting,
     pub(crate) backlog: Backlog,
     pub(crate) yielding: Yielding,
@@ -121,9 +123,10 @@ impl<S: Source, J: Schemas> Pump<S, J> {
             return Ok(());
         }
         let of = (record.at.lane, record.at.partition);
-        let timestamp = record.at.timestamp;
+        let (offset, timestamp) = (record.at.offset, record.at.timestamp);
         let judged = judge(&record, &self.schemas, self.waiting.skew_micros);
-        let fate = match of_judgement(&judged) {
+        let refused = self.narrowing.fault_of(&record.at).cloned();
+        let fate = match refused.map_or_else(|| of_judgement(&judged), Fate::Reject) {
             Fate::Retry(fault) => self.room.fate(&record, fault),
             other => other,
         };
@@ -132,19 +135,19 @@ impl<S: Source, J: Schemas> Pump<S, J> {
                 if let Ok(event) = judged {
                     self.growing.accept(&record, &event);
                 }
-                self.suspicion.clears(&of);
+                self.suspicion.clears(&of, offset);
             }
             Fate::Reject(fault) => {
                 if !fault.points_at_us {
-                    self.suspicion.clears(&of);
-                } else if let Some(why) = self.suspicion.suspects(of, &fault) {
+                    self.suspicion.clears(&of, offset);
+                } else if let Some(why) = self.suspicion.suspects(of, offset, &fault) {
                     return self.halt(of, why);
                 }
                 metrics::rejected(fault.reason);
                 self.growing.reject(record, fault);
             }
             Fate::Retry(fault) => {
-                self.suspicion.clears(&of);
+                self.suspicion.clears(&of, offset);
                 metrics::records(&Fate::Retry(fault.clone()), 1);
                 let waiting = self.room.take(record, fault);
                 self.growing.wait(waiting);
@@ -186,6 +189,7 @@ impl<S: Source, J: Schemas> Pump<S, J> {
                     self.ends.forget(&of);
                     self.lag.forget(&of);
                     self.suspicion.forget(&of);
+                    self.narrowing.forget(&of);
                 }
             }
             Polled::Halted {
@@ -222,8 +226,8 @@ impl<S: Source, J: Schemas> Pump<S, J> {
     /// Whether no more may be taken, whether or not the store is free for it.
     fn is_full(&self) -> bool {
         let bounds = &self.settings;
-        self.growing
-            .is_full(bounds.batch_records_max, bounds.batch_bytes_max)
+        let records_max = self.narrowing.records_max(bounds.batch_records_max);
+        self.growing.is_full(records_max, bounds.batch_bytes_max)
     }
 
     /// The store is behind: first do nothing, since what librdkafka has fetched stays good; where that
@@ -269,7 +273,9 @@ impl<S: Source, J: Schemas> Pump<S, J> {
             self.store.apply(over)?;
         }
         // Behind the batch, which somebody may wait for; nobody waits for these.
-        if !self.store.is_noting()
+        let is_asked = self.waiting.breaker(Instant::now()) == Breaker::Closed;
+        if is_asked
+            && !self.store.is_noting()
             && let Some(ends) = self.ends.due(|| (self.clock)())
         {
             self.store.note_ends(ends)?;
@@ -295,6 +301,7 @@ impl<S: Source, J: Schemas> Pump<S, J> {
     fn post(&mut self) {
         let now = Instant::now();
         let is_writing = self.store.is_writing();
+        self.gauges.breaker(self.waiting.breaker(now));
         self.lag.tell(&self.gauges, now, || (self.clock)());
         self.tell_what_waits(now);
         let still = self.lag.still();

@@ -11,6 +11,7 @@ use licenseflow_core::Fate;
 use licenseflow_store::Applied;
 
 use crate::growing::HandedOver;
+use crate::narrowing::Tried;
 use crate::store_thread::{Task, Told};
 use crate::{Error, Result, metrics};
 
@@ -19,6 +20,8 @@ pub(crate) struct StoreLine {
     tasks: Sender<Task>,
     told: Receiver<Told>,
     batch: Option<BatchCounts>,
+    /// The last batch that was given.
+    tried: Tried,
     is_noting: bool,
     is_asked: bool,
 }
@@ -36,6 +39,10 @@ impl StoreLine {
             tasks,
             told,
             batch: None,
+            tried: Tried {
+                records: 0,
+                first: None,
+            },
             is_noting: false,
             is_asked: false,
         }
@@ -59,12 +66,22 @@ impl StoreLine {
     pub(crate) fn apply(&mut self, over: HandedOver) -> Result<()> {
         let rejected = over.batch.rejected.len();
         metrics::batch(over.batch.records, over.batch.bytes);
+        self.tried = Tried {
+            records: over.batch.records,
+            // Each record has its journey.
+            first: over.batch.journey.first().map(|entry| entry.at),
+        };
         self.batch = Some(BatchCounts {
             accepted: over.accepted,
             events: over.events,
             rejected,
         });
         self.give(Task::Apply(Box::new(over.batch)))
+    }
+
+    /// The last batch that was given.
+    pub(crate) fn tried(&self) -> Tried {
+        self.tried
     }
 
     pub(crate) fn ask_for_positions(&mut self) -> Result<()> {

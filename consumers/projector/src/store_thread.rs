@@ -10,11 +10,13 @@ use licenseflow_core::Batch;
 use licenseflow_store::{Applied, Done, Error, Outbox, PartitionEnd, PartitionState, ReadModel};
 use tokio::sync::watch;
 
+use crate::Backoff;
 use crate::config::Clock;
 use crate::fate;
 use crate::metrics::{self, Gauges};
 use crate::outbox::Round;
 use crate::retrying::Retrying;
+use crate::slowing::Slowing;
 use crate::walk::Walk;
 
 /// What the store is asked to do.
@@ -49,7 +51,8 @@ pub(crate) enum Told {
 
 /// How often the outbox is looked at where nothing says that there is anything in it.
 const OUTBOX_INTERVAL: Duration = Duration::from_secs(5);
-const OUTBOX_AGAIN: Duration = Duration::from_secs(1);
+/// The same while letters of a partition wait to be sent more slowly.
+const SLOWED_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) struct StoreThread<M> {
     pub(crate) model: M,
@@ -61,6 +64,7 @@ pub(crate) struct StoreThread<M> {
     pub(crate) position: watch::Sender<Position>,
     pub(crate) clock: Clock,
     pub(crate) gauges: Gauges,
+    pub(crate) slowing: Slowing,
     pub(crate) retrying: Retrying,
     /// A round of letters, or of records that wait, is under way.
     pub(crate) is_sending: bool,
@@ -68,6 +72,9 @@ pub(crate) struct StoreThread<M> {
     pub(crate) acknowledged: Vec<i64>,
     /// When the outbox is looked at next.
     pub(crate) look: Instant,
+    pub(crate) backoff: Backoff,
+    /// How often the store did not answer about the outbox, in a row.
+    pub(crate) failures: u32,
 }
 
 impl<M: ReadModel + Outbox> StoreThread<M> {
@@ -159,9 +166,10 @@ impl<M: ReadModel + Outbox> StoreThread<M> {
         if marked.is_ok() {
             metrics::letters_sent(self.acknowledged.len());
             self.acknowledged.clear();
+            self.failures = 0;
             self.look = Instant::now();
         } else {
-            self.look = Instant::now() + OUTBOX_AGAIN;
+            self.look_later();
         }
         passing("mark_sent", marked)
     }
@@ -208,6 +216,12 @@ impl<M: ReadModel + Outbox> StoreThread<M> {
         self.position.send_modify(|known| known.raise_to(position));
     }
 
+    /// The store did not answer about the outbox: it is left alone for longer each time.
+    fn look_later(&mut self) {
+        self.failures += 1;
+        self.look = Instant::now() + self.backoff.drawn(self.failures);
+    }
+
     /// Gives letters to the thread that sends them, if it is free and it is time.
     fn look_at_the_outbox(&mut self) -> Option<Told> {
         if Instant::now() < self.look {
@@ -221,20 +235,30 @@ impl<M: ReadModel + Outbox> StoreThread<M> {
         }
         let now = Instant::now();
         let after = self.walk.after(now);
-        match self.model.unsent(after, self.letters_max) {
+        let slowed = self.slowing.slowed(now);
+        self.gauges.letters_slowed(slowed.len());
+        match self.model.unsent(after, self.letters_max, &slowed) {
             Ok(letters) => {
+                self.failures = 0;
+                for (lane, partition) in self.slowing.take(&letters, now) {
+                    tracing::warn!(%lane, partition, "letters of this partition are sent more slowly from now on: one record after the other is rejected for its own fault");
+                }
                 self.walk.take(&letters, now);
                 self.gauges
                     .letters_waiting(letters.len() + self.walk.left());
-                let again = self.walk.again().unwrap_or(now + OUTBOX_INTERVAL);
-                self.look = again.min(now + OUTBOX_INTERVAL);
+                let interval = match slowed.is_empty() {
+                    true => OUTBOX_INTERVAL,
+                    false => SLOWED_INTERVAL,
+                };
+                let again = self.walk.again().unwrap_or(now + interval);
+                self.look = again.min(now + interval);
                 if !letters.is_empty() {
                     self.is_sending = self.outgoing.send(Round::Letters(letters)).is_ok();
                 }
                 None
             }
             Err(error) => {
-                self.look = Instant::now() + OUTBOX_AGAIN;
+                self.look_later();
                 passing("unsent", Err(error))
             }
         }

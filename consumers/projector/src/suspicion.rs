@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use licenseflow_avro::Offset;
 use licenseflow_avro::reason::Fault;
 use licenseflow_kafka::LanePartition;
 
@@ -45,10 +46,16 @@ struct Recent {
     window: VecDeque<bool>,
     suspects: usize,
     run: usize,
+    /// Those before it were seen: what is read again after a failure counts once.
+    next: Offset,
 }
 
 impl Recent {
-    fn push(&mut self, is_suspect: bool) {
+    fn push(&mut self, offset: Offset, is_suspect: bool) {
+        if offset < self.next {
+            return;
+        }
+        self.next = offset + 1;
         self.window.push_back(is_suspect);
         if self.window.len() > SuspectsMax::WINDOW {
             let oldest = self.window.pop_front();
@@ -68,13 +75,13 @@ impl Suspicion {
     }
 
     /// A record of the partition was accepted, or rejected for what is its own fault alone.
-    pub(crate) fn clears(&mut self, of: &LanePartition) {
+    pub(crate) fn clears(&mut self, of: &LanePartition, offset: Offset) {
         // Most partitions never have a suspect, and this is asked for each record.
         if self.partitions.is_empty() {
             return;
         }
         if let Some(recent) = self.partitions.get_mut(of) {
-            recent.push(false);
+            recent.push(offset, false);
             if recent.suspects == 0 {
                 self.partitions.remove(of);
             }
@@ -83,9 +90,14 @@ impl Suspicion {
 
     /// A record of the partition is to be rejected for what may be ours: why the partition is to be left
     /// at it instead, if it is.
-    pub(crate) fn suspects(&mut self, of: LanePartition, fault: &Fault) -> Option<String> {
+    pub(crate) fn suspects(
+        &mut self,
+        of: LanePartition,
+        offset: Offset,
+        fault: &Fault,
+    ) -> Option<String> {
         let recent = self.partitions.entry(of).or_default();
-        recent.push(true);
+        recent.push(offset, true);
         let share = recent.suspects as f64 / SuspectsMax::WINDOW as f64;
         let is_run = self.most.run > 0 && recent.run >= self.most.run;
         if !is_run && share < self.most.share {
@@ -103,7 +115,7 @@ impl Suspicion {
         ))
     }
 
-    /// The partition is read once more from where the store stands, or is no longer ours.
+    /// The partition is no longer ours.
     pub(crate) fn forget(&mut self, of: &LanePartition) {
         self.partitions.remove(of);
     }
@@ -127,10 +139,12 @@ mod tests {
     fn until_left(most: SuspectsMax, records: impl Iterator<Item = bool>) -> Option<usize> {
         let mut suspicion = Suspicion::new(most);
         let mut rejected = 0;
-        for is_suspect in records {
+        for (offset, is_suspect) in (0..).zip(records) {
+            // Read twice, as after a failure.
             if !is_suspect {
-                suspicion.clears(&ONE);
-            } else if suspicion.suspects(ONE, &fault()).is_some() {
+                suspicion.clears(&ONE, offset);
+                suspicion.clears(&ONE, offset);
+            } else if suspicion.suspects(ONE, offset, &fault()).is_some() {
                 return Some(rejected);
             } else {
                 rejected += 1;
@@ -156,13 +170,18 @@ mod tests {
     #[test]
     fn each_partition_is_judged_by_its_own_records() {
         let mut suspicion = Suspicion::new(SuspectsMax::default());
-        for _ in 0..19 {
-            assert_eq!(suspicion.suspects(ONE, &fault()), None);
-            assert_eq!(suspicion.suspects(OTHER, &fault()), None);
+        for offset in 0..19 {
+            assert_eq!(suspicion.suspects(ONE, offset, &fault()), None);
+            assert_eq!(
+                suspicion.suspects(ONE, offset, &fault()),
+                None,
+                "read again"
+            );
+            assert_eq!(suspicion.suspects(OTHER, offset, &fault()), None);
         }
         suspicion.forget(&OTHER);
-        assert_eq!(suspicion.suspects(OTHER, &fault()), None);
-        let why = suspicion.suspects(ONE, &fault()).unwrap();
+        assert_eq!(suspicion.suspects(OTHER, 19, &fault()), None);
+        let why = suspicion.suspects(ONE, 19, &fault()).unwrap();
         assert!(
             why.contains("unknown_type") && why.contains("LicenseLeased"),
             "{why}"
@@ -172,10 +191,10 @@ mod tests {
     #[test]
     fn nothing_is_kept_of_partitions_without_suspects() {
         let mut suspicion = Suspicion::new(SuspectsMax::default());
-        suspicion.clears(&ONE);
-        assert_eq!(suspicion.suspects(ONE, &fault()), None);
-        for _ in 0..SuspectsMax::WINDOW {
-            suspicion.clears(&ONE);
+        suspicion.clears(&ONE, 0);
+        assert_eq!(suspicion.suspects(ONE, 1, &fault()), None);
+        for offset in (2..).take(SuspectsMax::WINDOW) {
+            suspicion.clears(&ONE, offset);
         }
         assert!(suspicion.partitions.is_empty());
     }

@@ -338,6 +338,13 @@ fn take_bytes(blob: &mut &[u8]) -> Result<Option<Vec<u8>>, Error> {
     Ok(Some(bytes.to_vec()))
 }
 
+/// Partitions of both lanes as one number each.
+pub(crate) fn partition_numbers(partitions: &[(Lane, PartitionId)]) -> Vec<i64> {
+    let each = partitions.iter();
+    each.map(|(lane, partition)| lane_number(*lane) << 32 | i64::from(*partition))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use licenseflow_avro::event::{DeviceHeartbeat, Payload};

@@ -31,6 +31,9 @@ pub enum Error {
     /// The store is busy or away: the same call may go through later.
     #[error("the store is busy or away: {0}")]
     Away(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The store does not take what it was given, and would take something else: a row breaks one of its rules.
+    #[error("the store refuses what it was given: {0}")]
+    Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The file or database is not one of ours, or of a later release.
     #[error("{0}")]
     Unusable(String),
@@ -48,6 +51,8 @@ pub enum Kind {
     Held,
     /// [`Error::Away`].
     Away,
+    /// [`Error::Refused`].
+    Refused,
     /// [`Error::Unusable`].
     Unusable,
     /// [`Error::Broken`].
@@ -62,6 +67,7 @@ impl Kind {
             Kind::Fenced => "fenced",
             Kind::Held => "held",
             Kind::Away => "away",
+            Kind::Refused => "refused",
             Kind::Unusable => "unusable",
             Kind::Broken => "broken",
         }
@@ -76,6 +82,7 @@ impl Error {
             Error::Fenced { .. } => Kind::Fenced,
             Error::Held { .. } => Kind::Held,
             Error::Away(_) => Kind::Away,
+            Error::Refused(_) => Kind::Refused,
             Error::Unusable(_) => Kind::Unusable,
             Error::Broken(_) => Kind::Broken,
         }

@@ -28,8 +28,9 @@ pub trait ReadModel: Send {
     ///
     /// # Errors
     /// [`Error::Fenced`] where a partition does not stand at its span's `from`: nothing of the batch
-    /// is written. [`Error::Away`]: nothing is written either. In both cases the batch is gone, and
-    /// its partitions are read again from [`ReadModel::positions`]: one way back for every failure.
+    /// is written. [`Error::Away`], and [`Error::Refused`] where a row of it is at fault: nothing is written
+    /// either. In all cases the batch is gone, and its partitions are read again from
+    /// [`ReadModel::positions`]: one way back for every failure.
     fn apply(&mut self, batch: Batch, now: i64) -> Result<Applied, Error>;
 
     /// Notes the log's ends as last seen, and at which time a partition was seen applied up to its
@@ -49,12 +50,18 @@ pub const LETTERS_BYTES: usize = 4 << 20;
 /// into their lanes. Of several writers of a store one at a time has the turn to send: the others see none
 /// unsent.
 pub trait Outbox: Send {
-    /// Letters not sent yet whose rows come after the row `after`, the oldest first: at most `limit`
-    /// of them, and no more once they come to [`LETTERS_BYTES`]. 0 is before all rows.
+    /// Letters not sent yet whose rows come after the row `after`, the oldest first, but for those of records
+    /// in the partitions `except`: at most `limit` of them, and no more once they come to [`LETTERS_BYTES`].
+    /// 0 is before all rows.
     ///
     /// # Errors
     /// [`Error::Away`] and [`Error::Broken`].
-    fn unsent(&mut self, after: i64, limit: usize) -> Result<Vec<Letter>, Error>;
+    fn unsent(
+        &mut self,
+        after: i64,
+        limit: usize,
+        except: &[(Lane, PartitionId)],
+    ) -> Result<Vec<Letter>, Error>;
 
     /// Marks letters as sent, after the brokers have acknowledged them; `now` in milliseconds UTC.
     ///

@@ -14,8 +14,8 @@ use licenseflow_avro::registry_client::RegistryClient;
 use licenseflow_avro::{Lane, Topics};
 use licenseflow_kafka::{KafkaLetters, KafkaSource, SourceSettings};
 use licenseflow_projector::{
-    AlertsAt, Handle, Marks, Parts, Projector, Retries, Settings, Shares, Status, SuspectsMax,
-    Yields, wall_clock,
+    AlertsAt, Handle, LettersPace, Marks, Parts, Projector, Retries, Settings, Shares, Status,
+    SuspectsMax, Yields, wall_clock,
 };
 use licenseflow_runtime::config::{
     Effective, HttpArgs, JudgementArgs, ProjectorArgs, StoreArgs, StorePlace,
@@ -113,8 +113,11 @@ impl Work {
                 };
                 let mut model = SqliteModel::open(&path, options)?;
                 model.begin_on(&self.ground)?;
-                let instance = Some(instance(&path)?);
-                self.start_over([model], shares, instance, service)
+                let name = match self.projector.group_instance.clone() {
+                    Some(name) => name,
+                    None => instance(&path)?,
+                };
+                self.start_over([(model, Some(name))], shares, service)
             }
             StorePlace::Postgres(url) => {
                 let options = PostgresOptions {
@@ -144,18 +147,22 @@ impl Work {
                 let models = tokio::task::spawn_blocking(open).await;
                 let models = models.context("the store did not open")??;
                 tracing::info!(appliers, "the store in PostgreSQL is open");
-                // Several projectors share the work, on one host too, so none has a name of its own.
-                self.start_over(models, shares, None, service)
+                // Several projectors share the work, on one host too, so none has a name that it was not given.
+                let name = self.projector.group_instance.clone();
+                let named = models.into_iter().enumerate().map(|(number, model)| {
+                    let name = name.as_ref().map(|name| format!("{name}-{number}"));
+                    (model, name)
+                });
+                self.start_over(named.collect::<Vec<_>>(), shares, service)
             }
         }
     }
 
-    /// Starts an applier over each of these, which are one store.
+    /// Starts an applier over each of these, which are one store, each with the name of its member of the group.
     fn start_over<M: ReadModel + Outbox + 'static>(
         self,
-        models: impl IntoIterator<Item = M>,
+        models: impl IntoIterator<Item = (M, Option<String>)>,
         shares: Shares,
-        group_instance: Option<String>,
         service: &Service,
     ) -> anyhow::Result<Handle> {
         let settings = Settings {
@@ -163,6 +170,10 @@ impl Work {
             suspects_max: SuspectsMax {
                 run: self.projector.suspects_run_max as usize,
                 share: self.projector.suspects_share_max,
+            },
+            letters_pace: LettersPace {
+                at_once: self.projector.letters_at_once,
+                ..LettersPace::default()
             },
             retries: Retries {
                 attempts_max: self.projector.retry_attempts,
@@ -186,14 +197,21 @@ impl Work {
             ..Settings::default()
         };
         let source = SourceSettings {
-            kafka: self.kafka.clone(),
+            kafka: KafkaSettings {
+                group_protocol: self.projector.group_protocol,
+                ..self.kafka.clone()
+            },
             topics: self.topics.clone(),
-            group_instance,
+            group_instance: None,
             queued_kbytes_max: shares.queued_kbytes,
             fetch_bytes_max: shares.fetch_bytes,
             ends_interval: settings.ends_interval,
         };
-        let parts = models.into_iter().map(|model| {
+        let parts = models.into_iter().map(|(model, group_instance)| {
+            let source = SourceSettings {
+                group_instance,
+                ..source.clone()
+            };
             anyhow::Ok(Parts {
                 source: KafkaSource::start(&source)?,
                 schemas: self.schemas.blocking(tokio::runtime::Handle::current()),

@@ -67,5 +67,6 @@ fn run(arguments: &[&str], input: &str) -> anyhow::Result<String> {
         output.status,
         String::from_utf8_lossy(&output.stderr)
     );
-    Ok(String::from_utf8(output.stdout)?)
+    // Headers may be bytes.
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

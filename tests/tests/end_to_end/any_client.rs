@@ -165,7 +165,9 @@ fn clients_of_a_shell(platform: &Platform) {
 
 #[test]
 fn whatever_any_client_sends_the_api_answers_what_an_independent_fold_gives() {
-    let platform = Platform::new(Kafka::shared().bootstrap(), &unique_prefix()).unwrap();
+    let platform = Platform::new(Kafka::shared().bootstrap(), &unique_prefix())
+        .unwrap()
+        .with("LICENSEFLOW_RETRY_ATTEMPTS", "1");
     let up = platform.start(Role::Up).unwrap();
     python_clients(&platform);
     let (topic, registry) = (platform.events_topic(), platform.registry());

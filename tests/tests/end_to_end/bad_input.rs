@@ -43,6 +43,7 @@ fn says_no_error(up: &Process) {
 async fn bad_input_gets_a_clear_answer_or_a_dead_letter_and_disturbs_nobody() {
     let platform = Platform::new(Kafka::shared().bootstrap(), &unique_prefix())
         .unwrap()
+        .with("LICENSEFLOW_RETRY_ATTEMPTS", "1")
         .with("LICENSEFLOW_HTTP_HEADER_TIMEOUT", "2s")
         .with("LICENSEFLOW_HTTP_BODY_TIMEOUT", "2s")
         .with(

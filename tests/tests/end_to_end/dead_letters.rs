@@ -143,7 +143,9 @@ fn wait_for_the_end(platform: &Platform) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dead_letters_are_listed_shown_redriven_and_resolved() {
-    let platform = Platform::new(Kafka::shared().bootstrap(), &unique_prefix()).unwrap();
+    let platform = Platform::new(Kafka::shared().bootstrap(), &unique_prefix())
+        .unwrap()
+        .with("LICENSEFLOW_RETRY_ATTEMPTS", "1");
     let up = platform.start(Role::Up).unwrap();
     send(&platform, usage("LIC-1", 1).to_string().as_bytes(), "good").await;
     let garbage = send(&platform, b"garbage", "r-garbage").await;
@@ -369,7 +371,9 @@ fn wrong_uses(platform: &Platform) {
 async fn a_death_between_the_acknowledgement_and_the_mark_sends_a_record_again_and_it_counts_once()
 {
     let bootstrap = Kafka::shared().bootstrap();
-    let platform = Platform::new(bootstrap, &unique_prefix()).unwrap();
+    let platform = Platform::new(bootstrap, &unique_prefix())
+        .unwrap()
+        .with("LICENSEFLOW_RETRY_ATTEMPTS", "1");
     let mut command = platform.command(&["up"]).unwrap();
     command.env("LICENSEFLOW_CRASH_AT", "after_redrive");
     let mut deadly = Process::start("up", &command).unwrap();

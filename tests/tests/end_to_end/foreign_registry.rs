@@ -73,6 +73,7 @@ async fn a_registry_of_another_hand_takes_the_place_of_ours() {
     let registry = ForeignRegistry::start().unwrap();
     let platform = Platform::new(Kafka::shared().bootstrap(), &unique_prefix())
         .unwrap()
+        .with("LICENSEFLOW_RETRY_ATTEMPTS", "1")
         .with("SCHEMA_REGISTRY_URL", &registry.url());
     let up = platform.start(Role::Up).unwrap();
     let ours = reqwest::get(format!("{}/subjects", platform.registry())).await;

@@ -157,7 +157,7 @@ fn a_death_at_any_named_point_leaves_nothing_out_and_nothing_twice() {
     });
     let mut model = SqliteModel::open(&platform.store(), SqliteOptions::default()).unwrap();
     assert!(
-        model.unsent(0, 10).unwrap().is_empty(),
+        model.unsent(0, 10, &[]).unwrap().is_empty(),
         "each letter was sent in the end"
     );
 }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use licenseflow_avro::Topics;
 use licenseflow_avro::registry_client::RegistryClient;
+use licenseflow_avro::{Lane, PartitionId, Topics};
 use licenseflow_core::Batch;
 use licenseflow_kafka::{KafkaLetters, KafkaSource, SourceSettings};
 use licenseflow_projector::{Handle, Parts, Projector, Settings, wall_clock};
@@ -215,8 +215,13 @@ impl ReadModel for Late {
 }
 
 impl Outbox for Late {
-    fn unsent(&mut self, after: i64, limit: usize) -> Result<Vec<Letter>, Error> {
-        self.model.unsent(after, limit)
+    fn unsent(
+        &mut self,
+        after: i64,
+        limit: usize,
+        except: &[(Lane, PartitionId)],
+    ) -> Result<Vec<Letter>, Error> {
+        self.model.unsent(after, limit, except)
     }
 
     fn mark_sent(&mut self, ids: &[i64], now: i64) -> Result<(), Error> {

@@ -1,5 +1,6 @@
 //! A projector over a log in memory, with every door at hand.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -38,6 +39,7 @@ impl Bench {
         let mut made = Doors {
             door: Door::open(folder.path()),
             letters: MemoryLetters::of(&world),
+            store: folder.path().join("store.db"),
         };
         prepare(&mut made);
         let source = world.source(Chance::new(5), Wildness::default());
@@ -118,6 +120,19 @@ pub(crate) fn started_again(world: &World, door: &Door, letters: &MemoryLetters)
 pub(crate) struct Doors {
     pub(crate) door: Door,
     pub(crate) letters: MemoryLetters,
+    pub(crate) store: PathBuf,
+}
+
+impl Doors {
+    /// The store refuses every new license whose id ends so.
+    pub(crate) fn refuse(&self, ending: &str) {
+        let sql = format!(
+            "create trigger rule before insert on license when new.license_id like '%{ending}'
+             begin select raise(abort, 'the test says so'); end"
+        );
+        let connection = rusqlite::Connection::open(&self.store).unwrap();
+        connection.execute_batch(&sql).unwrap();
+    }
 }
 
 pub(crate) fn large_settings() -> Settings {

@@ -73,7 +73,7 @@ fn a_letter_that_the_brokers_refuse_holds_up_none_and_is_sent_once_they_take_it(
     producer.flush(TIMEOUT).unwrap();
     let handle = ground.project(None);
     let unsent = || {
-        let letters = ground.door.model().unsent(0, 100).unwrap();
+        let letters = ground.door.model().unsent(0, 100, &[]).unwrap();
         letters.iter().map(|one| one.at.offset).collect::<Vec<_>>()
     };
     ground.wait_for_the_end();

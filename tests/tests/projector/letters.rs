@@ -25,7 +25,7 @@ fn at(offset: i64) -> Coordinates {
 }
 
 fn unsent(bench: &Bench) -> Vec<i64> {
-    let letters = bench.door.model().unsent(0, 1000).unwrap();
+    let letters = bench.door.model().unsent(0, 1000, &[]).unwrap();
     letters.iter().map(|one| one.at.offset).collect()
 }
 

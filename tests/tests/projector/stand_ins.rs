@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use licenseflow_avro::{Coordinates, Lane, Position};
+use licenseflow_avro::{Coordinates, Lane, PartitionId, Position};
 use licenseflow_core::Batch;
 use licenseflow_kafka::{DeadLetter, Delivery, Letters, Originals, Retry, RetryTo};
 use licenseflow_projector::verify::Stored;
@@ -175,9 +175,14 @@ impl ReadModel for Door {
 }
 
 impl Outbox for Door {
-    fn unsent(&mut self, after: i64, limit: usize) -> Result<Vec<Letter>, Error> {
+    fn unsent(
+        &mut self,
+        after: i64,
+        limit: usize,
+        except: &[(Lane, PartitionId)],
+    ) -> Result<Vec<Letter>, Error> {
         self.pass()?;
-        self.model().unsent(after, limit)
+        self.model().unsent(after, limit, except)
     }
 
     fn mark_sent(&mut self, ids: &[i64], now: i64) -> Result<(), Error> {

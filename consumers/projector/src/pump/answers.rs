@@ -3,12 +3,14 @@
 use std::time::Instant;
 
 use licenseflow_avro::judgement::Schemas;
+use licenseflow_avro::reason::Fault;
 use licenseflow_core::Fate;
 use licenseflow_kafka::{Source, Start};
 use licenseflow_store::{Kind, PartitionState};
 
 use super::Pump;
 use crate::fate::of_failure;
+use crate::narrowing::Next;
 use crate::store_thread::Told;
 use crate::{Error, Result, metrics};
 
@@ -25,6 +27,8 @@ impl<S: Source, J: Schemas> Pump<S, J> {
             Told::Applied(applied) => {
                 self.waiting.failures = 0;
                 let now = Instant::now();
+                let records_max = self.settings.batch_records_max;
+                self.narrowing.takes(&applied.position, records_max);
                 self.room.counted(applied.waiting, self.growing.waiting());
                 metrics::retries_waiting(applied.waiting);
                 self.lag.applied(&applied.position, now);
@@ -41,8 +45,9 @@ impl<S: Source, J: Schemas> Pump<S, J> {
             Told::Failed(error) => match of_failure(&error) {
                 Fate::Halt(_) => Err(Error::Store(error)),
                 Fate::Hold(why) => self.start_over(error.kind(), why),
+                Fate::Reject(fault) => self.narrow(error, fault),
                 // A failure is none of these; starting over would be right for them all the same.
-                Fate::Apply | Fate::Duplicate | Fate::Retry(_) | Fate::Reject(_) => {
+                Fate::Apply | Fate::Duplicate | Fate::Retry(_) => {
                     self.start_over(error.kind(), error.to_string())
                 }
             },
@@ -74,11 +79,27 @@ impl<S: Source, J: Schemas> Pump<S, J> {
         let now = Instant::now();
         for start in &starts {
             self.lag.begin(start, now);
-            self.suspicion.forget(&(start.lane, start.partition));
             self.growing
                 .begin((start.lane, start.partition), start.next_offset);
         }
         Ok(self.source.restart(&starts)?)
+    }
+
+    /// A row of the batch is at fault: it is looked for.
+    fn narrow(&mut self, error: licenseflow_store::Error, fault: Fault) -> Result<()> {
+        let tried = self.store.tried();
+        let (kind, why) = (error.kind(), error.to_string());
+        match self.narrowing.refuses(tried, fault) {
+            Next::Again => self.start_over(kind, why),
+            Next::Leave(of) => {
+                self.halt(
+                    of,
+                    format!("the store takes none of its next record: {why}"),
+                )?;
+                self.start_over(kind, why)
+            }
+            Next::End => Err(Error::Store(error)),
+        }
     }
 
     /// The one way back: everything that was fetched is dropped, and read again from the store's
@@ -115,6 +136,7 @@ mod tests {
     use crate::ends::Ends;
     use crate::growing::Growing;
     use crate::lag::Lag;
+    use crate::narrowing::Narrowing;
     use crate::partitions::Partitions;
     use crate::retrying::Room;
     use crate::status::Board;
@@ -192,6 +214,7 @@ mod tests {
             lag: Lag::new(Instant::now()),
             suspicion: Suspicion::new(settings.suspects_max),
             room: Room::new(settings.retries, settings.backoff),
+            narrowing: Narrowing::default(),
             ends: Ends::new(settings.ends_interval),
             waiting: Waiting::new(&settings),
             backlog: Backlog::new(settings.waiting, settings.alerts),

@@ -12,6 +12,10 @@ use crate::Error;
 /// word, the system's own troubles.
 const PASSING: [&str; 5] = ["08", "53", "40", "57", "58"];
 
+/// Classes of errors that are a row's: a value that cannot be, a rule of the table, an index entry that is too
+/// large, a word of a trigger.
+const OF_A_ROW: [&str; 4] = ["22", "23", "54", "P0"];
+
 /// Classes of errors that a person must see to: who may log in, and which database.
 const FOR_A_PERSON: [&str; 2] = ["28", "3D"];
 
@@ -28,6 +32,7 @@ impl From<tokio_postgres::Error> for Error {
         match error.code() {
             Some(code) if passes(code) => Error::Away(words.into()),
             Some(code) if needs_a_person(code) => Error::Unusable(format!("PostgreSQL: {words}")),
+            Some(code) if is_of_a_row(code) => Error::Refused(words.into()),
             Some(_) | None => Error::Broken(words.into()),
         }
     }
@@ -56,6 +61,10 @@ fn passes(code: &SqlState) -> bool {
         &SqlState::READ_ONLY_SQL_TRANSACTION,
     ];
     is_passing_class || others.contains(&code)
+}
+
+fn is_of_a_row(code: &SqlState) -> bool {
+    OF_A_ROW.iter().any(|class| code.code().starts_with(class))
 }
 
 fn needs_a_person(code: &SqlState) -> bool {

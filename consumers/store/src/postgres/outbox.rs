@@ -1,9 +1,11 @@
 //! Letters: rejected rows that no broker has acknowledged yet.
 
+use licenseflow_avro::{Lane, PartitionId};
 use uuid::Uuid;
 
 use super::session::Work;
 use crate::Error;
+use crate::columns::partition_numbers;
 use crate::dead_letters::letter;
 use crate::read_model::{LETTERS_BYTES, Letter};
 
@@ -34,18 +36,28 @@ pub(crate) async fn unsent(
     work: &Work<'_>,
     after: i64,
     limit: usize,
+    except: &[(Lane, PartitionId)],
 ) -> Result<Vec<Letter>, Error> {
     let sql = "select id, timestamp_ms, lane, partition, log_offset, reason, error, license is not null, key,
            value, headers
          from (
            select *, sum(coalesce(octet_length(key), 0) + coalesce(octet_length(value), 0))
                over (order by id rows between unbounded preceding and 1 preceding) as bytes_before
-           from (select * from rejected where sent_at_ms is null and id > $1 order by id limit $2) as unsent
+           from (select * from rejected where sent_at_ms is null and id > $1
+               and (lane::bigint << 32 | partition) <> all($4) order by id limit $2) as unsent
          ) as it
          where coalesce(bytes_before, 0) < $3 order by id";
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = work
-        .rows(sql, &[&after, &limit, &(LETTERS_BYTES as i64)])
+        .rows(
+            sql,
+            &[
+                &after,
+                &limit,
+                &(LETTERS_BYTES as i64),
+                &partition_numbers(except),
+            ],
+        )
         .await?;
     let (mut letters, mut bytes) = (Vec::new(), 0);
     for row in &rows {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use licenseflow_avro::{Lane, PartitionId};
 use licenseflow_core::{Batch, Buckets, crash};
 use tokio::runtime::Handle;
 use tokio::task::unconstrained;
@@ -170,11 +171,16 @@ impl ReadModel for PostgresModel {
 }
 
 impl Outbox for PostgresModel {
-    fn unsent(&mut self, after: i64, limit: usize) -> Result<Vec<Letter>, Error> {
+    fn unsent(
+        &mut self,
+        after: i64,
+        limit: usize,
+        except: &[(Lane, PartitionId)],
+    ) -> Result<Vec<Letter>, Error> {
         let holder = self.id;
         self.in_transaction(Lasting::AtOnce, async |work, _| {
             if outbox::take_turn(work, holder).await? {
-                outbox::unsent(work, after, limit).await
+                outbox::unsent(work, after, limit, except).await
             } else {
                 Ok(Vec::new())
             }

@@ -250,6 +250,9 @@ impl From<rusqlite::Error> for Error {
                 | ErrorCode::OperationInterrupted
                 | ErrorCode::FileLockingProtocolFailed,
             ) => Error::Away(Box::new(error)),
+            Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch) => {
+                Error::Refused(Box::new(error))
+            }
             _ => Error::Broken(Box::new(error)),
         }
     }

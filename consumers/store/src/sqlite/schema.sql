@@ -104,7 +104,7 @@ create table rejected (
   key blob, value blob, headers blob, body blob
 ) strict;
 create index rejected_by_record on rejected (lane, partition, offset);
-create index rejected_unsent on rejected (id) where sent_at_ms is null;
+create index rejected_unsent on rejected (id, lane, partition) where sent_at_ms is null;
 create index rejected_by_event on rejected (license, event_id) where license is not null;
 create index rejected_open on rejected (id) where resolved_at_ms is null and redriven_at_ms is null;
 create index rejected_by_license on rejected (tenant_id, license_id) where license_id is not null;

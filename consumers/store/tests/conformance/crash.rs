@@ -94,7 +94,7 @@ fn rows_rejects_and_position_come_together_or_not_at_all<P: Place>() {
             .unwrap()
             .first()
             .map(|it| (it.lane, it.next_offset));
-        let letters = model.unsent(0, 10).unwrap().len();
+        let letters = model.unsent(0, 10, &[]).unwrap().len();
         let whole = (Some((Lane::Interactive, 1)), 1);
         assert_eq!(
             (next_offset, letters),

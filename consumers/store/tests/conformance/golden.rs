@@ -64,7 +64,7 @@ fn the_store_gives_the_golden_buckets_digest_and_conflicts_in_batches_of_any_siz
         }
         assert_eq!(model.recounted(), kept);
         assert_eq!(
-            model.unsent(0, 100).unwrap().len(),
+            model.unsent(0, 100, &[]).unwrap().len(),
             expected["conflicts_dead_lettered"]
         );
     }

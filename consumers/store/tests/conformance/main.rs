@@ -19,6 +19,7 @@ mod model;
 mod owners;
 #[path = "../places/postgres.rs"]
 mod postgres;
+mod refused;
 mod schedule;
 mod server;
 mod store;

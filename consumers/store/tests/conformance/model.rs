@@ -15,7 +15,7 @@ use licenseflow_store::{
     ReadModel, SqliteLetters, SqliteLookup, SqliteModel,
 };
 
-use crate::postgres::{Schema, runtime};
+use crate::postgres::{Schema, in_schema, runtime};
 
 /// Makes each of these a test on every store.
 macro_rules! on_every_store {
@@ -51,6 +51,9 @@ pub(crate) trait Place {
     fn open(&self) -> Self::Model {
         self.open_with(SKEW_MICROS).unwrap()
     }
+
+    /// From now on the store refuses every new license of this id.
+    fn refuse(&self, license_id: &str);
 
     fn lookup(&self) -> Box<dyn Lookup>;
 
@@ -129,6 +132,15 @@ impl Place for Folder {
         }
     }
 
+    fn refuse(&self, license_id: &str) {
+        let sql = format!(
+            "create trigger rule before insert on license when new.license_id = '{license_id}'
+             begin select raise(abort, 'the test says so'); end"
+        );
+        let connection = rusqlite::Connection::open(self.store()).unwrap();
+        connection.execute_batch(&sql).unwrap();
+    }
+
     fn lookup(&self) -> Box<dyn Lookup> {
         Box::new(SqliteLookup::open(&self.store(), 1).unwrap())
     }
@@ -153,6 +165,13 @@ impl Place for Schema {
             ..self.options()
         };
         PostgresModel::open(self.url(), &options, runtime())
+    }
+
+    fn refuse(&self, license_id: &str) {
+        let sql =
+            format!("alter table license add constraint rule check (license_id <> '{license_id}')");
+        let client = in_schema(self.name());
+        runtime().block_on(client.batch_execute(&sql)).unwrap();
     }
 
     fn lookup(&self) -> Box<dyn Lookup> {

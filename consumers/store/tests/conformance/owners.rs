@@ -225,7 +225,7 @@ fn of_several_writers_one_at_a_time_has_the_letters() {
     let (mut one, mut other) = (schema.open(), schema.open());
     one.apply(rejected(3), 1).unwrap();
     let ids = |model: &mut PostgresModel| -> Vec<i64> {
-        let letters = model.unsent(0, 10).unwrap();
+        let letters = model.unsent(0, 10, &[]).unwrap();
         letters.iter().map(|letter| letter.id).collect()
     };
     let all = ids(&mut one);

@@ -161,7 +161,7 @@ fn check<P: Place>(
     let conflicts: BTreeSet<Coordinates> =
         naive.conflicts.iter().map(|(_, _, _, at)| *at).collect();
     let letters: BTreeSet<Coordinates> = model
-        .unsent(0, 1000)
+        .unsent(0, 1000, &[])
         .unwrap()
         .iter()
         .map(|letter| letter.at)

@@ -109,7 +109,7 @@ fn a_fenced_batch_leaves_nothing_behind<P: Place>() {
     let mut batch = span(4, 6);
     batch.reject(poison(5), Fault::new(Reason::UnknownFormat, "no"));
     assert!(model.apply(batch, 1).is_err());
-    assert!(model.unsent(0, 10).unwrap().is_empty());
+    assert!(model.unsent(0, 10, &[]).unwrap().is_empty());
 }
 
 fn letters_wait_until_they_are_marked_even_over_a_restart<P: Place>() {
@@ -119,15 +119,15 @@ fn letters_wait_until_they_are_marked_even_over_a_restart<P: Place>() {
     batch.reject(poison(0), Fault::new(Reason::UnknownFormat, "first"));
     batch.reject(poison(1), Fault::invalid("/data/seats", "second"));
     assert_eq!(model.apply(batch, 1).unwrap().letters, 2);
-    let letters = model.unsent(0, 1).unwrap();
+    let letters = model.unsent(0, 1, &[]).unwrap();
     assert_eq!(letters[0].reason, Reason::UnknownFormat);
-    let behind = model.unsent(letters[0].id, 10).unwrap();
+    let behind = model.unsent(letters[0].id, 10, &[]).unwrap();
     assert_eq!(behind.len(), 1);
     assert_eq!(behind[0].at.offset, 1);
     model.mark_sent(&[letters[0].id], 2).unwrap();
     model.leave().unwrap();
     drop(model);
-    let letters = place.open().unsent(0, 10).unwrap();
+    let letters = place.open().unsent(0, 10, &[]).unwrap();
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].error, "/data/seats: second");
     assert_eq!(letters[0].at.offset, 1);
@@ -193,7 +193,7 @@ fn words_that_a_record_chose_are_stored_whatever_they_are<P: Place>() {
     record.headers[0].name = "\0".to_owned();
     batch.reject(record.clone(), Fault::new(Reason::BadAvro, "no"));
     model.apply(batch, 1).unwrap();
-    let letters = model.unsent(0, 10).unwrap();
+    let letters = model.unsent(0, 10, &[]).unwrap();
     assert!(letters[0].error.ends_with(" is no id"));
     let kept = LetterContent::Kept {
         key: record.key,
@@ -213,10 +213,12 @@ fn a_round_of_letters_stops_at_its_bytes<P: Place>() {
         batch.reject(record, Fault::new(Reason::BadAvro, "no"));
     }
     model.apply(batch, 1).unwrap();
-    let letters = model.unsent(0, 100).unwrap();
+    let letters = model.unsent(0, 100, &[]).unwrap();
     // The one that reaches the bound goes with them.
     assert_eq!(letters.len(), LETTERS_BYTES >> 20);
-    let rest = model.unsent(letters[letters.len() - 1].id, 100).unwrap();
+    let rest = model
+        .unsent(letters[letters.len() - 1].id, 100, &[])
+        .unwrap();
     assert_eq!(letters.len() + rest.len(), 7);
 }
 

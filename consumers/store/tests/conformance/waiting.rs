@@ -177,7 +177,7 @@ fn what_is_given_up_on_after_its_tries_is_one_letter_at_its_first_place<P: Place
     let applied = model.apply(batch, 10).unwrap();
     assert_eq!((applied.waiting, applied.letters), (0, 1));
     assert_eq!(letters(&place), [(0, Reason::RetriesExhausted)]);
-    let unsent = model.unsent(0, 10).unwrap();
+    let unsent = model.unsent(0, 10, &[]).unwrap();
     assert_eq!(unsent[0].at, first(0).at);
     // The last try was published twice.
     model.apply(rejecting(again(3, 0, 2)), 20).unwrap();
@@ -242,7 +242,7 @@ fn a_redriven_record_is_given_up_on_anew<P: Place>() {
     let mut model = place.open();
     model.apply(waiting(first(0)), 10).unwrap();
     model.apply(rejecting(again(1, 0, 1)), 20).unwrap();
-    let letter = model.unsent(0, 10).unwrap().remove(0);
+    let letter = model.unsent(0, 10, &[]).unwrap().remove(0);
     place.letters().mark_redriven(&[letter.id], 30).unwrap();
     model.apply(rejecting(again(2, 0, 2)), 40).unwrap();
     let both = [(0, Reason::RetriesExhausted), (2, Reason::RetriesExhausted)];

@@ -1,5 +1,7 @@
 //! How the projector reads and how much it may hold.
 
+use crate::log::GroupProtocol;
+
 /// Bounds of the projector.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Projector")]
@@ -13,6 +15,21 @@ pub struct ProjectorArgs {
     /// for all. A file has one writer
     #[arg(long, env = "LICENSEFLOW_APPLIERS", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=32))]
     pub appliers: Option<u32>,
+
+    /// How projectors share partitions out: classic with every broker; consumer, by which the broker decides, from
+    /// Kafka 4.0 on: session timeouts are then the broker's
+    #[arg(
+        long,
+        env = "LICENSEFLOW_GROUP_PROTOCOL",
+        default_value = "classic",
+        value_name = "PROTOCOL"
+    )]
+    pub group_protocol: GroupProtocol,
+
+    /// A name of this projector's own that it keeps over restarts, such as its host's in a stateful set: its
+    /// partitions then wait for it until its session is over. A file's projector has one beside the file
+    #[arg(long, env = "LICENSEFLOW_GROUP_INSTANCE", value_name = "NAME", value_parser = instance)]
+    pub group_instance: Option<String>,
 
     /// The most records that one batch writes to the store
     #[arg(long, env = "LICENSEFLOW_BATCH_RECORDS_MAX", default_value = "200000", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
@@ -58,6 +75,16 @@ pub struct ProjectorArgs {
     #[arg(long, env = "LICENSEFLOW_SUSPECTS_SHARE_MAX", default_value = "0.5", value_name = "SHARE", value_parser = share)]
     pub suspects_share_max: f64,
 
+    /// So many dead letters of a partition are sent as they come; those beyond at 50 a second, and nothing else
+    /// waits for them; 0: all are sent as they come
+    #[arg(
+        long,
+        env = "LICENSEFLOW_LETTERS_AT_ONCE",
+        default_value = "1000",
+        value_name = "COUNT"
+    )]
+    pub letters_at_once: u32,
+
     /// How often a record is tried whose schema id the registry does not know yet, 1 s, 2 s, 4 s … later, before
     /// it goes to the dead-letter topic; 1: it goes there at once
     #[arg(long, env = "LICENSEFLOW_RETRY_ATTEMPTS", default_value = "6", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=20))]
@@ -66,6 +93,16 @@ pub struct ProjectorArgs {
     /// The most records that wait for another try; those beyond go to the dead-letter topic at once
     #[arg(long, env = "LICENSEFLOW_RETRIES_WAITING_MAX", default_value = "1000", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub retries_waiting_max: u32,
+}
+
+/// Kafka takes what a topic's name may have; room is left for a number behind it.
+fn instance(text: &str) -> Result<String, String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if (1..=200).contains(&text.len()) && text.bytes().all(allowed) {
+        Ok(text.to_owned())
+    } else {
+        Err("1 to 200 of A-Z a-z 0-9 . _ -".to_owned())
+    }
 }
 
 fn share(text: &str) -> Result<f64, String> {
