@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 use licenseflow_avro::Lane;
-use licenseflow_runtime::log::{ConsumerSettings, PartitionEof};
+use licenseflow_runtime::log::{ConsumerSettings, GroupProtocol, KafkaSettings, PartitionEof};
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -53,10 +53,36 @@ impl Lists {
     }
 }
 
+/// How long the group is left alone by a member that could not join it.
+const REJOIN: Duration = Duration::from_secs(1);
+
+fn client(kafka: &KafkaSettings, settings: &ConsumerSettings) -> Result<BaseConsumer<Assignment>> {
+    let config = kafka.consumer_config(settings)?;
+    let client = config.create_with_context(Assignment::default());
+    client.map_err(|error| Error::from(licenseflow_runtime::log::Error::client(error)))
+}
+
+fn member(
+    kafka: &KafkaSettings,
+    settings: &ConsumerSettings,
+    lanes: &[String; 2],
+) -> Result<BaseConsumer<Assignment>> {
+    let group = client(kafka, settings)?;
+    group
+        .subscribe(&lanes.each_ref().map(String::as_str))
+        .map_err(Error::refused("subscribe to the lanes"))?;
+    Ok(group)
+}
+
 /// Both clients.
 pub(super) struct Readers {
     pub(super) group: BaseConsumer<Assignment>,
     bulk: BaseConsumer<Assignment>,
+    kafka: KafkaSettings,
+    of_group: ConsumerSettings,
+    lanes: [String; 2],
+    /// When the group is joined anew; none while its client is good.
+    rejoins: Option<Instant>,
     bulk_in_a_row: u32,
     /// Lanes that had nothing to give since that was last asked.
     dry: [bool; 2],
@@ -69,6 +95,7 @@ impl Readers {
         let of_group = ConsumerSettings {
             group: settings.topics.projector_group(),
             group_instance: settings.group_instance.clone(),
+            group_protocol: kafka.group_protocol,
             queued_kbytes_max: settings.queued_kbytes_max / 2,
             fetch_bytes_max: (settings.fetch_bytes_max / 2).max(FETCH_BYTES_MIN),
             partition_eof: PartitionEof::Silent,
@@ -77,25 +104,35 @@ impl Readers {
         // Where groups are guarded, this one is allowed already; nothing joins it from here.
         let of_bulk = ConsumerSettings {
             group_instance: None,
+            group_protocol: GroupProtocol::Classic,
             ..of_group.clone()
         };
-        let create = |kafka: &licenseflow_runtime::log::KafkaSettings, settings| {
-            let config = kafka.consumer_config(settings)?;
-            let client = config.create_with_context(Assignment::default());
-            client.map_err(|error| Error::from(licenseflow_runtime::log::Error::client(error)))
-        };
-        let group: BaseConsumer<Assignment> = create(kafka, &of_group)?;
-        let names = Lane::ALL.map(|lane| settings.topics.lane(lane));
-        group
-            .subscribe(&names.each_ref().map(String::as_str))
-            .map_err(Error::refused("subscribe to the lanes"))?;
+        let lanes = Lane::ALL.map(|lane| settings.topics.lane(lane));
         let named = kafka.named(format!("{}-bulk", kafka.client_id));
         Ok(Readers {
-            group,
-            bulk: create(&named, &of_bulk)?,
+            group: member(kafka, &of_group, &lanes)?,
+            bulk: client(&named, &of_bulk)?,
+            kafka: kafka.clone(),
+            of_group,
+            lanes,
+            rejoins: None,
             bulk_in_a_row: 0,
             dry: [true; 2],
         })
+    }
+
+    /// Leaves the group's client for good, and joins anew in a while.
+    pub(super) fn rejoin_later(&mut self) {
+        self.rejoins.get_or_insert(Instant::now() + REJOIN);
+    }
+
+    /// Joins anew where it is time.
+    pub(super) fn rejoin(&mut self) -> Result<()> {
+        if self.rejoins.is_some_and(|at| at <= Instant::now()) {
+            self.rejoins = None;
+            self.group = member(&self.kafka, &self.of_group, &self.lanes)?;
+        }
+        Ok(())
     }
 
     /// Who fetches the lane.
@@ -185,6 +222,11 @@ impl KafkaSource {
     }
 
     fn next_of(&mut self, lane: Lane, timeout: Duration) -> Got {
+        if lane == Lane::Interactive && self.readers.rejoins.is_some() {
+            // Its client does nothing more; the wait must not become a spin.
+            std::thread::sleep(timeout.min(GLANCE));
+            return Got::Nothing;
+        }
         let got = match self.readers.of(lane).poll(timeout) {
             None => {
                 self.readers.dry[usize::from(lane == Lane::Bulk)] = true;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use licenseflow_avro::Offset;
 use rdkafka::consumer::Consumer;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::KafkaSource;
 use crate::assignment::Change;
@@ -21,6 +21,7 @@ impl KafkaSource {
     /// What is not a record: the group, and the ends.
     pub(super) fn turn(&mut self) -> Result<()> {
         self.records_since_turn = 0;
+        self.readers.rejoin()?;
         self.hear_the_group()?;
         self.hear_the_probe()?;
         self.ask_for_proofs();
@@ -183,6 +184,27 @@ impl KafkaSource {
             .collect()
     }
 
+    /// By the newer protocol no member joins under a name that another still has, such as our own that was
+    /// killed a moment ago: that passes once its session is over, though librdkafka calls it fatal.
+    fn fatal(&mut self, error: KafkaError) -> Result<()> {
+        let told = self.readers.group.client().fatal_error();
+        match told {
+            Some((RDKafkaErrorCode::UnreleasedInstanceId, why)) => {
+                tracing::warn!(
+                    "another member of the group has this one's name, or had it until its session is over; joining again until it is free: {why}"
+                );
+                let ours: Vec<LanePartition> = self.owned.keys().copied().collect();
+                // A client that does nothing more need not be told that these are left.
+                let _ = self.unassign(&ours);
+                self.owned.clear();
+                self.readers.rejoin_later();
+                self.ready.push_back(Polled::Revoked(ours));
+                Ok(())
+            }
+            Some(_) | None => Err(Error::Fatal(Box::new(error))),
+        }
+    }
+
     pub(super) fn trouble(&mut self, error: KafkaError) -> Result<()> {
         match Trouble::of(&error) {
             Trouble::OutOfRange => {
@@ -200,7 +222,7 @@ impl KafkaSource {
                 read.iter().for_each(|of| self.proofs.forget(of));
                 self.take_up_anew(read)
             }
-            Trouble::Fatal => Err(Error::Fatal(Box::new(error))),
+            Trouble::Fatal => self.fatal(error),
             Trouble::Passing => {
                 tracing::warn!(%error, "the lanes cannot be read now");
                 Ok(())
@@ -213,13 +235,11 @@ impl KafkaSource {
 mod tests {
     use std::time::Duration;
 
-    use licenseflow_avro::{Lane, Topics};
-    use licenseflow_runtime::log::KafkaSettings;
-    use rdkafka::error::RDKafkaErrorCode;
-
     use super::*;
     use crate::SourceSettings;
     use crate::source::{Source, Start};
+    use licenseflow_avro::{Lane, Topics};
+    use licenseflow_runtime::log::KafkaSettings;
 
     const READ: LanePartition = (Lane::Interactive, 0);
     const LEFT: LanePartition = (Lane::Interactive, 1);

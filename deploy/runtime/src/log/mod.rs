@@ -23,5 +23,5 @@ pub use error::{Error, Result};
 pub use offsets::{TopicPartition, Watermarks};
 pub use reader::{Reader, Start, Step, Stop, read_at};
 pub use record::{Header, Record, headers_of};
-pub use settings::{ConsumerSettings, KafkaSettings, PartitionEof};
+pub use settings::{ConsumerSettings, GroupProtocol, KafkaSettings, PartitionEof};
 pub use topic::{PartitionDescription, TopicDescription, TopicSpec};

@@ -41,11 +41,11 @@ const FIXED: &[(&str, &str)] = &[
     ("group.id", "the consumer group has a setting of its own"),
     (
         "group.instance.id",
-        "membership is static, by the store's folder or the host's ordinal",
+        "it has a setting of its own: --group-instance",
     ),
     (
         "group.protocol",
-        "the source is written for the classic protocol",
+        "it has a setting of its own: --group-protocol",
     ),
     (
         "partition.assignment.strategy",

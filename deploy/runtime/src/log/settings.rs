@@ -15,6 +15,18 @@ use super::{Error, Result};
 pub(super) const MESSAGE_BYTES_MAX: u32 = 6 * 1024 * 1024;
 /// Under the HTTP service's 20 s, so that the intake can still say what became of an event.
 const DELIVERY_TIMEOUT_MS: u32 = 15_000;
+/// What no member may say by the newer protocol of groups.
+const BROKERS_OWN: [&str; 2] = ["session.timeout.ms", "heartbeat.interval.ms"];
+
+/// By which protocol a group shares its partitions out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum GroupProtocol {
+    /// The members agree, cooperatively: every broker knows it.
+    #[default]
+    Classic,
+    /// The broker decides (KIP-848): Kafka 4.0 and later. Session and heartbeat are the broker's settings.
+    Consumer,
+}
 
 /// How to reach Kafka: the same for every client of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +37,8 @@ pub struct KafkaSettings {
     pub client_id: String,
     /// Any other librdkafka key, TLS and SASL among them.
     pub overrides: BTreeMap<String, String>,
+    /// How groups are joined.
+    pub group_protocol: GroupProtocol,
 }
 
 /// Whether a consumer is told that it reached the end of a partition.
@@ -43,6 +57,8 @@ pub struct ConsumerSettings {
     pub group: String,
     /// The static member's name; none for a dynamic member.
     pub group_instance: Option<String>,
+    /// How the group is joined; whoever joins none has the classic one.
+    pub group_protocol: GroupProtocol,
     /// The ceiling of librdkafka's own queues, over all partitions, in KiB.
     pub queued_kbytes_max: u32,
     /// The most that one fetch brings, over all partitions, in bytes: it comes on top of the queues.
@@ -59,6 +75,7 @@ impl ConsumerSettings {
         ConsumerSettings {
             group: group.into(),
             group_instance: None,
+            group_protocol: GroupProtocol::Classic,
             queued_kbytes_max: 64 * 1024,
             fetch_bytes_max: 16 * 1024 * 1024,
             partition_eof: PartitionEof::Silent,
@@ -77,6 +94,7 @@ impl KafkaSettings {
             bootstrap_servers: bootstrap_servers.into(),
             client_id: client_id.into(),
             overrides: BTreeMap::new(),
+            group_protocol: GroupProtocol::default(),
         }
     }
 
@@ -101,6 +119,21 @@ impl KafkaSettings {
             }
         }
         Ok(())
+    }
+
+    /// Refuses overrides of what is the broker's to say by the newer protocol.
+    fn check_brokers_own(&self) -> Result<()> {
+        let found = BROKERS_OWN
+            .iter()
+            .find_map(|key| self.overrides.get_key_value(*key));
+        match found {
+            None => Ok(()),
+            Some((key, value)) => Err(Error::Refused {
+                key: key.clone(),
+                value: value.clone(),
+                reason: "the broker says it where the group's protocol is consumer",
+            }),
+        }
     }
 
     /// The base of every client: addresses, names, reconnection, and the overrides.
@@ -131,7 +164,7 @@ impl KafkaSettings {
         self.finished(config)
     }
 
-    /// A member of a consumer group, by the classic protocol.
+    /// A member of a consumer group.
     ///
     /// # Errors
     /// [`Error::Refused`] for an override that is ours to set.
@@ -139,10 +172,6 @@ impl KafkaSettings {
         let mut config = self.base();
         config
             .set("group.id", &consumer.group)
-            .set("group.protocol", "classic")
-            .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("session.timeout.ms", "10000")
-            .set("heartbeat.interval.ms", "2000")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "error")
@@ -165,6 +194,18 @@ impl KafkaSettings {
                     PartitionEof::Silent => "false",
                 },
             );
+        match consumer.group_protocol {
+            GroupProtocol::Classic => config
+                .set("group.protocol", "classic")
+                .set("partition.assignment.strategy", "cooperative-sticky")
+                .set("session.timeout.ms", "10000")
+                .set("heartbeat.interval.ms", "2000"),
+            // Strategy and timeouts are the broker's: librdkafka takes no word of ours about them.
+            GroupProtocol::Consumer => {
+                self.check_brokers_own()?;
+                config.set("group.protocol", "consumer")
+            }
+        };
         if let Some(instance) = &consumer.group_instance {
             config.set("group.instance.id", instance);
         }
@@ -323,6 +364,22 @@ mod tests {
     }
 
     #[test]
+    fn by_the_newer_protocol_session_and_strategy_are_the_brokers() {
+        let mut consumer = ConsumerSettings::new("g");
+        consumer.group_protocol = GroupProtocol::Consumer;
+        let config = settings(&[]).consumer_config(&consumer).unwrap();
+        assert_eq!(Some("consumer"), config.get("group.protocol"));
+        for key in ["partition.assignment.strategy"].iter().chain(&BROKERS_OWN) {
+            assert_eq!(None, config.get(key));
+        }
+        let told = settings(&[("session.timeout.ms", "6000")]);
+        let refused = told.consumer_config(&consumer).unwrap_err().to_string();
+        assert!(refused.contains("session.timeout.ms=6000"), "{refused}");
+        // Who joins no group has nothing to do with it.
+        assert!(told.reader_config(PartitionEof::Silent).is_ok());
+    }
+
+    #[test]
     fn librdkafka_accepts_every_client_of_ours() {
         use rdkafka::consumer::BaseConsumer;
         use rdkafka::producer::BaseProducer;
@@ -340,6 +397,15 @@ mod tests {
             .unwrap();
         settings
             .consumer_config(&consumer)
+            .unwrap()
+            .create::<BaseConsumer>()
+            .unwrap();
+        let newer = ConsumerSettings {
+            group_protocol: GroupProtocol::Consumer,
+            ..consumer
+        };
+        settings
+            .consumer_config(&newer)
             .unwrap()
             .create::<BaseConsumer>()
             .unwrap();
