@@ -185,6 +185,8 @@ impl KafkaSettings {
             )
             .set("fetch.max.bytes", consumer.fetch_bytes_max.to_string())
             .set("fetch.error.backoff.ms", "100")
+            // A queue that was full is emptied in less than the second that librdkafka waits.
+            .set("fetch.queue.backoff.ms", "50")
             // Partitions that are added are taken up within half a minute, not five.
             .set("topic.metadata.refresh.interval.ms", "30000")
             .set(
@@ -347,6 +349,7 @@ mod tests {
             "fetch.error.backoff.ms=100",
             "fetch.max.bytes=16777216",
             "fetch.message.max.bytes=6291456",
+            "fetch.queue.backoff.ms=50",
             "group.id=licenseflow-projector",
             "group.instance.id=host-0",
             "group.protocol=classic",
