@@ -367,7 +367,9 @@ impl Store {
                 match error.kind() {
                     Kind::Away if longest < FAIR => pass.says_nothing(now),
                     Kind::Away => pass.failed(now),
-                    Kind::Fenced | Kind::Held | Kind::Unusable | Kind::Broken => pass.answered(now),
+                    Kind::Fenced | Kind::Held | Kind::Refused | Kind::Unusable | Kind::Broken => {
+                        pass.answered(now)
+                    }
                 }
                 Err(problem_of(&error).into())
             }
@@ -436,7 +438,7 @@ pub(crate) fn problem_of(error: &Error) -> Problem {
             tracing::warn!(error = chain, "the store is away");
             Problem::unavailable("store_away", "the store is busy or away; try again")
         }
-        Kind::Fenced | Kind::Held | Kind::Unusable | Kind::Broken => {
+        Kind::Fenced | Kind::Held | Kind::Refused | Kind::Unusable | Kind::Broken => {
             tracing::error!(error = chain, kind, "the store did not answer");
             Problem::internal()
         }
