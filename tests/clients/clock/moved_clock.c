@@ -3,17 +3,21 @@
  * FILE holds eight bytes, the time in nanoseconds since 1970 in the machine's byte order; zero is the real time.
  * Whoever writes to it moves the clock of the running process; between two writes its time stands still. Eight
  * bytes more, where they are there, are nanoseconds by which the real time is wrong: that clock goes on. The
- * clocks that measure how long something takes, and so all timers, go on as they are.
+ * clocks that measure how long something takes go on as they are, and a wait until a moment of the moved clock takes
+ * as long as it would have taken when it began.
  *
  * Nothing here allocates: an allocator that asks for the time while it starts must not wait for itself.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <threads.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -43,18 +47,46 @@ static void set(struct timespec *at, int64_t nanoseconds) {
     at->tv_nsec = nanoseconds % NANOSECONDS;
 }
 
+/* By how much the clock is wrong, the real time being this. */
+static int64_t wrong_by(const struct timespec *real) {
+    const volatile int64_t *file = file_in_memory();
+    if (file == NULL) return 0;
+    int64_t moved = __atomic_load_n(file, __ATOMIC_ACQUIRE);
+    if (moved != 0) return moved - (real->tv_sec * NANOSECONDS + real->tv_nsec);
+    /* What a short file does not have is zero as far as its page goes. */
+    return __atomic_load_n(file + 1, __ATOMIC_ACQUIRE);
+}
+
 int clock_gettime(clockid_t clock, struct timespec *at) {
     int failed = (int)syscall(SYS_clock_gettime, clock, at);
     if (failed == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) {
-        const volatile int64_t *file = file_in_memory();
-        if (file == NULL) return 0;
-        int64_t moved = __atomic_load_n(file, __ATOMIC_ACQUIRE);
-        /* What a short file does not have is zero as far as its page goes. */
-        int64_t wrong_by = __atomic_load_n(file + 1, __ATOMIC_ACQUIRE);
-        if (moved != 0) set(at, moved);
-        else if (wrong_by != 0) set(at, at->tv_sec * NANOSECONDS + at->tv_nsec + wrong_by);
+        set(at, at->tv_sec * NANOSECONDS + at->tv_nsec + wrong_by(at));
     }
     return failed;
+}
+
+/* The kernel waits by its own clock, which nobody has moved. */
+static struct timespec by_the_kernels(const struct timespec *until) {
+    struct timespec at;
+    syscall(SYS_clock_gettime, CLOCK_REALTIME, &at);
+    int64_t nanoseconds = until->tv_sec * NANOSECONDS + until->tv_nsec - wrong_by(&at);
+    set(&at, nanoseconds > 0 ? nanoseconds : 0);
+    return at;
+}
+
+int pthread_cond_timedwait(pthread_cond_t *restrict what, pthread_mutex_t *restrict lock,
+                           const struct timespec *restrict until) {
+    /* Where the C library keeps which clock a condition goes by. */
+    if ((what->__data.__wrefs & 2) != 0) return pthread_cond_clockwait(what, lock, CLOCK_MONOTONIC, until);
+    struct timespec at = by_the_kernels(until);
+    return pthread_cond_clockwait(what, lock, CLOCK_REALTIME, &at);
+}
+
+/* Of one kind with the other in this C library. */
+int cnd_timedwait(cnd_t *restrict what, mtx_t *restrict lock, const struct timespec *restrict until) {
+    struct timespec at = by_the_kernels(until);
+    int waited = pthread_cond_clockwait((pthread_cond_t *)what, (pthread_mutex_t *)lock, CLOCK_REALTIME, &at);
+    return waited == 0 ? thrd_success : waited == ETIMEDOUT ? thrd_timedout : thrd_error;
 }
 
 int gettimeofday(struct timeval *restrict at, void *restrict zone) {
