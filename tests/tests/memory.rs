@@ -2,10 +2,14 @@
 //!
 //! Twelve partitions of records of 1 MB each, far more than the ceiling, half of them compressed; one
 //! in three is poison, so that dead letters of that size are under way too. The test holds SQLite's
-//! write lock, so the store cannot take anything; then it lets go, and everything must be applied.
+//! write lock, for a while so that the store cannot take anything, or nine tenths of the time so that it is
+//! ten times too slow; and everything must be applied.
 
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use licenseflow_tests::chance::Chance;
@@ -68,7 +72,7 @@ fn record(number: usize) -> Vec<u8> {
 }
 
 /// Fills the even partitions as they are and the odd ones compressed.
-fn fill(bootstrap: &str, topic: &str) {
+fn fill(bootstrap: &str, topic: &str, records: usize) {
     let producers = ["none", "zstd"].map(|codec| {
         let mut config = ClientConfig::new();
         config
@@ -80,7 +84,7 @@ fn fill(bootstrap: &str, topic: &str) {
         let producer: ThreadedProducer<_> = config.create().unwrap();
         producer
     });
-    for number in 0..PARTITIONS * RECORDS_PER_PARTITION {
+    for number in 0..records {
         let (partition, value) = (number % PARTITIONS, record(number));
         let mut given = BaseRecord::<(), [u8]>::to(topic)
             .partition(partition as i32)
@@ -132,7 +136,11 @@ fn a_store_that_pauses_under_large_records_holds_no_more_memory_than_the_ceiling
         Connection::open_with_flags(platform.store(), OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
     locking.busy_timeout(PATIENCE).unwrap();
     locking.execute_batch("begin immediate").unwrap();
-    fill(kafka.bootstrap(), &platform.events_topic());
+    fill(
+        kafka.bootstrap(),
+        &platform.events_topic(),
+        PARTITIONS * RECORDS_PER_PARTITION,
+    );
     let [half_way, at_the_end] = stand_still(&project, Duration::from_secs(pause));
     let applied = "select ifnull(sum(next_offset), 0) from position where lane = 1";
     assert_eq!(count(&locking, applied), 0, "the store stood still");
@@ -173,5 +181,101 @@ fn a_store_that_pauses_under_large_records_holds_no_more_memory_than_the_ceiling
         poison
     );
     assert!(peak as f64 <= allowed, "{} MiB of {CEILING_MIB}", mib(peak));
+    Platform::stop(project).unwrap();
+}
+
+/// Holds the store's write lock nine tenths of the time until it is dropped: for longer than a full batch waits
+/// before its partitions are left.
+struct Slow {
+    is_over: Arc<AtomicBool>,
+    holding: Option<JoinHandle<()>>,
+}
+
+impl Slow {
+    fn store(locking: Connection) -> Slow {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let until = Arc::clone(&is_over);
+        let holding = std::thread::spawn(move || {
+            while !until.load(Ordering::Relaxed) {
+                locking.execute_batch("begin immediate").unwrap();
+                std::thread::sleep(Duration::from_secs(9));
+                locking.execute_batch("rollback").unwrap();
+                std::thread::sleep(Duration::from_secs(1));
+            }
+        });
+        Slow {
+            is_over,
+            holding: Some(holding),
+        }
+    }
+}
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        if let Some(holding) = self.holding.take() {
+            let _ = holding.join();
+        }
+    }
+}
+
+/// A number of the projector's, by the line's beginning.
+fn metric(platform: &Platform, line: &str) -> f64 {
+    let text = platform.text("/metrics").unwrap_or_default();
+    let found = text.lines().find(|it| it.starts_with(line));
+    let value = found.and_then(|it| it.rsplit(' ').next());
+    value.and_then(|it| it.parse().ok()).unwrap_or(0.0)
+}
+
+#[test]
+fn a_store_that_is_ten_times_too_slow_has_reading_paused_and_an_operator_told_under_the_same_ceiling()
+ {
+    const RECORDS: usize = 240;
+    let kafka = Kafka::own().unwrap();
+    let platform = Platform::new(kafka.bootstrap(), &unique_prefix())
+        .unwrap()
+        .with("LICENSEFLOW_MEMORY_CEILING_MIB", &CEILING_MIB.to_string())
+        .with("LICENSEFLOW_ALERT_WAITING_SECONDS", "2");
+    let project = platform.start(Role::Project).unwrap();
+    let open = || {
+        let store =
+            Connection::open_with_flags(platform.store(), OpenFlags::SQLITE_OPEN_READ_WRITE)
+                .unwrap();
+        store.busy_timeout(PATIENCE).unwrap();
+        store
+    };
+    let slow = Slow::store(open());
+    fill(kafka.bootstrap(), &platform.events_topic(), RECORDS);
+    let looking = open();
+    let applied = || {
+        let sql = "select ifnull(sum(next_offset), 0) from position where lane = 1";
+        count(&looking, sql)
+    };
+    let mut most = 0.0_f64;
+    let mut was = (false, false);
+    wait_until("all is applied", 3 * PATIENCE, || {
+        most = most.max(metric(&platform, "licenseflow_projector_waiting_bytes{"));
+        let is_told = metric(&platform, "licenseflow_projector_alert{name=\"waiting\"") > 0.0;
+        let is_paused = metric(&platform, "licenseflow_projector_paused{") > 0.0;
+        was = (was.0 || is_paused, was.1 || is_told);
+        applied() == RECORDS as i64
+    })
+    .unwrap();
+    drop(slow);
+    let peak = project.peak_memory_bytes().unwrap();
+    println!(
+        "{RECORDS} records of {RECORD_BYTES} bytes, ceiling {CEILING_MIB} MiB, a store ten times too slow: \
+         peak {} MiB, {} MiB waited at most",
+        mib(peak),
+        most as u64 >> 20
+    );
+    assert_eq!(was, (true, true), "reading was paused, and it was told");
+    assert!(peak as f64 <= (CEILING_MIB << 20) as f64 * ALLOWANCE);
+    wait_until("the alert is over", PATIENCE, || {
+        metric(&platform, "licenseflow_projector_alert{name=\"waiting\"") == 0.0
+            && metric(&platform, "licenseflow_projector_waiting_records{") == 0.0
+    })
+    .unwrap();
+    assert!(project.stderr().contains("alert: what was read waits"));
     Platform::stop(project).unwrap();
 }
