@@ -73,14 +73,7 @@ pub(crate) async fn run(
     let publisher = publisher(&place.platform, prefix).await?;
     let http = reqwest::Client::new();
     let taken = Taken::default();
-    let mut waited = 0;
-    if first > 0 {
-        // The ends are known a moment after the start.
-        wait_until("the backlog is seen", Duration::from_secs(30), || {
-            waited = bulk_waiting(&place.platform).unwrap_or(0);
-            waited > 0
-        })?;
-    }
+    let waited = backlog(&place.platform, first)?;
     let mut reading = JoinSet::new();
     let mut tick = tokio::time::interval(Duration::from_millis(1));
     let begun = Instant::now();
@@ -130,18 +123,35 @@ pub(crate) async fn run(
     publisher.stop(Duration::from_secs(10)).await;
     tokio::task::block_in_place(|| Platform::stop(up))?;
     let taken = std::mem::take(&mut *taken.lock().unwrap_or_else(PoisonError::into_inner));
-    let mut seconds: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
-    for (when, took) in &taken {
-        seconds.entry(*when as u64).or_default().push(*took);
-    }
-    let all = taken.into_iter().map(|(_, took)| took).collect();
     Ok(Freshness {
         per_second: number as f64 / seconds_taken,
         bulk_waiting: [waited, waits],
         seconds: seconds_taken,
-        all: Times::of(all).context("nothing was read")?,
-        by_second: seconds.into_values().filter_map(Times::of).collect(),
+        by_second: by_second(&taken),
+        all: Times::of(taken.into_iter().map(|(_, took)| took).collect())
+            .context("nothing was read")?,
     })
+}
+
+fn by_second(taken: &[(f64, f64)]) -> Vec<Times> {
+    let mut seconds: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
+    for (when, took) in taken {
+        seconds.entry(*when as u64).or_default().push(*took);
+    }
+    seconds.into_values().filter_map(Times::of).collect()
+}
+
+/// How many events wait in the bulk lane, where any were put there. The ends are known a moment after the
+/// start.
+fn backlog(platform: &Platform, put: u64) -> anyhow::Result<i64> {
+    let mut waiting = 0;
+    if put > 0 {
+        wait_until("the backlog is seen", Duration::from_secs(30), || {
+            waiting = bulk_waiting(platform).unwrap_or(0);
+            waiting > 0
+        })?;
+    }
+    Ok(waiting)
 }
 
 /// How many events of the bulk lane are not applied.

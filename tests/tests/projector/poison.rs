@@ -31,9 +31,12 @@ fn event(number: usize) -> LicenseEvent {
     }
 }
 
-/// The key and value of a record that is rejected for that reason among the events of its batch; none for
+/// A record's key and value.
+type Content = (Option<Vec<u8>>, Option<Vec<u8>>);
+
+/// A record that is rejected for that reason among the events of its batch; none for
 /// those that the store or time decides, which have tests of their own.
-fn poison(reason: Reason) -> Option<(Option<Vec<u8>>, Option<Vec<u8>>)> {
+fn poison(reason: Reason) -> Option<Content> {
     let good = event(BATCH);
     let avro = encode(SCHEMA_ID, &good);
     let text = json::encode(&good).to_string();
@@ -76,7 +79,7 @@ fn poison(reason: Reason) -> Option<(Option<Vec<u8>>, Option<Vec<u8>>)> {
     Some((None, value))
 }
 
-fn run(reason: Reason, place: usize, (key, value): (Option<Vec<u8>>, Option<Vec<u8>>)) {
+fn run(reason: Reason, place: usize, (key, value): Content) {
     let mut log = Log::default();
     let mut good = 0;
     for number in 0..BATCH {
