@@ -39,6 +39,8 @@ fn a_projector_that_wakes_after_it_lost_its_partitions_writes_nothing() {
         let place = database.place().with("LICENSEFLOW_APPLIERS", "1");
         place
             .with("LICENSEFLOW_BATCH_RECORDS_MAX", "200")
+            // What nobody can read is a letter at once, as the independent fold has it.
+            .with("LICENSEFLOW_RETRY_ATTEMPTS", "1")
             .with_flags(&flags)
     };
     let reads = place();
