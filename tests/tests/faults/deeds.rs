@@ -3,8 +3,8 @@
 use anyhow::Context;
 use licenseflow_tests::harness::{Platform, Signal};
 
-use crate::plan::{Party, What};
-use crate::stage::{Stage, last_lines};
+use crate::plan::{Deed, Party, What};
+use crate::stage::{Stage, last_lines, ready};
 
 /// From now on it is wrong.
 pub(crate) fn begin(stage: &mut Stage, what: What) -> anyhow::Result<()> {
@@ -25,7 +25,7 @@ pub(crate) fn begin(stage: &mut Stage, what: What) -> anyhow::Result<()> {
 }
 
 /// From now on it is as it should be, or on the way to it.
-pub(crate) fn end_of(stage: &mut Stage, what: What) -> anyhow::Result<()> {
+fn end_of(stage: &mut Stage, what: What) -> anyhow::Result<()> {
     match what {
         What::Kill(party) | What::Restart(party) => start_again(stage, party),
         What::Freeze(party) => signal(stage, party, Signal::Continue),
@@ -39,6 +39,20 @@ pub(crate) fn end_of(stage: &mut Stage, what: What) -> anyhow::Result<()> {
         What::Clock(party, _) => stage.place(party)?.move_clock(0),
     }
     .with_context(|| format!("to end: {what}"))
+}
+
+/// What others stand on is put right before them: a process of ours that starts while its store or the brokers
+/// are away says so and ends, and whoever watches over it starts it again.
+pub(crate) fn end_all(stage: &mut Stage, deeds: &[Deed]) -> anyhow::Result<()> {
+    let starts_ours = |what: What| match what {
+        What::Kill(party) | What::Restart(party) => {
+            !matches!(party, Party::Broker(_) | Party::Database)
+        }
+        What::Freeze(_) | What::Between(..) | What::FullDisk | What::Clock(..) => false,
+    };
+    let (ours, first): (Vec<_>, Vec<_>) = deeds.iter().partition(|it| starts_ours(it.what));
+    let mut all = first.into_iter().chain(ours);
+    all.try_for_each(|deed| end_of(stage, deed.what))
 }
 
 /// How a process ends.
@@ -83,7 +97,9 @@ fn start_again(stage: &mut Stage, party: Party) -> anyhow::Result<()> {
         Party::Broker(number) => stage.cluster.start_again(number),
         Party::Database => Ok(stage.postgres()?.start_again()?),
         Party::Intake(_) | Party::Projector(_) | Party::Query | Party::Clients => {
-            stage.place(party)?.launch()
+            let place = stage.place(party)?;
+            place.launch()?;
+            ready(place)
         }
     }
 }

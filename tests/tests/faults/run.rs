@@ -93,9 +93,7 @@ impl AtWork<'_> {
         }
         std::thread::sleep(step.lasts());
         let over = Instant::now();
-        for deed in &step.0 {
-            deeds::end_of(self.stage, deed.what)?;
-        }
+        deeds::end_all(self.stage, &step.0)?;
         self.back(http)?;
         let after = over.elapsed();
         self.say(&format!("  back after {:.1} s", after.as_secs_f32()));

@@ -244,7 +244,8 @@ pub(crate) fn last_lines(said: &str) -> String {
     lines[lines.len().saturating_sub(5)..].join("\n")
 }
 
-fn ready(place: &mut Place) -> anyhow::Result<()> {
+/// Waits until a process that was started takes part.
+pub(crate) fn ready(place: &mut Place) -> anyhow::Result<()> {
     let Place {
         platform, process, ..
     } = place;
