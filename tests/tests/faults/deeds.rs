@@ -50,7 +50,7 @@ pub(crate) fn end_all(stage: &mut Stage, deeds: &[Deed]) -> anyhow::Result<()> {
         }
         What::Freeze(_) | What::Between(..) | What::FullDisk | What::Clock(..) => false,
     };
-    let (ours, first): (Vec<_>, Vec<_>) = deeds.iter().partition(|it| starts_ours(it.what));
+    let (ours, first): (Vec<&Deed>, Vec<&Deed>) = deeds.iter().partition(|it| starts_ours(it.what));
     let mut all = first.into_iter().chain(ours);
     all.try_for_each(|deed| end_of(stage, deed.what))
 }
