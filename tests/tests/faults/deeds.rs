@@ -1,7 +1,7 @@
 //! How each thing goes wrong, and how it is put right again.
 
 use anyhow::Context;
-use licenseflow_tests::harness::{Platform, Signal};
+use licenseflow_tests::harness::{Platform, Signal, wait_for};
 
 use crate::plan::{Deed, Party, What};
 use crate::stage::{Stage, last_lines, ready};
@@ -95,7 +95,12 @@ fn end(stage: &mut Stage, party: Party, manner: Manner) -> anyhow::Result<()> {
 fn start_again(stage: &mut Stage, party: Party) -> anyhow::Result<()> {
     match party {
         Party::Broker(number) => stage.cluster.start_again(number),
-        Party::Database => Ok(stage.postgres()?.start_again()?),
+        Party::Database => {
+            let postgres = stage.postgres()?;
+            // Its first process counts as running until the system has taken note of its end.
+            let started = || postgres.start_again().ok();
+            wait_for("PostgreSQL starts", Platform::END, started)
+        }
         Party::Intake(_) | Party::Projector(_) | Party::Query | Party::Clients => {
             let place = stage.place(party)?;
             place.launch()?;
