@@ -483,7 +483,7 @@ mod tests {
         let written = now + 5 * MS;
         yielding.applied(written);
         assert_eq!(yielding.rest(written), 10 * MS);
-        let mut lanes = |at| yielding.lanes(0, false, at);
+        let lanes = |at| yielding.lanes(0, false, at);
         assert_eq!(lanes(written + 9 * MS), Lanes::Interactive);
         assert_eq!(lanes(written + 10 * MS), Lanes::InteractiveFirst);
     }
