@@ -40,29 +40,50 @@ pub(crate) struct Suspicion {
     partitions: BTreeMap<LanePartition, Recent>,
 }
 
-/// The last records of a partition, the newest last: whether each is a suspect.
+/// The last records of a partition in their order: whether each is a suspect. What is read again after a failure
+/// counts once; what was accepted then may be a suspect now, because the store refuses it.
 #[derive(Debug, Default)]
 struct Recent {
-    window: VecDeque<bool>,
+    window: VecDeque<(Offset, bool)>,
     suspects: usize,
-    run: usize,
-    /// Those before it were seen: what is read again after a failure counts once.
-    next: Offset,
 }
 
 impl Recent {
-    fn push(&mut self, offset: Offset, is_suspect: bool) {
-        if offset < self.next {
-            return;
+    fn clear(&mut self, offset: Offset) {
+        if self.window.back().is_none_or(|(last, _)| *last < offset) {
+            self.push(offset, false);
         }
-        self.next = offset + 1;
-        self.window.push_back(is_suspect);
+    }
+
+    /// Gives how many suspects in a row this one ends.
+    fn suspect(&mut self, offset: Offset) -> usize {
+        let place = self.window.binary_search_by_key(&offset, |(at, _)| *at);
+        match place {
+            Ok(place) => {
+                let is_suspect = &mut self.window[place].1;
+                self.suspects += usize::from(!*is_suspect);
+                *is_suspect = true;
+            }
+            // Older than all that is remembered, which nothing is that is read in its order.
+            Err(place) if place < self.window.len() => return 0,
+            Err(_) => self.push(offset, true),
+        }
+        let until = self.window.iter().take_while(|(at, _)| *at <= offset);
+        until.fold(
+            0,
+            |run, (_, is_suspect)| {
+                if *is_suspect { run + 1 } else { 0 }
+            },
+        )
+    }
+
+    fn push(&mut self, offset: Offset, is_suspect: bool) {
+        self.window.push_back((offset, is_suspect));
         if self.window.len() > SuspectsMax::WINDOW {
             let oldest = self.window.pop_front();
-            self.suspects -= usize::from(oldest == Some(true));
+            self.suspects -= usize::from(oldest.is_some_and(|(_, is_suspect)| is_suspect));
         }
         self.suspects += usize::from(is_suspect);
-        self.run = if is_suspect { self.run + 1 } else { 0 };
     }
 }
 
@@ -81,7 +102,7 @@ impl Suspicion {
             return;
         }
         if let Some(recent) = self.partitions.get_mut(of) {
-            recent.push(offset, false);
+            recent.clear(offset);
             if recent.suspects == 0 {
                 self.partitions.remove(of);
             }
@@ -97,13 +118,13 @@ impl Suspicion {
         fault: &Fault,
     ) -> Option<String> {
         let recent = self.partitions.entry(of).or_default();
-        recent.push(offset, true);
+        let run = recent.suspect(offset);
         let share = recent.suspects as f64 / SuspectsMax::WINDOW as f64;
-        let is_run = self.most.run > 0 && recent.run >= self.most.run;
+        let is_run = self.most.run > 0 && run >= self.most.run;
         if !is_run && share < self.most.share {
             return None;
         }
-        let (run, suspects) = (recent.run, recent.suspects);
+        let suspects = recent.suspects;
         self.partitions.remove(&of);
         Some(format!(
             "{suspects} of its last {} records, {run} of them in a row, were to be rejected for what may be a \
@@ -165,6 +186,20 @@ mod tests {
         assert_eq!(until_left(most, runs), None);
         let any = SuspectsMax { run: 0, share: 2.0 };
         assert_eq!(until_left(any, all()), None);
+    }
+
+    #[test]
+    fn what_was_accepted_and_is_refused_by_the_store_is_a_suspect_where_it_stands() {
+        let mut suspicion = Suspicion::new(SuspectsMax::default());
+        assert_eq!(suspicion.suspects(ONE, 0, &fault()), None);
+        for refused in 1..19 {
+            // The next records are taken before the store says that it refuses this one.
+            for offset in refused..refused + 5 {
+                suspicion.clears(&ONE, offset);
+            }
+            assert_eq!(suspicion.suspects(ONE, refused, &fault()), None);
+        }
+        assert!(suspicion.suspects(ONE, 19, &fault()).is_some());
     }
 
     #[test]
