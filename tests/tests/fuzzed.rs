@@ -1,6 +1,7 @@
 //! What fuzzers have kept is run again: each file took one of them somewhere new, or once broke a promise.
 //! The fold's are delivered to a store on disk too.
-#![allow(missing_docs)]
+
+#![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 use std::fs;
 use std::path::PathBuf;

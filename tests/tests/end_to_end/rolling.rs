@@ -53,9 +53,17 @@ const WAYS: [Way; 4] = [
     },
 ];
 
-/// For each partition where it stands, since when, and the longest that it ever stood.
+/// Where a partition stands, since when, and the longest that it ever stood.
 #[derive(Debug, Default)]
-struct Pauses(Mutex<BTreeMap<i32, (i64, Option<Instant>, Duration)>>);
+struct Standing {
+    next_offset: i64,
+    since: Option<Instant>,
+    longest: Duration,
+}
+
+/// The interactive lane's partitions.
+#[derive(Debug, Default)]
+struct Pauses(Mutex<BTreeMap<i32, Standing>>);
 
 impl Pauses {
     fn look(&self, lookup: &PostgresLookup) {
@@ -66,10 +74,12 @@ impl Pauses {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let each = freshness.partitions.iter();
         for partition in each.filter(|it| it.lane == Lane::Interactive) {
-            let (stood, since, longest) = all.entry(partition.partition).or_default();
-            *longest = (*longest).max(since.map_or(Duration::ZERO, |since| now - since));
-            if partition.next_offset > *stood || since.is_none() {
-                (*stood, *since) = (partition.next_offset, Some(now));
+            let standing = all.entry(partition.partition).or_default();
+            let stood = standing.since.map_or(Duration::ZERO, |since| now - since);
+            standing.longest = standing.longest.max(stood);
+            if partition.next_offset > standing.next_offset || standing.since.is_none() {
+                standing.next_offset = partition.next_offset;
+                standing.since = Some(now);
             }
         }
     }
@@ -78,7 +88,7 @@ impl Pauses {
     fn take(&self) -> BTreeMap<i32, Duration> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let each = all.iter_mut();
-        each.map(|(partition, (_, _, longest))| (*partition, std::mem::take(longest)))
+        each.map(|(partition, it)| (*partition, std::mem::take(&mut it.longest)))
             .collect()
     }
 }
