@@ -190,3 +190,18 @@ fn a_name_that_another_still_has_is_waited_for_by_the_newer_protocol() {
         again.owns().len() == ALL
     });
 }
+
+#[test]
+fn a_member_whose_name_another_took_joins_again_and_has_its_place_once_that_is_gone() {
+    let ground = Ground::new();
+    let one = Member::begin(&ground, GroupProtocol::Classic, Some("one"));
+    wait_for("it has all", &[&one], || one.owns().len() == ALL);
+    let again = Member::begin(&ground, GroupProtocol::Classic, Some("one"));
+    wait_for("its place was taken", &[&one, &again], || {
+        one.lost().len() == ALL
+    });
+    drop(again);
+    wait_for("it has its place again", &[&one], || {
+        one.owns().len() == ALL
+    });
+}

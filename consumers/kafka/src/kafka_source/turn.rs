@@ -184,14 +184,21 @@ impl KafkaSource {
             .collect()
     }
 
-    /// By the newer protocol no member joins under a name that another still has, such as our own that was
-    /// killed a moment ago: that passes once its session is over, though librdkafka calls it fatal.
+    /// A name is one member's at a time, and librdkafka calls it fatal where that is another, though it passes:
+    ///
+    /// | protocol | who has the name | we are told |
+    /// |---|---|---|
+    /// | the newer | another, such as our own self that was killed a moment ago, until its session is over | unreleased |
+    /// | classic | whoever joined last, such as we ourselves after the coordinator was mute for a while | fenced |
     fn fatal(&mut self, error: KafkaError) -> Result<()> {
         let told = self.readers.group.client().fatal_error();
         match told {
-            Some((RDKafkaErrorCode::UnreleasedInstanceId, why)) => {
+            Some((
+                RDKafkaErrorCode::UnreleasedInstanceId | RDKafkaErrorCode::FencedInstanceId,
+                why,
+            )) => {
                 tracing::warn!(
-                    "another member of the group has this one's name, or had it until its session is over; joining again until it is free: {why}"
+                    "another member of the group has this one's name, or had it a moment ago; joining again in a second: {why}"
                 );
                 let ours: Vec<LanePartition> = self.owned.keys().copied().collect();
                 // A client that does nothing more need not be told that these are left.
