@@ -6,7 +6,7 @@ use licenseflow_avro::record::Header;
 use licenseflow_avro::{Lane, Position, Topics, json};
 use licenseflow_kafka::{KafkaLetters, KafkaSource, LanePartition, LaneRecords, SourceSettings};
 use licenseflow_projector::verify::verify;
-use licenseflow_projector::{Backoff, Handle, Parts, Projector, Settings, wall_clock};
+use licenseflow_projector::{Backoff, Handle, Parts, Projector, Retries, Settings, wall_clock};
 use licenseflow_runtime::log::{Admin, KafkaSettings, Reader, Start, Stop, TopicSpec};
 use licenseflow_tests::harness::{Folder, Kafka, unique_prefix, wait_until};
 use rdkafka::message::{Header as KafkaHeader, OwnedHeaders};
@@ -102,6 +102,11 @@ impl Ground {
             backoff: Backoff {
                 first: Duration::from_millis(20),
                 cap: Duration::from_millis(200),
+            },
+            // Tries would lie in the lanes beside what a test writes there, and be counted with it.
+            retries: Retries {
+                attempts_max: 1,
+                ..Retries::default()
             },
             ..Settings::default()
         };
