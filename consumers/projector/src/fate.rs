@@ -22,12 +22,15 @@ pub fn of_judgement(judged: &Result<LicenseEvent, Verdict>) -> Fate {
 ///
 /// | the try | fate |
 /// |---|---|
+/// | one, and there is no more than one; or there is no room for one more that waits | rejected for its fault |
 /// | the last of several | rejected as `retries_exhausted` |
-/// | the only one that is allowed, or there is no room for one more that waits | rejected for its fault |
 /// | any other | retry |
 #[must_use]
 pub fn of_try(fault: Fault, attempt: u32, attempts_max: u32, has_room: bool) -> Fate {
-    if attempt >= attempts_max.max(2) {
+    if attempts_max <= 1 {
+        return Fate::Reject(fault);
+    }
+    if attempt >= attempts_max {
         let error = format!("tried {attempt} times, at last {}: {fault}", fault.reason);
         return Fate::Reject(Fault {
             reason: Reason::RetriesExhausted,
@@ -36,7 +39,7 @@ pub fn of_try(fault: Fault, attempt: u32, attempts_max: u32, has_room: bool) -> 
             ..fault
         });
     }
-    if attempts_max <= 1 || !has_room {
+    if !has_room {
         return Fate::Reject(fault);
     }
     Fate::Retry(fault)
@@ -101,6 +104,11 @@ mod tests {
         for attempt in [6, 7] {
             assert_eq!(reason(attempt, 6, true), Some(Reason::RetriesExhausted));
         }
+        assert_eq!(
+            reason(2, 1, true),
+            Some(Reason::UnknownSchema),
+            "it was redriven"
+        );
         assert_eq!(
             reason(1, 1, true),
             Some(Reason::UnknownSchema),

@@ -396,8 +396,10 @@ async fn a_death_between_the_acknowledgement_and_the_mark_sends_a_record_again_a
     dlq(&platform, 0, &["redrive", "--all", "--yes"]);
     let marked = listed(&platform, &["--state", "redriven"]);
     assert_eq!(marked.iter().map(place_of).collect::<Vec<_>>(), [place]);
-    wait_for_the_end(&platform);
-    assert!(platform.dealt_with() >= 3, "it is in its lane three times");
+    wait_until("it is in its lane three times", PATIENCE, || {
+        platform.dealt_with() >= 3
+    })
+    .unwrap();
     assert_eq!(calls(&platform, "LIC-2"), 1);
     assert_eq!(platform.verify().unwrap()["equal"], true);
     Platform::stop(up).unwrap();
