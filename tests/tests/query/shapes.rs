@@ -248,6 +248,7 @@ async fn a_journey_says_when_its_records_were_received_produced_and_applied() {
             "type": "LicenseIssued",
             "outcome": "applied",
             "rejected": null,
+            "retried": null,
             "received_at": "2026-05-28T20:26:38.750000Z",
             "produced_at": "2026-05-28T20:26:39.000000Z",
             "applied_at": "2026-05-28T20:26:39.500000Z",
