@@ -248,21 +248,22 @@ impl Sorted {
     fn of(letters: Vec<Letter>) -> Self {
         let (mut whole, mut in_lane) = (Portion::default(), Vec::new());
         for letter in letters {
-            match letter.content {
-                LetterContent::Kept {
-                    key,
-                    value,
-                    headers,
-                } => {
-                    let record = RawRecord {
-                        at: letter.at,
-                        key,
-                        value,
-                        headers,
-                    };
-                    whole.push(letter.id, dead(record, letter.reason, letter.error));
-                }
-                LetterContent::InTheLane => in_lane.push(letter),
+            let Letter {
+                id,
+                at,
+                reason,
+                error,
+                content,
+            } = letter;
+            match content.record(at) {
+                Some(record) => whole.push(id, dead(record, reason, error)),
+                None => in_lane.push(Letter {
+                    id,
+                    at,
+                    reason,
+                    error,
+                    content: LetterContent::InTheLane,
+                }),
             }
         }
         Self { whole, in_lane }

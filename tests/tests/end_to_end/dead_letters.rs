@@ -4,49 +4,15 @@
 use std::process::Output;
 use std::time::Duration;
 
-use licenseflow_avro::codec::encode;
-use licenseflow_avro::json;
-use licenseflow_tests::harness::{
-    Kafka, Platform, Port, Process, Role, project, unique_prefix, wait_until,
-};
+use licenseflow_tests::harness::{Kafka, Platform, Port, Process, Role, unique_prefix, wait_until};
 use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value, json};
 
+use super::later_schema::{self, LATER_ID, usage};
+
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The schema id that the registry gives next: ours is the first.
-const LATER_ID: u32 = 2;
-
-fn usage(license: &str, event: u8) -> Value {
-    json!({
-        "event_id": format!("00000000-0000-7000-8000-0000000000{event:02}"), "license_id": license,
-        "occurred_at": "2026-01-31T10:00:00Z", "type": "UsageRecorded",
-        "data": {"metric": "calls", "quantity": 1},
-    })
-}
-
-/// A record of a later producer's, whose schema has one more text at its end.
-fn of_a_later_schema(license: &str, event: u8) -> Vec<u8> {
-    let event = json::decode(usage(license, event).to_string().as_bytes()).unwrap();
-    let mut value = encode(LATER_ID, &event);
-    value.push(0);
-    value
-}
-
-async fn register_the_later_schema(platform: &Platform) {
-    let path = project().join("avro/schemas/license_event.avsc");
-    let mut schema: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let note = json!({"name": "note", "type": "string", "default": ""});
-    schema["fields"].as_array_mut().unwrap().push(note);
-    let subject = format!("{}-value", platform.events_topic());
-    let url = format!("{}/subjects/{subject}/versions", platform.registry());
-    let body = json!({"schema": schema.to_string()});
-    let answer = reqwest::Client::new().post(url).json(&body).send().await;
-    let answer: Value = answer.unwrap().json().await.unwrap();
-    assert_eq!(answer["id"], LATER_ID, "{answer}");
-}
 
 /// Sends a value to the interactive lane; where it lies.
 async fn send(platform: &Platform, value: &[u8], request_id: &str) -> String {
@@ -152,7 +118,12 @@ async fn dead_letters_are_listed_shown_redriven_and_resolved() {
     let mut moved = usage("LIC-1", 2);
     moved["type"] = json!("LicenseMoved");
     let moved = send(&platform, moved.to_string().as_bytes(), "r-moved").await;
-    let later = send(&platform, &of_a_later_schema("LIC-2", 3), "r-later").await;
+    let later = send(
+        &platform,
+        &later_schema::value(LATER_ID, "LIC-2", 3),
+        "r-later",
+    )
+    .await;
     let large = format!("{{{}}}", " ".repeat(2 << 20));
     let large = send(&platform, large.as_bytes(), "r-large").await;
     let letters = wait_for_letters(&platform, 4, &[]);
@@ -290,7 +261,7 @@ async fn redriven(platform: &Platform, later: &str, large: &str) {
 
 async fn redriven_when_it_can_be_read(platform: &Platform, later: &str, again: &str) {
     let which = ["redrive", "--reason", "unknown_schema"];
-    register_the_later_schema(platform).await;
+    later_schema::register(platform).await;
     wait_for_the_schema(platform, again);
     let text = dlq(
         platform,
@@ -378,9 +349,14 @@ async fn a_death_between_the_acknowledgement_and_the_mark_sends_a_record_again_a
     command.env("LICENSEFLOW_CRASH_AT", "after_redrive");
     let mut deadly = Process::start("up", &command).unwrap();
     wait_until("it is ready", PATIENCE, || platform.text("/readyz").is_ok()).unwrap();
-    let place = send(&platform, &of_a_later_schema("LIC-2", 3), "r-later").await;
+    let place = send(
+        &platform,
+        &later_schema::value(LATER_ID, "LIC-2", 3),
+        "r-later",
+    )
+    .await;
     wait_for_letters(&platform, 1, &[]);
-    register_the_later_schema(&platform).await;
+    later_schema::register(&platform).await;
     wait_for_the_schema(&platform, &place);
     dlq(&platform, 1, &["redrive", "--all", "--yes"]);
     assert_ne!(deadly.wait(PATIENCE).unwrap(), 0, "it died");

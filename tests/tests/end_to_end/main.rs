@@ -17,6 +17,7 @@ mod evolution;
 mod foreign_registry;
 mod independent_fold;
 mod kills;
+mod later_schema;
 mod on_postgres;
 mod one_database;
 mod processes;

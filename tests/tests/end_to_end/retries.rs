@@ -3,33 +3,18 @@
 
 use std::time::Duration;
 
-use licenseflow_avro::codec::encode;
-use licenseflow_avro::json;
-use licenseflow_tests::harness::{Kafka, Platform, Role, kcat, project, unique_prefix, wait_until};
+use licenseflow_tests::harness::{Kafka, Platform, Role, kcat, unique_prefix, wait_until};
 use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use serde_json::{Value, json};
+use serde_json::Value;
+
+use super::later_schema::{self, LATER_ID};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The schema id that the registry gives next: ours is the first.
-const LATER_ID: u32 = 2;
 /// One that it never gives.
 const NO_ID: u32 = 7;
-
-fn value(schema_id: u32, license: &str, event: u8) -> Vec<u8> {
-    let event = json!({
-        "event_id": format!("00000000-0000-7000-8000-0000000000{event:02}"), "license_id": license,
-        "occurred_at": "2026-01-31T10:00:00Z", "type": "UsageRecorded",
-        "data": {"metric": "calls", "quantity": 1},
-    });
-    let event = json::decode(event.to_string().as_bytes()).unwrap();
-    let mut value = encode(schema_id, &event);
-    // The later schema has one more text at its end.
-    value.push(0);
-    value
-}
 
 /// Sends a record with its license's key; its receipt's position.
 async fn send(platform: &Platform, license: &str, value: &[u8], request_id: &str) -> (i32, i64) {
@@ -49,19 +34,6 @@ async fn send(platform: &Platform, license: &str, value: &[u8], request_id: &str
         .headers(OwnedHeaders::new().insert(header));
     let at = producer.send(record, PATIENCE).await.unwrap();
     (at.partition, at.offset)
-}
-
-async fn register_the_later_schema(platform: &Platform) {
-    let path = project().join("avro/schemas/license_event.avsc");
-    let mut schema: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let note = json!({"name": "note", "type": "string", "default": ""});
-    schema["fields"].as_array_mut().unwrap().push(note);
-    let subject = format!("{}-value", platform.events_topic());
-    let url = format!("{}/subjects/{subject}/versions", platform.registry());
-    let body = json!({"schema": schema.to_string()});
-    let answer = reqwest::Client::new().post(url).json(&body).send().await;
-    let answer: Value = answer.unwrap().json().await.unwrap();
-    assert_eq!(answer["id"], LATER_ID, "{answer}");
 }
 
 /// Asks for a license as fresh as a position, at once or not at all: status and answer.
@@ -93,7 +65,13 @@ async fn a_record_whose_schema_is_registered_later_counts_then_and_one_of_none_i
     let retry_topic = format!("{}license.events.retry.v1", platform.prefix());
     let dead_letters = format!("{}license.events.dlq.v1", platform.prefix());
 
-    let (partition, offset) = send(&platform, "LIC-1", &value(LATER_ID, "LIC-1", 1), "r-1").await;
+    let (partition, offset) = send(
+        &platform,
+        "LIC-1",
+        &later_schema::value(LATER_ID, "LIC-1", 1),
+        "r-1",
+    )
+    .await;
     let position = format!("e:{partition}:{}", offset + 1);
     wait_until("it was read", PATIENCE, || {
         let copies = headers_in(platform.bootstrap(), &retry_topic, "x-attempt");
@@ -115,7 +93,7 @@ async fn a_record_whose_schema_is_registered_later_counts_then_and_one_of_none_i
     let from = headers_in(platform.bootstrap(), &retry_topic, "x-original-offset");
     assert_eq!(from[0], offset.to_string());
 
-    register_the_later_schema(&platform).await;
+    later_schema::register(&platform).await;
     let mut answer = (0, Value::Null);
     let found = wait_until("it counts", PATIENCE, || {
         let asking = asked(&platform, "LIC-1", &position);
@@ -130,7 +108,13 @@ async fn a_record_whose_schema_is_registered_later_counts_then_and_one_of_none_i
     assert_eq!(journey["items"][0]["outcome"], "applied", "{journey}");
     assert!(retried["attempts"].as_i64().unwrap() >= 2, "{journey}");
 
-    let (_, offset) = send(&platform, "LIC-3", &value(NO_ID, "LIC-3", 2), "r-2").await;
+    let (_, offset) = send(
+        &platform,
+        "LIC-3",
+        &later_schema::value(NO_ID, "LIC-3", 2),
+        "r-2",
+    )
+    .await;
     wait_until("it is given up on", PATIENCE, || {
         let reasons = headers_in(platform.bootstrap(), &dead_letters, "x-reason");
         reasons == ["retries_exhausted"]
