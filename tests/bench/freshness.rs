@@ -30,6 +30,8 @@ pub(crate) struct Freshness {
     /// How many events of the bulk lane waited at the beginning, and at the end.
     pub(crate) bulk_waiting: [i64; 2],
     pub(crate) seconds: f64,
+    /// How many records came that say nothing.
+    pub(crate) poison: u64,
     pub(crate) all: Times,
     /// The same of each second by itself, by when they were acknowledged.
     pub(crate) by_second: Vec<Times>,
@@ -61,14 +63,23 @@ impl Times {
 /// When each was acknowledged, in seconds since the measurement began, and what it took, in milliseconds.
 type Taken = Arc<Mutex<Vec<(f64, f64)>>>;
 
-/// Measures on a platform of its own topics; events are numbered from `first` on, behind as many that wait
-/// in the bulk lane.
+/// What there is beside the events that are measured.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Beside {
+    /// So many events wait in the bulk lane from the start.
+    pub(crate) bulk: u64,
+    /// So many records that say nothing come with every hundred events.
+    pub(crate) poison_percent: u64,
+}
+
+/// Measures on a platform of its own topics; events are numbered from behind those of the bulk lane on.
 pub(crate) async fn run(
     options: &Options,
     place: &Place,
     prefix: &str,
-    first: u64,
+    beside: Beside,
 ) -> anyhow::Result<Freshness> {
+    let first = beside.bulk;
     let up = tokio::task::block_in_place(|| place.platform.start(Role::Up))?;
     let publisher = publisher(&place.platform, prefix).await?;
     let http = reqwest::Client::new();
@@ -78,7 +89,7 @@ pub(crate) async fn run(
     let mut tick = tokio::time::interval(Duration::from_millis(1));
     let begun = Instant::now();
     let lasts = WARM + Duration::from_secs(u64::from(options.read_seconds));
-    let mut number = 0;
+    let (mut number, mut poison) = (0, 0);
     while begun.elapsed() < lasts {
         tick.tick().await;
         let due = (begun.elapsed().as_secs_f64() * options.rate as f64) as u64;
@@ -110,6 +121,13 @@ pub(crate) async fn run(
                 });
             }
             number += 1;
+            while poison * 100 < number * beside.poison_percent {
+                let context = sample::request(poison)?;
+                let record = sample::poison(poison);
+                let lane = Lane::Interactive;
+                drop(publisher.enqueue_raw(&record, lane, &context).await?);
+                poison += 1;
+            }
         }
         while let Some(done) = reading.try_join_next() {
             done??;
@@ -125,6 +143,7 @@ pub(crate) async fn run(
     let taken = std::mem::take(&mut *taken.lock().unwrap_or_else(PoisonError::into_inner));
     Ok(Freshness {
         per_second: number as f64 / seconds_taken,
+        poison,
         bulk_waiting: [waited, waits],
         seconds: seconds_taken,
         by_second: by_second(&taken),

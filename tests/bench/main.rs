@@ -28,7 +28,7 @@ use licenseflow_tests::harness::{Kafka, unique_prefix};
 use tokio::runtime::Runtime;
 
 use fill::Log;
-use freshness::Freshness;
+use freshness::{Beside, Freshness};
 use meter::Measured;
 use report::{Filled, Lanes, OnStore, Report};
 use stores::{Kind, Place};
@@ -36,6 +36,10 @@ use stores::{Kind, Place};
 /// The platform's own.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Records that say nothing for every hundred events: none, a fifth of all, and a client that sends nothing
+/// else, as much as all others together.
+const POISON_PERCENT: [u64; 3] = [0, 25, 100];
 
 #[derive(Debug, Clone, Parser)]
 #[command(name = "bench", about = "How fast the platform is, beside bare parts")]
@@ -97,6 +101,8 @@ enum Only {
     Freshness,
     /// The same beside a backlog of the bulk lane, on both stores.
     Lanes,
+    /// The same beside records that say nothing, on both stores.
+    Poison,
 }
 
 /// Which headers the records have.
@@ -164,7 +170,7 @@ fn main() -> anyhow::Result<()> {
     let kafka = Kafka::for_measuring()?;
     let prefix = unique_prefix();
     let log = match options.only {
-        Some(Only::Freshness | Only::Lanes) => Log::none(),
+        Some(Only::Freshness | Only::Lanes | Only::Poison) => Log::none(),
         Some(Only::CatchUp | Only::Stores) | None => {
             let all = (Lane::Interactive, options.events);
             fill::fill(&options, all, kafka.bootstrap(), &prefix)?
@@ -192,13 +198,19 @@ fn main() -> anyhow::Result<()> {
             measured.filled = Some(filled);
         }
         if has(Only::Stores) || has(Only::Freshness) {
-            let fresh = freshness_of(kind, &options, kafka.bootstrap(), &runtime)?;
+            let fresh = freshness_of(kind, &options, kafka.bootstrap(), &runtime, 0)?;
             measured.freshness = Some(fresh);
         }
         if options.only == Some(Only::Lanes) {
-            let idle = freshness_of(kind, &options, kafka.bootstrap(), &runtime)?;
+            let idle = freshness_of(kind, &options, kafka.bootstrap(), &runtime, 0)?;
             let beside = beside_bulk(kind, &options, kafka.bootstrap(), &runtime)?;
             measured.lanes = Some(Lanes { idle, beside });
+        }
+        if options.only == Some(Only::Poison) {
+            for percent in POISON_PERCENT {
+                let beside = freshness_of(kind, &options, kafka.bootstrap(), &runtime, percent)?;
+                measured.poison.push(beside);
+            }
         }
         if options.only != Some(Only::CatchUp) {
             report.stores.push(measured);
@@ -229,11 +241,20 @@ fn freshness_of(
     options: &Options,
     bootstrap: &str,
     runtime: &Runtime,
+    poison_percent: u64,
 ) -> anyhow::Result<Freshness> {
-    report::note(&format!("how fresh {} is", kind.name()));
+    let poison = match poison_percent {
+        0 => String::new(),
+        percent => format!(" beside {percent} records that say nothing for every 100 events"),
+    };
+    report::note(&format!("how fresh {} is{poison}", kind.name()));
     let prefix = unique_prefix();
     let place = Place::new(kind, options, bootstrap, &prefix)?;
-    runtime.block_on(freshness::run(options, &place, &prefix, 0))
+    let beside = Beside {
+        poison_percent,
+        ..Beside::default()
+    };
+    runtime.block_on(freshness::run(options, &place, &prefix, beside))
 }
 
 /// The same beside a backlog of the bulk lane that is there from the start.
@@ -247,6 +268,10 @@ fn beside_bulk(
     fill::fill(options, (Lane::Bulk, options.bulk), bootstrap, &prefix)?;
     report::note(&format!("how fresh {} is beside them", kind.name()));
     let place = Place::new(kind, options, bootstrap, &prefix)?;
-    let measured = freshness::run(options, &place, &prefix, options.bulk);
+    let beside = Beside {
+        bulk: options.bulk,
+        ..Beside::default()
+    };
+    let measured = freshness::run(options, &place, &prefix, beside);
     runtime.block_on(measured)
 }

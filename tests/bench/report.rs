@@ -32,6 +32,8 @@ pub(crate) struct OnStore {
     pub(crate) filled: Option<Filled>,
     pub(crate) freshness: Option<Freshness>,
     pub(crate) lanes: Option<Lanes>,
+    /// Freshness beside none, and beside more and more, records that say nothing.
+    pub(crate) poison: Vec<Freshness>,
 }
 
 /// Freshness of the interactive lane on an idle platform, and beside a backlog of the bulk lane.
@@ -55,6 +57,7 @@ impl OnStore {
             filled: None,
             freshness: None,
             lanes: None,
+            poison: Vec::new(),
         }
     }
 }
@@ -150,7 +153,25 @@ fn print_store(of: &OnStore) -> anyhow::Result<()> {
         print_filled(filled)?;
     }
     of.freshness.as_ref().map_or(Ok(()), print_freshness)?;
-    of.lanes.as_ref().map_or(Ok(()), print_lanes)
+    of.lanes.as_ref().map_or(Ok(()), print_lanes)?;
+    print_poison(&of.poison)
+}
+
+fn print_poison(each: &[Freshness]) -> anyhow::Result<()> {
+    for fresh in each {
+        say(&format!(
+            " beside {} records that say nothing",
+            fresh.poison
+        ))?;
+        print_freshness(fresh)?;
+        let (without, with) = (&each[0].all, &fresh.all);
+        say(&format!(
+            "  beside / without: p50 {:.2}, p99 {:.2}",
+            with.p50_ms / without.p50_ms,
+            with.p99_ms / without.p99_ms
+        ))?;
+    }
+    Ok(())
 }
 
 fn print_lanes(Lanes { idle, beside }: &Lanes) -> anyhow::Result<()> {

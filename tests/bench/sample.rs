@@ -10,7 +10,7 @@ use licenseflow_avro::record::Header;
 use licenseflow_avro::time::format_rfc3339;
 use licenseflow_avro::{Coordinates, Lane, LicenseEvent, RawRecord, schema};
 use licenseflow_producers::generate::bench_event;
-use licenseflow_producers::publish::RequestContext;
+use licenseflow_producers::publish::{self as producers, RequestContext};
 
 use crate::Headers;
 
@@ -80,6 +80,24 @@ pub(crate) fn record(number: u64, licenses: u64, which: Headers) -> RawRecord {
         key: Some(event.license_id.clone().into_bytes()),
         value: Some(codec::encode(SCHEMA_ID, &event)),
         headers: headers(&event, number, which),
+    }
+}
+
+/// A record that says nothing, each for another reason than the one before.
+pub(crate) fn poison(number: u64) -> producers::RawRecord {
+    let schema = (number as u32).wrapping_mul(0x9E37_79B9) | 1 << 30;
+    let value = match number % 5 {
+        0 => None,
+        1 => Some(b"not an event".to_vec()),
+        2 => Some(b"{\"event_id\":".to_vec()),
+        // A schema that nobody registered, another one each time.
+        3 => Some([&[0], &schema.to_be_bytes()[..], b"?"].concat()),
+        _ => Some(Vec::new()),
+    };
+    producers::RawRecord {
+        key: Some(format!("poison-{number}").into_bytes()),
+        value,
+        headers: Vec::new(),
     }
 }
 

@@ -122,6 +122,20 @@ pub struct Waiting {
     pub fault: Fault,
     /// How long it waits before its next try, in milliseconds.
     pub wait_ms: i64,
+    /// Whether it may be one more that waits. Where it may not, it waits only as another try of one that does,
+    /// which the store alone knows: it is rejected for its fault otherwise.
+    pub may_begin: bool,
+}
+
+impl Waiting {
+    /// It does not wait.
+    #[must_use]
+    pub fn given_up(&self) -> Rejected {
+        Rejected {
+            record: self.record.clone(),
+            fault: self.fault.clone(),
+        }
+    }
 }
 
 /// That a record says it is another try of one that was read before.

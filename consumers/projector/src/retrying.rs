@@ -64,18 +64,27 @@ impl Room {
 
     /// What becomes of a record whose fault may heal.
     pub(crate) fn fate(&self, record: &RawRecord, fault: Fault) -> Fate {
-        let has_room = self.waiting < self.retries.waiting_max && can_be_published_again(record);
-        fate::of_try(fault, attempt(record), self.retries.attempts_max, has_room)
+        let attempt = attempt(record);
+        // Whether a record that says it was tried before has its room already is for the store to say.
+        let may_have_room = self.has_room() || attempt > 1;
+        let has_room = may_have_room && can_be_published_again(record);
+        fate::of_try(fault, attempt, self.retries.attempts_max, has_room)
     }
 
-    /// A record begins to wait.
+    fn has_room(&self) -> bool {
+        self.waiting < self.retries.waiting_max
+    }
+
+    /// A record waits.
     pub(crate) fn take(&mut self, record: RawRecord, fault: Fault) -> Waiting {
-        self.waiting += 1;
+        let may_begin = self.has_room();
+        self.waiting += usize::from(may_begin);
         let wait = self.backoff.drawn(attempt(&record));
         Waiting {
             wait_ms: i64::try_from(wait.as_millis()).unwrap_or(i64::MAX),
             record,
             fault,
+            may_begin,
         }
     }
 }

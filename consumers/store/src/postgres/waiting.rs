@@ -20,7 +20,8 @@ pub(super) async fn write(work: &Work<'_>, batch: &mut Batch, now: i64) -> Resul
     for waiting in &batch.waiting {
         let record = &waiting.record;
         match belongs(work, Try::of(record).as_ref(), attempt(record)).await? {
-            Belongs::No => insert(work, waiting, now).await?,
+            Belongs::No if waiting.may_begin => insert(work, waiting, now).await?,
+            Belongs::No => batch.rejected.push(waiting.given_up()),
             Belongs::To(row) => move_on(work, row.id, waiting, now).await?,
             Belongs::Again => {}
         }
@@ -79,6 +80,7 @@ async fn insert(work: &Work<'_>, waiting: &Waiting, now: i64) -> Result<(), Erro
         record,
         fault,
         wait_ms,
+        may_begin: _,
     } = waiting;
     let sql = "insert into waiting (timestamp_ms, lane, partition, log_offset, content, reason, error, request_id,
            attempt, since_ms, due_ms, key, value, headers)

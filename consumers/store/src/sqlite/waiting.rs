@@ -23,7 +23,8 @@ pub(super) fn write(
     for waiting in &batch.waiting {
         let record = &waiting.record;
         match belongs(transaction, Try::of(record).as_ref(), attempt(record))? {
-            Belongs::No => insert(transaction, waiting, now)?,
+            Belongs::No if waiting.may_begin => insert(transaction, waiting, now)?,
+            Belongs::No => batch.rejected.push(waiting.given_up()),
             Belongs::To(row) => move_on(transaction, row.id, waiting, now)?,
             Belongs::Again => {}
         }
@@ -87,6 +88,7 @@ fn insert(transaction: &Transaction<'_>, waiting: &Waiting, now: i64) -> Result<
         record,
         fault,
         wait_ms,
+        may_begin: _,
     } = waiting;
     let sql = "insert into waiting (timestamp_ms, lane, partition, offset, content, reason, error, request_id, attempt,
            since_ms, due_ms, key, value, headers) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing";

@@ -19,6 +19,7 @@ on_every_store!(
     a_mark_of_an_earlier_try_says_nothing_of_the_next,
     nothing_waits_of_a_batch_that_another_owner_was_before,
     a_redriven_record_is_given_up_on_anew,
+    without_room_for_one_more_a_try_waits_on_in_its_row_and_a_forged_one_is_rejected,
 );
 
 const WAIT_MS: i64 = 100;
@@ -61,7 +62,15 @@ fn waiting(record: RawRecord) -> Batch {
         record,
         fault: unknown(),
         wait_ms: WAIT_MS,
+        may_begin: true,
     });
+    batch
+}
+
+/// The same, where as many wait as may.
+fn without_room(record: RawRecord) -> Batch {
+    let mut batch = waiting(record);
+    batch.waiting[0].may_begin = false;
     batch
 }
 
@@ -168,6 +177,7 @@ fn what_is_given_up_on_after_its_tries_is_one_letter_at_its_first_place<P: Place
             record,
             fault: unknown(),
             wait_ms: WAIT_MS,
+            may_begin: true,
         });
     }
     batch.reject(
@@ -247,4 +257,17 @@ fn a_redriven_record_is_given_up_on_anew<P: Place>() {
     model.apply(rejecting(again(2, 0, 2)), 40).unwrap();
     let both = [(0, Reason::RetriesExhausted), (2, Reason::RetriesExhausted)];
     assert_eq!(letters(&place), both);
+}
+
+fn without_room_for_one_more_a_try_waits_on_in_its_row_and_a_forged_one_is_rejected<P: Place>() {
+    let place = P::new();
+    let mut model = place.open();
+    model.apply(waiting(first(0)), 10).unwrap();
+    let applied = model.apply(without_room(again(1, 0, 1)), 20).unwrap();
+    assert_eq!((applied.waiting, applied.letters), (1, 0));
+    assert_eq!(due(&mut model, 20), [(0, 2, Step::Copy)]);
+    // It says that it is a try of a record of which no row knows.
+    let applied = model.apply(without_room(again(2, 7, 1)), 30).unwrap();
+    assert_eq!((applied.waiting, applied.letters), (1, 1));
+    assert_eq!(letters(&place), [(2, Reason::UnknownSchema)]);
 }
