@@ -29,8 +29,12 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// that is tried again.
 const ABSENT_FOR: Duration = Duration::from_millis(500);
 /// So many ids may turn out to be absent in a second: a client whose ids are garbage must not have the registry
-/// asked for each, while all other records wait. Beyond that an id counts as absent without being asked for.
+/// asked for each. Beyond that an id counts as absent without being asked for.
 const ABSENT_A_SECOND: usize = 50;
+/// So much of a second whoever judges records may wait for ids that turn out to be absent, since all other
+/// records wait meanwhile. Beyond that an id counts as absent at once, and is asked for beside: its record is
+/// tried again, and the answer is there by then.
+const WAITED_A_SECOND: Duration = Duration::from_millis(50);
 const SECOND: Duration = Duration::from_secs(1);
 /// How many absent ids are remembered: ids out of garbage must not grow the memory.
 const ABSENT_MAX: usize = 1024;
@@ -83,8 +87,17 @@ struct Inner {
 struct Seen {
     plans: HashMap<u32, Arc<Plan>>,
     absent: HashMap<u32, Instant>,
-    /// The second in which ids turned out to be absent last, and how many did.
-    second: Option<(Instant, usize)>,
+    /// The second in which ids turned out to be absent last.
+    second: Option<AbsentIds>,
+}
+
+/// What ids that turned out to be absent have cost in a second.
+#[derive(Debug, Clone, Copy)]
+struct AbsentIds {
+    began: Instant,
+    count: usize,
+    /// How long records were not judged for them.
+    waited: Duration,
 }
 
 impl RegistryClient {
@@ -149,17 +162,19 @@ impl RegistryClient {
         if let Some(known) = self.seen().get(id, Instant::now()) {
             return Ok(known);
         }
-        let plan = match get_schema_by_id(id, &self.inner.settings).await {
-            Ok(schema) => Some(Arc::new(plan_of(&schema))),
-            Err(error) if is_no_such_schema(&error) => None,
-            Err(error) => {
-                return Err(SchemasAway {
-                    reason: reason(&error),
-                });
-            }
-        };
-        self.seen().put(id, plan.clone(), Instant::now());
-        Ok(plan)
+        let asked = self.ask(id).await?;
+        self.seen().put(id, asked.clone(), Instant::now());
+        Ok(asked)
+    }
+
+    async fn ask(&self, id: u32) -> Result<Option<Arc<Plan>>, SchemasAway> {
+        match get_schema_by_id(id, &self.inner.settings).await {
+            Ok(schema) => Ok(Some(Arc::new(plan_of(&schema)))),
+            Err(error) if is_no_such_schema(&error) => Ok(None),
+            Err(error) => Err(SchemasAway {
+                reason: reason(&error),
+            }),
+        }
     }
 
     /// Registers an Avro schema under a subject, and gives its id; the same text again gives the same id.
@@ -222,10 +237,30 @@ impl Seen {
             .absent
             .get(&id)
             .is_some_and(|since| age(*since) < ABSENT_FOR);
-        let are_too_many = self
-            .second
-            .is_some_and(|(began, count)| count >= ABSENT_A_SECOND && age(began) < SECOND);
+        let of_second = self.in_this_second(now);
+        let are_too_many = of_second.is_some_and(|it| it.count >= ABSENT_A_SECOND);
         (is_absent || are_too_many).then_some(None)
+    }
+
+    fn in_this_second(&self, now: Instant) -> Option<AbsentIds> {
+        let is_over = |it: &AbsentIds| now.saturating_duration_since(it.began) >= SECOND;
+        self.second.filter(|it| !is_over(it))
+    }
+
+    /// Whether whoever judges records may wait for an answer.
+    fn may_wait(&self, now: Instant) -> bool {
+        let of_second = self.in_this_second(now);
+        of_second.is_none_or(|it| it.waited < WAITED_A_SECOND)
+    }
+
+    /// Records were not judged for so long, for an id that is absent.
+    fn was_waited(&mut self, waited: Duration, now: Instant) {
+        let known = self.in_this_second(now);
+        let so_far = known.unwrap_or(AbsentIds::from(now));
+        self.second = Some(AbsentIds {
+            waited: so_far.waited + waited,
+            ..so_far
+        });
     }
 
     fn put(&mut self, id: u32, plan: Option<Arc<Plan>>, now: Instant) {
@@ -247,12 +282,22 @@ impl Seen {
                     self.absent.clear();
                 }
                 self.absent.insert(id, now);
-                let in_this_second = self
-                    .second
-                    .filter(|(began, _)| now.saturating_duration_since(*began) < SECOND);
-                let (began, count) = in_this_second.unwrap_or((now, 0));
-                self.second = Some((began, count + 1));
+                let so_far = self.in_this_second(now).unwrap_or(AbsentIds::from(now));
+                self.second = Some(AbsentIds {
+                    count: so_far.count + 1,
+                    ..so_far
+                });
             }
+        }
+    }
+}
+
+impl AbsentIds {
+    fn from(began: Instant) -> Self {
+        Self {
+            began,
+            count: 0,
+            waited: Duration::ZERO,
         }
     }
 }
@@ -268,10 +313,44 @@ pub struct BlockingSchemas {
 impl Schemas for BlockingSchemas {
     fn plan(&self, id: u32) -> Result<Option<Arc<Plan>>, SchemasAway> {
         // Nearly always known, and then without the runtime.
-        if let Some(known) = self.client.seen().get(id, Instant::now()) {
-            return Ok(known);
+        if id > ID_MAX {
+            return Ok(None);
         }
-        self.runtime.block_on(self.client.plan(id))
+        let begun = Instant::now();
+        let may_wait = {
+            let mut seen = self.client.seen();
+            if let Some(known) = seen.get(id, begun) {
+                return Ok(known);
+            }
+            let may_wait = seen.may_wait(begun);
+            if !may_wait {
+                // Asked for once, however many records have it.
+                seen.put(id, None, begun);
+            }
+            may_wait
+        };
+        if !may_wait {
+            self.ask_beside(id);
+            return Ok(None);
+        }
+        let plan = self.runtime.block_on(self.client.plan(id))?;
+        if plan.is_none() {
+            let mut seen = self.client.seen();
+            seen.was_waited(begun.elapsed(), Instant::now());
+        }
+        Ok(plan)
+    }
+}
+
+impl BlockingSchemas {
+    /// Whoever comes for the id again finds the answer; where there was none, the id is asked for anew then.
+    fn ask_beside(&self, id: u32) {
+        let client = self.client.clone();
+        self.runtime.spawn(async move {
+            if let Ok(Some(plan)) = client.ask(id).await {
+                client.seen().put(id, Some(plan), Instant::now());
+            }
+        });
     }
 }
 
@@ -318,6 +397,9 @@ mod tests {
         }
         assert!(!is_asked(&seen, 9999, Duration::ZERO));
         assert!(is_asked(&seen, 9999, SECOND));
+        assert!(seen.may_wait(begun));
+        seen.was_waited(WAITED_A_SECOND, begun);
+        assert!(!seen.may_wait(begun) && seen.may_wait(begun + SECOND));
         let plan = Arc::new(Plan::new(crate::schema::LICENSE_EVENT).unwrap());
         seen.put(8, Some(plan), begun);
         assert!(

@@ -10,6 +10,7 @@
 
 mod api;
 mod clients;
+mod garbage;
 mod instances;
 mod served;
 mod trouble;
