@@ -4,7 +4,7 @@
 //! the fast fold: not its order, not its rows, not its JSON. Tests and `licenseflow verify` hold
 //! the two against each other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use licenseflow_avro::event::Payload;
 use licenseflow_avro::{Coordinates, LicenseEvent};
@@ -53,36 +53,57 @@ pub fn fold(records: impl IntoIterator<Item = (Coordinates, LicenseEvent)>) -> N
         records.sort_by_key(|(at, _)| *at);
         let name = format!("{tenant}/{license}");
         let bucket = (xxh3_64(name.as_bytes()) & 0xff) as u8;
-        let rows = fold_license(&tenant, &license, &records, &mut model.conflicts);
-        for (kind, row) in rows {
-            let text = canonical(&row);
-            let sum = model.buckets.entry(bucket).or_default();
+        let folded = fold_license(&tenant, &license, &records);
+        let sum = model.buckets.entry(bucket).or_default();
+        let mut text = |row: &Value| {
+            let text = canonical(row);
             *sum = sum.wrapping_add(xxh3_128(text.as_bytes()));
-            match kind {
-                Row::License => model.licenses.insert(text),
-                Row::Device => model.devices.insert(text),
-                Row::Usage => model.usage.insert(text),
-            };
-        }
+            text
+        };
+        model.licenses.insert(text(&folded.license));
+        model.devices.extend(folded.devices.values().map(&mut text));
+        model.usage.extend(folded.usage.values().map(&mut text));
+        let conflicts = folded
+            .conflicts
+            .iter()
+            .map(|(at, event)| (tenant.clone(), license.clone(), event.event_id, **at));
+        model.conflicts.extend(conflicts);
     }
     model.buckets.retain(|_, sum| *sum != 0);
     model
 }
 
-enum Row {
-    License,
-    Device,
-    Usage,
+/// One license, folded from nothing, and what its rows come from.
+#[derive(Debug, Clone, Default)]
+pub struct NaiveLicense<'a> {
+    /// Its row.
+    pub license: Value,
+    /// Its devices' rows, by device.
+    pub devices: BTreeMap<String, Value>,
+    /// Its metrics' rows, by metric.
+    pub usage: BTreeMap<String, Value>,
+    /// Its events, voided ones too, each at the least record of its id.
+    pub events: BTreeMap<Uuid, (&'a Coordinates, &'a LicenseEvent)>,
+    /// Those that count, in order.
+    pub counting: Vec<&'a LicenseEvent>,
+    /// The ids that an EventVoided names, each with the first such EventVoided in order.
+    pub voids: BTreeMap<Uuid, &'a LicenseEvent>,
+    /// The greatest heartbeat of each device, in microseconds UTC.
+    pub beats: BTreeMap<&'a str, i64>,
+    /// Other contents than the events', each at the least record that has it.
+    pub conflicts: Vec<(&'a Coordinates, &'a LicenseEvent)>,
 }
 
-fn fold_license(
+/// Folds the accepted records of one license, given in the order of their coordinates.
+#[must_use]
+pub fn fold_license<'a>(
     tenant: &str,
     license: &str,
-    records: &[(Coordinates, LicenseEvent)],
-    conflicts: &mut BTreeSet<(String, String, Uuid, Coordinates)>,
-) -> Vec<(Row, Value)> {
-    let mut events: BTreeMap<Uuid, &LicenseEvent> = BTreeMap::new();
-    let mut others: Vec<&LicenseEvent> = Vec::new();
+    records: &'a [(Coordinates, LicenseEvent)],
+) -> NaiveLicense<'a> {
+    let mut events: BTreeMap<Uuid, (&Coordinates, &LicenseEvent)> = BTreeMap::new();
+    let mut conflicts: Vec<(&Coordinates, &LicenseEvent)> = Vec::new();
+    let mut others: HashSet<&LicenseEvent> = HashSet::new();
     let mut beats: BTreeMap<&str, i64> = BTreeMap::new();
     // Least coordinates first: whoever comes first under an id is the event.
     for (at, event) in records {
@@ -91,40 +112,43 @@ fn fold_license(
             *seen = event.occurred_at.max(*seen);
             continue;
         }
-        let first = events.entry(event.event_id).or_insert(event);
-        if *first != event && !others.contains(&event) {
-            others.push(event);
-            conflicts.insert((tenant.to_owned(), license.to_owned(), event.event_id, *at));
+        let (_, first) = events.entry(event.event_id).or_insert((at, event));
+        if *first != event && others.insert(event) {
+            conflicts.push((at, event));
         }
     }
-    let voided: BTreeSet<Uuid> = events
-        .values()
-        .filter_map(|event| match &event.payload {
-            Payload::EventVoided(void) => Some(void.voided_event_id),
-            _ => None,
-        })
-        .collect();
-    let mut counting: Vec<&LicenseEvent> = events
-        .values()
-        .filter(|event| {
-            matches!(event.payload, Payload::EventVoided(_)) || !voided.contains(&event.event_id)
-        })
-        .copied()
-        .collect();
-    counting.sort_by_key(|event| {
+    let in_order = |event: &&LicenseEvent| {
         (
             event.occurred_at,
             naive_rank(event),
             event.event_id.into_bytes(),
         )
-    });
+    };
+    let mut all: Vec<&LicenseEvent> = events.values().map(|(_, event)| *event).collect();
+    all.sort_by_key(in_order);
+    let mut voids: BTreeMap<Uuid, &LicenseEvent> = BTreeMap::new();
+    for event in &all {
+        if let Payload::EventVoided(void) = &event.payload {
+            voids.entry(void.voided_event_id).or_insert(event);
+        }
+    }
+    let counts = |event: &&LicenseEvent| {
+        matches!(event.payload, Payload::EventVoided(_)) || !voids.contains_key(&event.event_id)
+    };
+    let counting: Vec<&LicenseEvent> = all.into_iter().filter(counts).collect();
     let hash = events.keys().fold(0u128, |sum, id| {
         sum.wrapping_add(xxh3_128(&id.into_bytes()))
     });
-    let mut rows = vec![(Row::License, license_row(tenant, license, &counting, hash))];
-    rows.extend(device_rows(tenant, license, &counting, &beats));
-    rows.extend(usage_rows(tenant, license, &counting));
-    rows
+    NaiveLicense {
+        license: license_row(tenant, license, &counting, hash),
+        devices: device_rows(tenant, license, &counting, &beats),
+        usage: usage_rows(tenant, license, &counting),
+        events,
+        counting,
+        voids,
+        beats,
+        conflicts,
+    }
 }
 
 fn naive_rank(event: &LicenseEvent) -> u8 {
@@ -202,24 +226,19 @@ fn device_rows(
     license: &str,
     counting: &[&LicenseEvent],
     beats: &BTreeMap<&str, i64>,
-) -> Vec<(Row, Value)> {
-    let mut ids: BTreeSet<&str> = beats.keys().copied().collect();
-    let device_of = |event: &LicenseEvent| match &event.payload {
-        Payload::DeviceActivated(it) => Some(it.device_id.clone()),
-        Payload::DeviceDeactivated(it) => Some(it.device_id.clone()),
-        _ => None,
-    };
-    let named: Vec<String> = counting
-        .iter()
-        .filter_map(|event| device_of(event))
-        .collect();
-    ids.extend(named.iter().map(String::as_str));
-    ids.into_iter()
-        .map(|id| {
-            let mine: Vec<_> = counting
-                .iter()
-                .filter(|event| device_of(event).as_deref() == Some(id))
-                .collect();
+) -> BTreeMap<String, Value> {
+    let mut devices: BTreeMap<&str, Vec<&LicenseEvent>> =
+        beats.keys().map(|id| (*id, Vec::new())).collect();
+    for event in counting {
+        match &event.payload {
+            Payload::DeviceActivated(it) => devices.entry(&it.device_id).or_default().push(event),
+            Payload::DeviceDeactivated(it) => devices.entry(&it.device_id).or_default().push(event),
+            _ => {}
+        }
+    }
+    devices
+        .into_iter()
+        .map(|(id, mine)| {
             let last_activation = mine.iter().rev().find_map(|event| match &event.payload {
                 Payload::DeviceActivated(it) => Some((event.event_id, it)),
                 _ => None,
@@ -239,12 +258,12 @@ fn device_rows(
                 "platform": last_activation.map(|(_, it)| &it.platform),
                 "tenant_id": tenant,
             });
-            (Row::Device, row)
+            (id.to_owned(), row)
         })
         .collect()
 }
 
-fn usage_rows(tenant: &str, license: &str, counting: &[&LicenseEvent]) -> Vec<(Row, Value)> {
+fn usage_rows(tenant: &str, license: &str, counting: &[&LicenseEvent]) -> BTreeMap<String, Value> {
     let mut sums: BTreeMap<&str, i128> = BTreeMap::new();
     for event in counting {
         if let Payload::UsageRecorded(it) = &event.payload {
@@ -259,7 +278,7 @@ fn usage_rows(tenant: &str, license: &str, counting: &[&LicenseEvent]) -> Vec<(R
                 "quantity": sum.min((1 << 53) - 1) as i64,
                 "tenant_id": tenant,
             });
-            (Row::Usage, row)
+            (metric.to_owned(), row)
         })
         .collect()
 }

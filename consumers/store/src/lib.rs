@@ -4,6 +4,7 @@
 //! Every store passes one conformance suite, and gives bit for bit the same digest. This crate
 //! knows SQL; it knows no Kafka and no HTTP, and what an event means it asks of the core.
 
+pub mod audit;
 mod batch;
 mod columns;
 pub mod dead_letters;
@@ -25,15 +26,16 @@ mod timeline;
 mod totals;
 mod waiting;
 
+pub use audit::{Audit, Audited};
 pub use dead_letters::{DeadLetters, LetterQuery, LetterRow, LetterState, OpenLetter};
 pub use error::{Error, Kind};
 pub use ground::Ground;
 pub use lookup::Lookup;
 pub use patience::{Asker, Patience};
-pub use postgres::{PostgresLetters, PostgresLookup, PostgresModel};
+pub use postgres::{PostgresAudit, PostgresLetters, PostgresLookup, PostgresModel};
 pub use read_model::{
     Applied, LETTERS_BYTES, Letter, LetterContent, Outbox, PartitionEnd, PartitionState, ReadModel,
 };
-pub use sqlite::{SqliteLetters, SqliteLookup, SqliteModel};
+pub use sqlite::{SqliteAudit, SqliteLetters, SqliteLookup, SqliteModel};
 pub use totals::KeptTotals;
 pub use waiting::{Done, Due, Step, WaitingRecord};

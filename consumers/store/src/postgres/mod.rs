@@ -6,6 +6,7 @@
 
 mod applier;
 mod apply;
+mod audit;
 mod change;
 mod connection;
 mod error;
@@ -26,6 +27,7 @@ mod totals;
 mod waiting;
 mod writer;
 
+pub use audit::PostgresAudit;
 pub use connection::{PostgresOptions, check_address};
 pub use letters::PostgresLetters;
 pub use lookup::PostgresLookup;

@@ -1,5 +1,6 @@
 //! The embedded store: one SQLite file, one writer, many readers.
 
+mod audit;
 mod cache;
 mod change;
 mod checkpoint;
@@ -17,6 +18,7 @@ mod totals;
 mod waiting;
 mod writer;
 
+pub use audit::SqliteAudit;
 pub use connection::SqliteOptions;
 pub use letters::SqliteLetters;
 pub use lookup::SqliteLookup;
