@@ -24,6 +24,19 @@ pub const AFTER_RETRY: &str = "after_retry";
 /// Inside a migration of the store.
 pub const IN_MIGRATION: &str = "in_migration";
 
+/// What was done by the live generation is taken over by the next, and the pointer has not moved.
+pub const BEFORE_SWITCH: &str = "before_switch";
+/// The pointer has moved, and nobody has heard of it.
+pub const AFTER_SWITCH: &str = "after_switch";
+/// A generation stands at the position of the live one, and was not compared with it yet.
+pub const AT_GATE: &str = "at_gate";
+/// A generation is struck out of the book, and what it has stored is there still.
+pub const AFTER_STRIKE: &str = "after_strike";
+
+/// Every point that is passed while a generation is built, compared, switched to and dropped, beside those
+/// of any batch.
+pub const OF_REPLAY: [&str; 4] = [AT_GATE, BEFORE_SWITCH, AFTER_SWITCH, AFTER_STRIKE];
+
 /// Every point, for tests that want to die at each.
 pub const ALL: [&str; 8] = [
     AFTER_POLL,
@@ -35,6 +48,14 @@ pub const ALL: [&str; 8] = [
     AFTER_RETRY,
     IN_MIGRATION,
 ];
+
+/// After a part was written to an archive, before the manifest names it.
+pub const AFTER_PART: &str = "after_part";
+/// After a record of an archive was given to the brokers, before they have acknowledged it.
+pub const WHILE_RESTORING: &str = "while_restoring";
+
+/// Every point that is passed while the log is archived and restored.
+pub const OF_ARCHIVE: [&str; 2] = [AFTER_PART, WHILE_RESTORING];
 
 /// Sets what happens at a point; the first call wins.
 pub fn set_hook(hook: fn(&'static str)) {

@@ -24,6 +24,8 @@ use crate::event_set::{
 use crate::license::LicenseState;
 use crate::order::OrderKey;
 
+pub use crate::fold_version::{FIRST_VERSION, version};
+
 /// What the store knows of a license, as far as a batch needs it.
 #[derive(Debug, Clone, Default)]
 pub struct LicensePast {

@@ -13,6 +13,7 @@ pub mod event_counts;
 pub mod event_set;
 pub mod fate;
 pub mod fold;
+pub mod fold_version;
 pub mod license;
 pub mod moment;
 pub mod naive;

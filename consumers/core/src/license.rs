@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::canonical::{CanonicalMap, ObjectWriter};
 use crate::digest::RowDigest;
+use crate::fold_version;
 use crate::order::{Decided, OrderKey, decide};
 use crate::status::Lifecycle;
 
@@ -108,6 +109,9 @@ impl LicenseState {
     pub fn count(&mut self, event: &LicenseEvent) {
         let by = OrderKey::of(event);
         self.event_count += 1;
+        if fold_version::is_changed() && matches!(event.payload, Payload::LicenseRenewed(_)) {
+            self.event_count += 1;
+        }
         self.first = Some(self.first.map_or(by, |first| first.min(by)));
         self.last = self.last.max(Some(by));
         match &event.payload {

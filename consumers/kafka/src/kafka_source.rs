@@ -61,6 +61,16 @@ pub struct KafkaSource {
     range: RangeQuestion,
     hinted: Instant,
     records_since_turn: usize,
+    membership: Membership,
+}
+
+/// Who says which partitions are ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Membership {
+    /// The group.
+    Member,
+    /// Whoever made the source: it is in no group, and no tool of Kafka's sees how far it is.
+    Alone,
 }
 
 impl KafkaSource {
@@ -69,8 +79,25 @@ impl KafkaSource {
     /// # Errors
     /// The settings', or from librdkafka.
     pub fn start(settings: &SourceSettings) -> Result<KafkaSource> {
+        KafkaSource::with(settings, Membership::Member)
+    }
+
+    /// Reads these partitions beside the group, which hears nothing of it.
+    ///
+    /// # Errors
+    /// The settings', or from librdkafka.
+    pub fn alone(settings: &SourceSettings, partitions: Vec<LanePartition>) -> Result<KafkaSource> {
+        let mut source = KafkaSource::with(settings, Membership::Alone)?;
+        let each = partitions.iter();
+        source.owned = each.map(|of| (*of, Owned::default())).collect();
+        source.ready.push_back(Polled::Assigned(partitions));
+        Ok(source)
+    }
+
+    fn with(settings: &SourceSettings, membership: Membership) -> Result<KafkaSource> {
         Ok(KafkaSource {
-            readers: Readers::start(settings)?,
+            readers: Readers::start(settings, membership)?,
+            membership,
             topics: Lane::ALL.map(|lane| (lane, settings.topics.lane(lane))),
             owned: BTreeMap::new(),
             ready: VecDeque::new(),
@@ -186,7 +213,7 @@ impl Source for KafkaSource {
     }
 
     fn applied(&mut self, position: &Position) {
-        if self.hinted.elapsed() < HINT_INTERVAL {
+        if self.membership == Membership::Alone || self.hinted.elapsed() < HINT_INTERVAL {
             return;
         }
         self.hinted = Instant::now();

@@ -4,6 +4,7 @@ use std::sync::mpsc::channel;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use ::metrics::NoopRecorder;
 use licenseflow_avro::Position;
 use licenseflow_avro::judgement::Schemas;
 use licenseflow_kafka::{Letters, Source};
@@ -87,6 +88,7 @@ impl Projector {
                 gauges: Gauges::of(number),
                 position: position.clone(),
                 in_use: in_use.clone(),
+                numbers: Numbers::Shown,
             };
             match parts.start(settings.clone(), seen, shutdown) {
                 Ok(threads) => handle.appliers.push(threads),
@@ -100,12 +102,56 @@ impl Projector {
     }
 }
 
+impl Projector {
+    /// Starts the loop of a generation beside the live one.
+    ///
+    /// # Errors
+    /// [`Error::Thread`].
+    pub(crate) fn start_beside<S, J, M, L>(
+        settings: Settings,
+        parts: Parts<S, J, M, L>,
+        shutdown: &CancellationToken,
+    ) -> Result<Handle>
+    where
+        S: Source + 'static,
+        J: Schemas + Send + 'static,
+        M: ReadModel + Outbox + 'static,
+        L: Letters + 'static,
+    {
+        let (position, positions) = watch::channel(Position::default());
+        let board = Board::new();
+        let seen = Seen {
+            board: board.clone(),
+            gauges: Gauges::of(0),
+            position,
+            in_use: InUse::new(Instant::now()),
+            numbers: Numbers::Hidden,
+        };
+        let threads = parts.start(settings, seen, shutdown)?;
+        Ok(Handle {
+            positions,
+            boards: vec![board],
+            stop: shutdown.clone(),
+            appliers: vec![threads],
+        })
+    }
+}
+
 /// What others see of a loop.
 struct Seen {
     board: Board,
     gauges: Gauges,
     position: watch::Sender<Position>,
     in_use: InUse,
+    numbers: Numbers,
+}
+
+/// Whether a loop's numbers are among the projector's.
+#[derive(Debug, Clone, Copy)]
+enum Numbers {
+    Shown,
+    /// It writes another generation, whose lag is not the readers'.
+    Hidden,
 }
 
 impl<S, J, M, L> Parts<S, J, M, L>
@@ -172,10 +218,11 @@ where
             settings,
         };
         let stop = shutdown.clone();
+        let numbers = seen.numbers;
         Ok(Threads {
-            store: spawn("store", move || store.run())?,
-            letters: spawn("letters", move || sending.run())?,
-            pump: spawn("poll", move || {
+            store: spawn("store", numbers, move || store.run())?,
+            letters: spawn("letters", numbers, move || sending.run())?,
+            pump: spawn("poll", numbers, move || {
                 let _ended = stop.clone().drop_guard();
                 pump.run(&stop)
             })?,
@@ -185,11 +232,15 @@ where
 
 fn spawn<T: Send + 'static>(
     name: &'static str,
+    numbers: Numbers,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>> {
     thread::Builder::new()
         .name(format!("projector-{name}"))
-        .spawn(work)
+        .spawn(move || match numbers {
+            Numbers::Shown => work(),
+            Numbers::Hidden => ::metrics::with_local_recorder(&NoopRecorder, work),
+        })
         .map_err(|source| Error::Thread { name, source })
 }
 

@@ -20,6 +20,7 @@ mod narrowing;
 mod outbox;
 mod partitions;
 mod pump;
+pub mod replay;
 mod retrying;
 mod slowing;
 mod status;

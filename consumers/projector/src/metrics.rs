@@ -33,6 +33,7 @@ const LETTERS_SENT: &str = "licenseflow_projector_letters_sent_total";
 const RETRIES_WAITING: &str = "licenseflow_projector_retries_waiting";
 const RETRIES_SENT: &str = "licenseflow_projector_retries_sent_total";
 const LETTERS_LEFT: &str = "licenseflow_projector_letters_left_total";
+const GENERATION_BEHIND: &str = "licenseflow_generation_behind_records";
 
 /// Says what each number is; once, before the first is written.
 pub fn describe() {
@@ -96,7 +97,16 @@ pub fn describe() {
         LETTERS_LEFT,
         "Letters that were tried and are tried again behind the others: refused, unanswered"
     );
+    describe_gauge!(
+        GENERATION_BEHIND,
+        "Offsets that a generation beside the live one is behind that, by generation"
+    );
     describe_what_waits();
+}
+
+/// How far a generation beside the live one is behind.
+pub(crate) fn generation_behind(number: i64, behind: i64) {
+    gauge!(GENERATION_BEHIND, "generation" => number.to_string()).set(behind as f64);
 }
 
 fn describe_what_waits() {

@@ -9,14 +9,17 @@ mod batch;
 mod columns;
 pub mod dead_letters;
 pub mod error;
+pub mod generations;
 mod ground;
 mod head;
 mod journey;
+mod live;
 pub mod lookup;
 mod narrow;
 mod page;
 mod patience;
 pub mod postgres;
+pub mod progress;
 pub mod read_model;
 mod request;
 mod said;
@@ -29,13 +32,17 @@ mod waiting;
 pub use audit::{Audit, Audited};
 pub use dead_letters::{DeadLetters, LetterQuery, LetterRow, LetterState, OpenLetter};
 pub use error::{Error, Kind};
+pub use generations::Generations;
 pub use ground::Ground;
+pub use live::{Live, LiveLetters, LiveLookup};
 pub use lookup::Lookup;
 pub use patience::{Asker, Patience};
-pub use postgres::{PostgresAudit, PostgresLetters, PostgresLookup, PostgresModel};
+pub use postgres::{
+    PostgresAudit, PostgresGenerations, PostgresLetters, PostgresLookup, PostgresModel,
+};
 pub use read_model::{
     Applied, LETTERS_BYTES, Letter, LetterContent, Outbox, PartitionEnd, PartitionState, ReadModel,
 };
-pub use sqlite::{SqliteAudit, SqliteLetters, SqliteLookup, SqliteModel};
+pub use sqlite::{SqliteAudit, SqliteGenerations, SqliteLetters, SqliteLookup, SqliteModel};
 pub use totals::KeptTotals;
 pub use waiting::{Done, Due, Step, WaitingRecord};

@@ -15,7 +15,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
-use super::{KafkaSource, SourceSettings};
+use super::{KafkaSource, Membership, SourceSettings};
 use crate::assignment::Assignment;
 use crate::owned::due;
 use crate::source::{Lanes, Polled};
@@ -90,7 +90,7 @@ pub(super) struct Readers {
 
 impl Readers {
     /// Each has half of the memory.
-    pub(super) fn start(settings: &SourceSettings) -> Result<Readers> {
+    pub(super) fn start(settings: &SourceSettings, membership: Membership) -> Result<Readers> {
         let kafka = &settings.kafka;
         let of_group = ConsumerSettings {
             group: settings.topics.projector_group(),
@@ -110,7 +110,10 @@ impl Readers {
         let lanes = Lane::ALL.map(|lane| settings.topics.lane(lane));
         let named = kafka.named(format!("{}-bulk", kafka.client_id));
         Ok(Readers {
-            group: member(kafka, &of_group, &lanes)?,
+            group: match membership {
+                Membership::Member => member(kafka, &of_group, &lanes)?,
+                Membership::Alone => client(kafka, &of_bulk)?,
+            },
             bulk: client(&named, &of_bulk)?,
             kafka: kafka.clone(),
             of_group,

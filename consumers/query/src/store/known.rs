@@ -151,7 +151,9 @@ impl Known {
 
 fn stands(read: &Freshness, known: &Freshness) -> Stands {
     if read.generation != known.generation {
-        return match read.generation > known.generation {
+        // None is switched to that is behind, neither there nor back.
+        let is_further = read.position().covers(&known.position());
+        return match is_further || read.generation > known.generation {
             true => Stands::Newer,
             false => Stands::Older,
         };

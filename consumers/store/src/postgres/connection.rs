@@ -9,6 +9,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::tls;
 use crate::Error;
+use crate::generations::FIRST;
 
 /// The schema of the first generation.
 const FIRST_GENERATION: &str = "licenseflow_g1";
@@ -28,6 +29,8 @@ const STATEMENT_MAX: Duration = Duration::from_secs(60);
 pub struct PostgresOptions {
     /// The schema that holds the generation.
     pub schema: String,
+    /// Which generation it is, where it is made.
+    pub generation: i64,
     /// How far `occurred_at` may be ahead of a record's timestamp, in microseconds. It is kept with
     /// the generation, since rows are a function of the records only as long as it stays the same.
     pub max_future_skew_micros: i64,
@@ -39,6 +42,7 @@ impl Default for PostgresOptions {
     fn default() -> Self {
         Self {
             schema: FIRST_GENERATION.to_owned(),
+            generation: FIRST,
             max_future_skew_micros: 300_000_000,
             statement_max: STATEMENT_MAX,
         }

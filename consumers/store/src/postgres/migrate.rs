@@ -6,6 +6,7 @@ use tokio_postgres::{Client, GenericClient, Transaction};
 use super::connection::{Address, PostgresOptions};
 use crate::Error;
 use crate::columns::new_hash_seed;
+use crate::generations::check_fold;
 
 /// Schemas up to this version were never released, and are refused.
 const NEVER_RELEASED: usize = 3;
@@ -51,7 +52,9 @@ pub(crate) async fn migrate(
         note_version(&transaction, version, options).await?;
     }
     let generation = read(&transaction).await?;
+    let fold = fold_version(&transaction).await?;
     transaction.commit().await?;
+    check_fold(fold).map_err(|error| unusable(address.schema(), &error.to_string()))?;
     if generation.max_future_skew_micros != options.max_future_skew_micros {
         return Err(Error::Unusable(format!(
             "the read model in PostgreSQL was built with a max future skew of {} s, and this start has {} s; \
@@ -61,6 +64,14 @@ pub(crate) async fn migrate(
         )));
     }
     Ok(generation)
+}
+
+/// The version of the fold that the generation is built by.
+async fn fold_version(client: &impl GenericClient) -> Result<i64, Error> {
+    let sql = "select value from meta where name = 'fold_version'";
+    let row = client.query_opt(sql, &[]).await?;
+    let found = row.map(|row| row.try_get(0)).transpose()?;
+    Ok(found.unwrap_or(licenseflow_core::fold::FIRST_VERSION))
 }
 
 /// How many migrations the schema has seen; it is made where it is not there yet.
@@ -121,13 +132,15 @@ async fn note_version(
 ) -> Result<(), Error> {
     if before == 0 {
         let sql = "insert into meta (name, value)
-             values ('hash_seed', $1), ('generation', 1), ('max_future_skew_micros', $2)";
+             values ('hash_seed', $1), ('generation', $2), ('max_future_skew_micros', $3), ('fold_version', $4)";
         transaction
             .execute(
                 sql,
                 &[
                     &new_hash_seed().cast_signed(),
+                    &options.generation,
                     &options.max_future_skew_micros,
+                    &licenseflow_core::fold::version(),
                 ],
             )
             .await?;

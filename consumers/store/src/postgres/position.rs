@@ -120,6 +120,22 @@ fn places(rows: &[tokio_postgres::Row]) -> Result<Vec<Place>, Error> {
         .collect()
 }
 
+/// Has partitions begin there which the generation does not know yet.
+pub(crate) async fn begin_at(
+    work: &Work<'_>,
+    generation: i64,
+    begin: &Position,
+) -> Result<(), Error> {
+    for (lane, partition, next_offset) in begin.iter() {
+        let sql = "insert into position (generation, lane, partition, next_offset)
+             values ($1, $2, $3, $4) on conflict do nothing";
+        let lane = lane_column(lane);
+        work.execute(sql, &[&generation, &lane, &partition, &next_offset])
+            .await?;
+    }
+    Ok(())
+}
+
 /// Notes the log's ends as they were last seen.
 pub(crate) async fn note_ends(
     work: &Work<'_>,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use licenseflow_avro::{Lane, PartitionId};
+use licenseflow_avro::{Lane, PartitionId, Position};
 use licenseflow_core::{Batch, Buckets, crash};
 use tokio::runtime::Handle;
 use tokio::task::unconstrained;
@@ -67,6 +67,16 @@ impl PostgresModel {
             statement_max: options.statement_max,
             runtime: runtime.clone(),
             id: Uuid::now_v7(),
+        })
+    }
+
+    /// Has partitions begin there which the generation does not know yet.
+    ///
+    /// # Errors
+    /// [`Error::Away`] and [`Error::Broken`].
+    pub fn begin_at(&mut self, begin: &Position) -> Result<(), Error> {
+        self.in_transaction(Lasting::AtOnce, async |work, writer| {
+            position::begin_at(work, writer.generation.number, begin).await
         })
     }
 

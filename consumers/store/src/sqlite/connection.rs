@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use licenseflow_core::crash;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
 
 use crate::columns::new_hash_seed;
+use crate::generations::{FIRST, check_fold};
 use crate::{Error, Patience};
 
 /// `PRAGMA application_id` of our files: "LICF".
@@ -22,6 +23,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How a file is opened for writing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SqliteOptions {
+    /// Which generation the file is, where it is made.
+    pub generation: i64,
     /// What the store keeps at hand, in MiB: a quarter of it pages, the rest licenses' rows. Part of the
     /// projector's ceiling on memory.
     pub cache_mib: usize,
@@ -33,6 +36,7 @@ pub struct SqliteOptions {
 impl Default for SqliteOptions {
     fn default() -> Self {
         Self {
+            generation: FIRST,
             cache_mib: 128,
             max_future_skew_micros: 300_000_000,
         }
@@ -80,6 +84,7 @@ pub(crate) fn open_writer(path: &Path, options: SqliteOptions) -> Result<Connect
         );
         return Err(unusable(path, &error));
     }
+    check_fold(fold_version(&connection)?).map_err(|error| unusable(path, &error))?;
     Ok(connection)
 }
 
@@ -205,10 +210,12 @@ fn migrate(connection: &mut Connection, options: SqliteOptions) -> Result<(), Er
     crash::point(crash::IN_MIGRATION);
     transaction.execute(
         "insert into meta (name, value)
-         values ('hash_seed', ?1), ('generation', 1), ('max_future_skew_micros', ?2)",
+         values ('hash_seed', ?1), ('generation', ?2), ('max_future_skew_micros', ?3), ('fold_version', ?4)",
         [
             new_hash_seed().cast_signed(),
+            options.generation,
             options.max_future_skew_micros,
+            licenseflow_core::fold::version(),
         ],
     )?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -228,6 +235,13 @@ pub(crate) fn hash_seed(connection: &Connection) -> Result<u64, Error> {
 pub(crate) fn max_future_skew_micros(connection: &Connection) -> Result<i64, Error> {
     let sql = "select value from meta where name = 'max_future_skew_micros'";
     Ok(connection.query_row(sql, [], |row| row.get(0))?)
+}
+
+/// The version of the fold that the generation is built by.
+fn fold_version(connection: &Connection) -> Result<i64, Error> {
+    let sql = "select value from meta where name = 'fold_version'";
+    let found = connection.query_row(sql, [], |row| row.get(0)).optional()?;
+    Ok(found.unwrap_or(licenseflow_core::fold::FIRST_VERSION))
 }
 
 /// The generation that the file holds.

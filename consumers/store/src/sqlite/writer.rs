@@ -56,6 +56,21 @@ impl SqliteModel {
         })
     }
 
+    /// Has partitions begin there which the generation does not know yet.
+    ///
+    /// # Errors
+    /// [`Error::Away`] and [`Error::Broken`].
+    pub fn begin_at(&mut self, begin: &Position) -> Result<(), Error> {
+        let transaction = self.connection.transaction()?;
+        for (lane, partition, next_offset) in begin.iter() {
+            let sql = "insert or ignore into position (generation, lane, partition, next_offset) values (?, ?, ?, ?)";
+            let lane = lane_number(lane);
+            transaction.execute(sql, params![self.generation, lane, partition, next_offset])?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
     /// The digest of the rows as they are stored, hashed anew; it takes as long as reading them all.
     ///
     /// # Errors
