@@ -27,5 +27,5 @@ pub use kafka_letters::KafkaLetters;
 pub use kafka_source::{KafkaSource, SourceSettings};
 pub use lanes::{KafkaLanes, Redriven};
 pub use letter::{DeadLetter, Delivery, Letters, Originals, Retry, RetryTo};
-pub use replay::LaneRecords;
+pub use replay::{LaneRecords, lane_records_at};
 pub use source::{LanePartition, Lanes, PartitionEnd, Polled, Source, Start};

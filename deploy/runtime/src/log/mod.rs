@@ -21,7 +21,7 @@ pub use client::ClientLog;
 pub use deviation::Deviation;
 pub use error::{Error, Result};
 pub use offsets::{TopicPartition, Watermarks};
-pub use reader::{Reader, Start, Step, Stop, read_at};
+pub use reader::{Reader, Start, Step, Stop, read_at, read_each};
 pub use record::{Header, Record, headers_of};
 pub use settings::{ConsumerSettings, GroupProtocol, KafkaSettings, PartitionEof};
 pub use topic::{PartitionDescription, TopicDescription, TopicSpec};

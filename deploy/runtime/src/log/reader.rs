@@ -15,9 +15,11 @@ use rdkafka::consumer::BaseConsumer;
 use super::offsets::{Asked, At};
 use super::{ClientLog, Error, KafkaSettings, PartitionEof, Record, Result, TopicPartition};
 
+mod each;
 mod fetch;
 mod one;
 
+pub use each::read_each;
 pub use one::read_at;
 
 /// Where a reading starts.
