@@ -7,13 +7,14 @@ use licenseflow_tests::harness::project;
 use serde_json::{Value, json};
 
 /// Crate, and the crates that it may name. `cli` and `tests` may name all.
-const ALLOWED: [(&str, &[&str]); 11] = [
+const ALLOWED: [(&str, &[&str]); 12] = [
     ("avro", &[]),
     ("core", &["avro"]),
     ("kafka", &["core", "avro", "runtime"]),
     ("store", &["core", "avro"]),
     ("projector", &["kafka", "store", "core", "avro", "runtime"]),
     ("query", &["store", "core", "runtime"]),
+    ("archive", &["core", "avro", "runtime"]),
     ("producers", &["avro", "runtime"]),
     ("registry", &["avro", "runtime"]),
     ("runtime", &[]),
@@ -28,6 +29,7 @@ const ALL: &[&str] = &[
     "store",
     "projector",
     "query",
+    "archive",
     "producers",
     "registry",
     "runtime",

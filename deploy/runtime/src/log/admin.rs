@@ -21,6 +21,8 @@ use super::{
     TopicPartition, TopicSpec, Watermarks,
 };
 
+mod alter;
+
 /// How long librdkafka's words are listened to after a failure, and how many errors among them.
 const HEARD_FOR: Duration = Duration::from_millis(20);
 const EVENTS_MAX: usize = 100;

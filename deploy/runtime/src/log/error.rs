@@ -86,6 +86,39 @@ pub enum Error {
         /// The next offset to read.
         next: i64,
     },
+    /// A record was not written, and will not be: nothing behind it was either.
+    #[error("the record that was to lie at {topic}:{partition}:{offset} was not written")]
+    Unwritten {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// Where it was to lie.
+        offset: i64,
+        /// What librdkafka says.
+        #[source]
+        source: Box<KafkaError>,
+    },
+    /// A record was written, but not as it was to be.
+    #[error("the record that was to lie at {topic}:{partition}:{offset} {how}")]
+    WrittenOtherwise {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// Where it was to lie.
+        offset: i64,
+        /// What is wrong with it, and why that may be.
+        how: String,
+    },
+    /// Writing made no headway for too long.
+    #[error("no broker has acknowledged a record of {topic} for {seconds} s")]
+    Unacknowledged {
+        /// The topic.
+        topic: String,
+        /// How long nothing came, in seconds.
+        seconds: u64,
+    },
     /// Reading made no headway for too long.
     #[error("reading {topic} stood still for {seconds} s before its end was reached")]
     Stalled {
@@ -109,6 +142,9 @@ impl Error {
             Error::UnknownPartition { .. } => "unknown_partition",
             Error::NoRecord { .. } => "no_record",
             Error::CutShort { .. } => "cut_short",
+            Error::Unwritten { .. } => "unwritten",
+            Error::WrittenOtherwise { .. } => "written_otherwise",
+            Error::Unacknowledged { .. } => "unacknowledged",
             Error::Stalled { .. } => "stalled",
         }
     }
@@ -117,13 +153,18 @@ impl Error {
     pub fn is_passing(&self) -> bool {
         match self {
             // Passwords are changed on the brokers too: a service that ran goes on asking.
-            Error::Unreachable { .. } | Error::TurnedAway { .. } | Error::Stalled { .. } => true,
+            Error::Unreachable { .. }
+            | Error::TurnedAway { .. }
+            | Error::Unacknowledged { .. }
+            | Error::Stalled { .. } => true,
             Error::Refused { .. }
             | Error::Client(_)
             | Error::Broker { .. }
             | Error::UnknownTopic(_)
             | Error::UnknownPartition { .. }
             | Error::NoRecord { .. }
+            | Error::Unwritten { .. }
+            | Error::WrittenOtherwise { .. }
             | Error::CutShort { .. } => false,
         }
     }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use rdkafka::Message;
 use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers};
+use rdkafka::{Message, Timestamp};
 
 /// A header: Kafka allows a null value, and the same name twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +12,17 @@ pub struct Header {
     pub name: String,
     /// Its bytes.
     pub value: Option<Vec<u8>>,
+}
+
+/// Whose clock a record's timestamp is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimestampType {
+    /// The record has none.
+    None,
+    /// The producer's.
+    CreateTime,
+    /// The broker's.
+    LogAppendTime,
 }
 
 /// One record, out of librdkafka's memory.
@@ -25,6 +36,8 @@ pub struct Record {
     pub offset: i64,
     /// Milliseconds since 1970, by whichever clock the topic is set to; none in very old formats.
     pub timestamp_ms: Option<i64>,
+    /// Which clock that was.
+    pub timestamp_type: TimestampType,
     /// The key's bytes.
     pub key: Option<Vec<u8>>,
     /// The value's bytes; none is a tombstone.
@@ -51,6 +64,11 @@ impl Record {
             partition: message.partition(),
             offset: message.offset(),
             timestamp_ms: message.timestamp().to_millis(),
+            timestamp_type: match message.timestamp() {
+                Timestamp::NotAvailable => TimestampType::None,
+                Timestamp::CreateTime(_) => TimestampType::CreateTime,
+                Timestamp::LogAppendTime(_) => TimestampType::LogAppendTime,
+            },
             key: message.key().map(<[u8]>::to_vec),
             value: message.payload().map(<[u8]>::to_vec),
             headers,
@@ -98,6 +116,7 @@ mod tests {
             partition: 0,
             offset: 0,
             timestamp_ms: None,
+            timestamp_type: TimestampType::None,
             key: None,
             value: None,
             headers: vec![header(b"first"), header(b"last")],

@@ -13,6 +13,8 @@ use super::{Error, Result};
 
 /// Larger than any record that our topics take (4 MiB with headers, in retry and dead letters).
 pub(super) const MESSAGE_BYTES_MAX: u32 = 6 * 1024 * 1024;
+/// The largest message that librdkafka takes, uncompressed.
+const WRITER_BYTES_MAX: u32 = 1_000_000_000;
 /// Under the HTTP service's 20 s, so that the intake can still say what became of an event.
 const DELIVERY_TIMEOUT_MS: u32 = 15_000;
 /// What no member may say by the newer protocol of groups.
@@ -162,6 +164,26 @@ impl KafkaSettings {
         // A writer that died in the middle must not hold readers back for long.
         config.set("transaction.timeout.ms", DELIVERY_TIMEOUT_MS.to_string());
         self.finished(config)
+    }
+
+    /// The producer that writes records as they are, each into its place: nothing may be left out before what
+    /// comes behind it, so a record is waited for without end, and one that is refused ends the producer.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for an override that is ours to set.
+    pub(crate) fn writer_config(&self) -> Result<ClientConfig> {
+        let mut config = self.producer_base();
+        config
+            .set("compression.type", "zstd")
+            .set("linger.ms", "20");
+        let mut config = self.finished(config)?;
+        // Last: no override for the publishing of events may open a gap.
+        config
+            .set("enable.gapless.guarantee", "true")
+            .set("delivery.timeout.ms", "0")
+            // What once came compressed into a topic may be larger than what we take.
+            .set("message.max.bytes", WRITER_BYTES_MAX.to_string());
+        Ok(config)
     }
 
     /// A member of a consumer group.
@@ -336,6 +358,21 @@ mod tests {
     }
 
     #[test]
+    fn whoever_writes_records_as_they_are_leaves_no_gap_whatever_is_overridden() {
+        let config = settings(&[("delivery.timeout.ms", "5000")]);
+        let config = config.writer_config().unwrap();
+        for (key, value) in [
+            ("acks", "all"),
+            ("enable.idempotence", "true"),
+            ("enable.gapless.guarantee", "true"),
+            ("delivery.timeout.ms", "0"),
+            ("message.max.bytes", "1000000000"),
+        ] {
+            assert_eq!(Some(value), config.get(key), "{key}");
+        }
+    }
+
+    #[test]
     fn the_keys_of_the_consumer_are_these() {
         let mut consumer = ConsumerSettings::new("licenseflow-projector");
         consumer.group_instance = Some("host-0".into());
@@ -402,6 +439,11 @@ mod tests {
             .consumer_config(&consumer)
             .unwrap()
             .create::<BaseConsumer>()
+            .unwrap();
+        settings
+            .writer_config()
+            .unwrap()
+            .create::<BaseProducer>()
             .unwrap();
         let newer = ConsumerSettings {
             group_protocol: GroupProtocol::Consumer,
