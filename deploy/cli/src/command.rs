@@ -1,5 +1,6 @@
 //! The command line as a whole: which commands there are, and the file of each.
 
+use crate::archive::ArchiveArgs;
 use crate::config_show::ConfigCommand;
 use crate::dlq::DlqCommand;
 use crate::events::EventsCommand;
@@ -7,10 +8,13 @@ use crate::exit::Exit;
 use crate::ingest::IngestArgs;
 use crate::project::ProjectArgs;
 use crate::query::QueryArgs;
+use crate::restore::RestoreArgs;
 use crate::topics::TopicsCommand;
 use crate::up::UpArgs;
 use crate::verify::VerifyArgs;
-use crate::{config_show, dlq, events, ingest, project, query, topics, up, verify};
+use crate::{
+    archive, config_show, dlq, events, ingest, project, query, restore, topics, up, verify,
+};
 use clap::{Parser, Subcommand};
 use licenseflow_runtime::config::{ConfigFileArgs, Loaded, TelemetryArgs};
 
@@ -45,6 +49,10 @@ pub(crate) enum Command {
     Query(Box<QueryArgs>),
     /// Fold the log anew and compare it with the read model
     Verify(Box<VerifyArgs>),
+    /// Copy what is new in the log to files elsewhere
+    Archive(Box<ArchiveArgs>),
+    /// Bring an archived log into a cluster whose topics are empty
+    Restore(Box<RestoreArgs>),
     /// Create or describe the topics
     #[command(subcommand)]
     Topics(TopicsCommand),
@@ -67,6 +75,8 @@ pub(crate) async fn run(loaded: Loaded<Cli>) -> anyhow::Result<Exit> {
         Command::Project(arguments) => project::run(*arguments, &loaded.effective).await,
         Command::Query(arguments) => query::run(*arguments, &loaded.effective).await,
         Command::Verify(arguments) => verify::run(*arguments).await,
+        Command::Archive(arguments) => archive::run(*arguments).await,
+        Command::Restore(arguments) => restore::run(*arguments).await,
         Command::Topics(command) => topics::run(command).await,
         Command::Events(command) => events::run(command).await,
         Command::Dlq(command) => dlq::run(*command).await,

@@ -30,10 +30,11 @@ pub(crate) fn hook() -> anyhow::Result<()> {
 
 fn hook_at(variable: &str, setting: &str, deed: fn()) -> anyhow::Result<()> {
     let (point, passes) = setting.split_once(':').unwrap_or((setting, "1"));
-    if !crash::ALL.contains(&point) {
+    let points = [&crash::ALL[..], &crash::OF_ARCHIVE].concat();
+    if !points.contains(&point) {
         bail!(
             "{variable}: there is no point {point}; there are {}",
-            crash::ALL.join(", ")
+            points.join(", ")
         );
     }
     PASSES_LEFT.store(passes.parse()?, Ordering::Relaxed);

@@ -3,6 +3,7 @@
 
 mod admin;
 mod allocator;
+mod archive;
 mod brokers;
 mod command;
 mod config_show;
@@ -11,6 +12,7 @@ mod dlq;
 mod events;
 mod exit;
 mod ingest;
+mod keeping;
 mod lanes;
 mod log;
 mod opening;
@@ -18,6 +20,7 @@ mod output;
 mod progress;
 mod project;
 mod query;
+mod restore;
 mod schemas;
 mod service;
 mod store;
