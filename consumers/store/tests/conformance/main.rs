@@ -10,6 +10,7 @@
     missing_docs
 )]
 
+mod audit;
 mod crash;
 mod dead_letters;
 mod files;

@@ -120,6 +120,7 @@ impl Place for Folder {
         let options = SqliteOptions {
             cache_mib: 8,
             max_future_skew_micros,
+            ..SqliteOptions::default()
         };
         // A process that another test starts at this moment has this one's files, and so the hold of a
         // model that just died, until it becomes the program that was meant.
