@@ -179,18 +179,35 @@ fn prove_same_log(shelf: &Shelf, source: &dyn Source, all: &Ends) -> Result<()> 
     for (of, found) in source.first_after(&latest)? {
         let next = next_of(shelf, &of.topic, of.partition).unwrap_or(0);
         if found < next {
-            return Err(Error::Broken {
-                topic: of.topic,
-                partition: of.partition,
-                next,
-                reason: format!(
-                    "its record at {found} is later than all that were archived: it is not the log that was archived, \
-                     but one that was made anew; name another place"
-                ),
-            });
+            let latest = latest.get(&of).copied();
+            prove_none_later(source, &of, (found, next), latest)?;
         }
     }
     Ok(())
+}
+
+/// What the brokers found there may be a transaction's marker, which has a time too and is no record.
+fn prove_none_later(
+    source: &dyn Source,
+    of: &TopicPartition,
+    span: (i64, i64),
+    latest: Option<i64>,
+) -> Result<()> {
+    source.read(of, span, &mut |record| {
+        if record.timestamp_ms <= latest {
+            return Ok(());
+        }
+        let found = record.offset;
+        Err(Error::Broken {
+            topic: of.topic.clone(),
+            partition: of.partition,
+            next: span.1,
+            reason: format!(
+                "its record at {found} is later than all that were archived: it is not the log that was archived, \
+                 but one that was made anew; name another place"
+            ),
+        })
+    })
 }
 
 struct Run<'a> {

@@ -255,6 +255,8 @@ impl Run<'_> {
                 }
                 next += 1;
             }
+            // Once a part: what is shown as done is there, and a death costs no more than a part.
+            writer.flush()?;
             self.shown();
         }
         Ok(())

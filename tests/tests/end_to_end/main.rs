@@ -10,6 +10,7 @@
 )]
 
 mod any_client;
+mod archive;
 mod bad_input;
 mod broker_dies;
 mod dead_letters;
