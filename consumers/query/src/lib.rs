@@ -29,8 +29,8 @@ mod state;
 mod store;
 
 pub use admin::{
-    AdminOptions, Lanes, LanesAway, Originals, Published, Redriven, document as admin_document,
-    routes as admin_routes,
+    AdminOptions, Lanes, LanesAway, Originals, PartitionSpan, Published, Redriven,
+    document as admin_document, routes as admin_routes,
 };
 pub use clock::{Clock, system_clock};
 pub use partitions::PartitionCount;

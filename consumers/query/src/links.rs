@@ -15,6 +15,11 @@ enum Link {
     Address {
         href: String,
     },
+    /// Followed by posting there.
+    Deed {
+        href: String,
+        method: &'static str,
+    },
     /// Followed by sending an event.
     Event {
         event: &'static str,
@@ -35,6 +40,17 @@ impl Links {
     pub(crate) fn and(mut self, relation: &'static str, address: impl Into<String>) -> Self {
         let href = address.into();
         self.0.insert(relation, Link::Address { href });
+        self
+    }
+
+    /// A link that is followed by posting there, with no more than what stands at the address's description.
+    #[must_use]
+    pub(crate) fn and_post(mut self, relation: &'static str, address: impl Into<String>) -> Self {
+        let link = Link::Deed {
+            href: address.into(),
+            method: "POST",
+        };
+        self.0.insert(relation, link);
         self
     }
 

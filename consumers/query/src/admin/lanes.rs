@@ -3,7 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use licenseflow_core::contract::{Coordinates, RawRecord, Reason};
+use licenseflow_core::contract::{
+    Coordinates, Lane, Offset, PartitionId, Position, RawRecord, Reason,
+};
 
 /// The lanes that records came from. Calls block.
 pub trait Lanes: Send + Sync {
@@ -23,6 +25,32 @@ pub trait Lanes: Send + Sync {
         records: Vec<Redriven>,
         within: Duration,
     ) -> Result<Vec<Published>, LanesAway>;
+
+    /// Every partition of both lanes.
+    ///
+    /// # Errors
+    /// The brokers are away.
+    fn spans(&self) -> Result<Vec<PartitionSpan>, LanesAway>;
+
+    /// For every partition of both lanes the first offset whose record has this time or a later one, in
+    /// milliseconds UTC; its end, where there is none.
+    ///
+    /// # Errors
+    /// The brokers are away.
+    fn at_time(&self, time: i64) -> Result<Position, LanesAway>;
+}
+
+/// A partition and what lies in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionSpan {
+    /// The lane.
+    pub lane: Lane,
+    /// The partition.
+    pub partition: PartitionId,
+    /// The first offset that is still there.
+    pub begin: Offset,
+    /// The end offset.
+    pub end: Offset,
 }
 
 /// Records that were read, and what was not looked for.

@@ -1,4 +1,4 @@
-//! What an operator asks and does: dead letters, under `/v1/admin`.
+//! What an operator asks and does: dead letters and replays, under `/v1/admin`.
 //!
 //! It is served by the roles that build the read model, beside their writer. A call of the store or the
 //! brokers blocks, and so is made off the runtime's threads, a few at a time. What it needs of the log
@@ -10,6 +10,7 @@ mod found;
 mod lanes;
 mod list;
 mod redrive;
+mod replays;
 mod resolve;
 mod shapes;
 mod words;
@@ -23,7 +24,7 @@ use axum::response::Response;
 use licenseflow_core::contract::{Schemas, Topics};
 use licenseflow_runtime::http::Problem;
 use licenseflow_runtime::http::openapi::{Routes, nothing};
-use licenseflow_store::DeadLetters;
+use licenseflow_store::{DeadLetters, Generations};
 use tokio::sync::Semaphore;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{UtoipaMethodRouter, UtoipaMethodRouterExt};
@@ -33,7 +34,7 @@ use crate::answer::Failure;
 use crate::clock::Clock;
 use crate::metrics;
 
-pub use lanes::{Lanes, LanesAway, Originals, Published, Redriven};
+pub use lanes::{Lanes, LanesAway, Originals, PartitionSpan, Published, Redriven};
 
 /// So many calls block at once.
 const CALLS_MAX: usize = 4;
@@ -45,7 +46,9 @@ const BODY_BYTES_MAX: usize = 1 << 20;
 pub struct AdminOptions {
     /// The letters.
     pub letters: Arc<dyn DeadLetters>,
-    /// The lanes that their records came from.
+    /// The generations of the store.
+    pub generations: Arc<dyn Generations>,
+    /// The lanes that records came from.
     pub lanes: Arc<dyn Lanes>,
     /// Where schemas come from. Its calls block.
     pub schemas: Arc<dyn Schemas + Send + Sync>,
@@ -135,11 +138,21 @@ type Route = UtoipaMethodRouter<AdminState>;
 
 fn described(around: impl Fn(Route) -> Route) -> Routes<AdminState> {
     let limit = || DefaultBodyLimit::max(BODY_BYTES_MAX);
-    let all: [Route; 4] = [
+    let all: [Route; 14] = [
         routes!(list::list),
         routes!(found::one),
         routes!(redrive::redrive).layer(limit()),
         routes!(resolve::resolve).layer(limit()),
+        routes!(replays::list, replays::begin::begin).layer(limit()),
+        routes!(replays::one),
+        routes!(replays::deeds::pause).layer(limit()),
+        routes!(replays::deeds::resume).layer(limit()),
+        routes!(replays::deeds::compare).layer(limit()),
+        routes!(replays::deeds::switch).layer(limit()),
+        routes!(replays::deeds::roll_back_to).layer(limit()),
+        routes!(replays::deeds::cancel).layer(limit()),
+        routes!(replays::deeds::drop_former).layer(limit()),
+        routes!(replays::deeds::roll_back).layer(limit()),
     ];
     let all = all.into_iter().map(around);
     let mut routes = all.fold(Routes::with_openapi(nothing()), Routes::routes);

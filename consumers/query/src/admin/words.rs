@@ -16,7 +16,7 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use super::asked::{ALL, FILTERS, PLACES_MAX};
 use super::shapes::{LetterDealtWith, LetterShape, LettersDealtWith};
-use super::{redrive, resolve};
+use super::{redrive, replays, resolve};
 use crate::openapi::{Link, LinksByRelation, ReasonName, id, limit, nullable, of, page};
 
 pub(super) const ADMIN: &str = "admin";
@@ -66,7 +66,9 @@ const ERRORS: [(&str, &str, &str, [bool; 2]); 6] = [
 pub(super) fn lay(document: &mut OpenApi) {
     let tag = TagBuilder::new()
         .name(ADMIN)
-        .description(Some("What operators ask and do: dead letters."))
+        .description(Some(
+            "What operators ask and do: dead letters, and replays.",
+        ))
         .build();
     document.tags = Some(vec![tag]);
     let components = document.components.get_or_insert_with(Components::new);
@@ -90,8 +92,11 @@ pub(super) fn lay(document: &mut OpenApi) {
         ),
         named::<Link>(),
     ]);
+    replays::lay(components);
     let not_found = ("404", "AdminNotFound", NOT_FOUND, [true, false]);
-    for (status, name, words, _) in ERRORS.into_iter().chain([not_found]) {
+    let (refused, name, words) = replays::ERRORS;
+    let refused = (refused, name, words, [false, true]);
+    for (status, name, words, _) in ERRORS.into_iter().chain([not_found, refused]) {
         let mut response = problem(words).build();
         if status == "503" {
             add_header(&mut response, "Retry-After", certain(retry_after()));
@@ -110,13 +115,16 @@ pub(super) fn lay(document: &mut OpenApi) {
         for (kind, operation) in [&mut item.get, &mut item.post].into_iter().enumerate() {
             if let Some(operation) = operation {
                 around(operation, kind, path);
+                if kind == 1 && path.starts_with(replays::LIST) {
+                    replays::around(operation, path);
+                }
             }
         }
     }
 }
 
-const NOT_FOUND: &str =
-    "`letter_not_found`: no record was rejected there. `not_found`: no such path.";
+const NOT_FOUND: &str = "`letter_not_found`: no record was rejected there. `no_such_generation`: there is none of this number. \
+     `not_found`: no such path.";
 
 fn never_kept() -> utoipa::openapi::header::Header {
     header("Nobody keeps an answer.", json!({ "const": "no-store" }))
@@ -133,8 +141,10 @@ fn around(operation: &mut Operation, kind: usize, path: &str) {
         let not_found = Ref::from_response_name("AdminNotFound");
         responses.insert("404".to_owned(), not_found.into());
     }
-    if let Some(RefOr::T(answer)) = responses.get_mut("200") {
-        add_header(answer, "Cache-Control", certain(never_kept()));
+    for status in ["200", "202"] {
+        if let Some(RefOr::T(answer)) = responses.get_mut(status) {
+            add_header(answer, "Cache-Control", certain(never_kept()));
+        }
     }
 }
 

@@ -61,7 +61,7 @@ openapi_word!(
     LinksByRelation,
     json!({
         "type": "object",
-        "description": "Links by their relation (HAL). Those of a license say what can be done next.",
+        "description": "Links by their relation (HAL). Those of a license, and of a replay, say what can be done next.",
         "additionalProperties": { "$ref": "#/components/schemas/Link" },
         "examples": [{
             "self": { "href": "/v1/licenses/lic-1" },
@@ -85,7 +85,8 @@ openapi_word!(
             "href": { "type": "string", "format": "uri-reference" },
             "method": {
                 "const": "POST",
-                "description": "The link is followed by sending an event there; without it, by GET.",
+                "description": "The link is followed by posting there, an event where `event` says of which \
+                                type; without `method`, by GET.",
             },
             "event": { "$ref": "#/components/schemas/EventType" },
             "required": {
@@ -100,6 +101,6 @@ openapi_word!(
             },
         },
         "required": ["href"],
-        "dependentRequired": { "method": ["event", "required", "optional"] },
+        "dependentRequired": { "event": ["method", "required", "optional"] },
     })
 );
