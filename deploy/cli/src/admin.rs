@@ -2,7 +2,7 @@
 
 use crate::lanes::LanesOverKafka;
 use crate::project::Work;
-use crate::store;
+use crate::store::{self, Writing};
 use licenseflow_avro::Topics;
 use licenseflow_avro::registry_client::RegistryClient;
 use licenseflow_kafka::KafkaLanes;
@@ -38,8 +38,10 @@ impl Administered {
     pub(crate) async fn routes(self) -> anyhow::Result<Routes> {
         let lanes = KafkaLanes::new(&self.kafka, &self.topics)?;
         Ok(admin_routes(AdminOptions {
+            // Only its book is written here, and its rows read.
+            generations: store::generations(&self.place, Writing::default())?,
             letters: store::letters(self.place).await?,
-            lanes: Arc::new(LanesOverKafka::new(lanes)),
+            lanes: Arc::new(LanesOverKafka::new(lanes, self.kafka, self.topics.clone())),
             schemas: Arc::new(self.schemas.blocking(Handle::current())),
             topics: self.topics,
             max_future_skew_micros: self.judgement.max_future_skew_micros(),
