@@ -144,7 +144,7 @@ fn each_describes_what_it_serves(
     // The admin API is of those that build the read model.
     let is_admin = |path: &&String| path.starts_with("/v1/admin/");
     let (admin, others): (Vec<&String>, Vec<&String>) = of_up.iter().partition(is_admin);
-    assert_eq!(admin.len(), 4, "{admin:?}");
+    assert_eq!(admin.len(), 14, "{admin:?}");
     assert_eq!(
         others.into_iter().cloned().collect::<BTreeSet<_>>(),
         together

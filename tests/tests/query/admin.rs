@@ -11,15 +11,15 @@ use licenseflow_avro::reason::Fault;
 use licenseflow_avro::record::Header;
 use licenseflow_avro::schema::LICENSE_EVENT;
 use licenseflow_avro::{
-    Coordinates, Lane, RawRecord, Reason, Schemas, SchemasAway, Topics, headers,
+    Coordinates, Lane, Position, RawRecord, Reason, Schemas, SchemasAway, Topics, headers,
 };
 use licenseflow_core::Batch;
 use licenseflow_query::{
-    AdminOptions, Lanes, LanesAway, Originals, Published, Redriven, admin_routes,
+    AdminOptions, Lanes, LanesAway, Originals, PartitionSpan, Published, Redriven, admin_routes,
 };
 use licenseflow_runtime::http::{HttpLimits, bind, openapi, serve};
 use licenseflow_store::sqlite::SqliteOptions;
-use licenseflow_store::{ReadModel, SqliteLetters, SqliteModel};
+use licenseflow_store::{Generations, ReadModel, SqliteGenerations, SqliteLetters, SqliteModel};
 use licenseflow_tests::harness::{Folder, Port};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -41,17 +41,24 @@ impl Schemas for Ours {
     }
 }
 
-/// Lanes in memory: what was published, and how the brokers answer.
+/// Lanes in memory: what was published, and how the brokers answer. They have three partitions and one.
 #[derive(Default)]
-struct LanesInMemory {
+pub(crate) struct LanesInMemory {
     published: Mutex<Vec<Redriven>>,
     answer: Mutex<Option<Published>>,
     records: Mutex<HashMap<Coordinates, RawRecord>>,
 }
 
 impl LanesInMemory {
-    fn answers(&self, answer: Option<Published>) {
+    pub(crate) fn answers(&self, answer: Option<Published>) {
         *self.answer.lock().unwrap() = answer;
+    }
+
+    fn answer(&self) -> Result<Published, LanesAway> {
+        let answer = self.answer.lock().unwrap().clone();
+        answer.ok_or_else(|| LanesAway {
+            why: "no broker answers".to_owned(),
+        })
     }
 
     fn published(&self) -> Vec<Redriven> {
@@ -69,20 +76,47 @@ impl Lanes for LanesInMemory {
     }
 
     fn publish(&self, records: Vec<Redriven>, _: Duration) -> Result<Vec<Published>, LanesAway> {
-        let answer = self.answer.lock().unwrap().clone();
-        let answer = answer.ok_or_else(|| LanesAway {
-            why: "no broker answers".to_owned(),
-        })?;
+        let answer = self.answer()?;
         let count = records.len();
         self.published.lock().unwrap().extend(records);
         Ok(vec![answer; count])
     }
+
+    fn spans(&self) -> Result<Vec<PartitionSpan>, LanesAway> {
+        self.answer()?;
+        let span = |(lane, partition, begin, end)| PartitionSpan {
+            lane,
+            partition,
+            begin,
+            end,
+        };
+        Ok(SPANS.map(span).to_vec())
+    }
+
+    /// A record a second in each partition, from the beginning of time on.
+    fn at_time(&self, time: i64) -> Result<Position, LanesAway> {
+        self.answer()?;
+        let second = (time + 999) / 1000;
+        let each = SPANS.into_iter();
+        let each = each.map(|(lane, of, begin, end)| (lane, of, second.clamp(begin, end)));
+        Ok(each.collect())
+    }
 }
 
-struct Admin {
+/// Lane, partition, and its both ends.
+const SPANS: [(Lane, i32, i64, i64); 4] = [
+    (Lane::Interactive, 0, 0, 10),
+    (Lane::Interactive, 1, 0, 4),
+    (Lane::Interactive, 2, 2, 9),
+    (Lane::Bulk, 0, 0, 7),
+];
+
+/// The admin API over a file, as it is served until dropped.
+pub(crate) struct Admin {
     base: String,
     client: reqwest::Client,
-    lanes: Arc<LanesInMemory>,
+    pub(crate) lanes: Arc<LanesInMemory>,
+    pub(crate) generations: Arc<SqliteGenerations>,
     model: Mutex<SqliteModel>,
     next: Mutex<i64>,
     _serving: JoinSet<Result<(), licenseflow_runtime::http::Error>>,
@@ -114,13 +148,16 @@ fn record(offset: i64, value: &[u8], own: &[(&str, &str)]) -> RawRecord {
 }
 
 impl Admin {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let (folder, port) = (Folder::new("admin").unwrap(), Port::free().unwrap());
         let path = folder.path().join("licenseflow.db");
         let model = SqliteModel::open(&path, SqliteOptions::default()).unwrap();
         let lanes = Arc::new(LanesInMemory::default());
         lanes.answers(Some(Published::Acknowledged));
+        let generations = SqliteGenerations::of(&path, SqliteOptions::default());
+        let generations = Arc::new(generations);
         let routes = admin_routes(AdminOptions {
+            generations: Arc::clone(&generations) as Arc<dyn Generations>,
             letters: Arc::new(SqliteLetters::open(&path).unwrap()),
             lanes: Arc::clone(&lanes) as Arc<dyn Lanes>,
             schemas: Arc::new(Ours),
@@ -137,6 +174,7 @@ impl Admin {
             base: format!("http://127.0.0.1:{}", port.number()),
             client: reqwest::Client::new(),
             lanes,
+            generations,
             model: Mutex::new(model),
             next: Mutex::new(0),
             _serving: serving,
@@ -147,7 +185,7 @@ impl Admin {
     }
 
     /// Rejects a record, the next of its partition.
-    fn reject(&self, value: &[u8], own: &[(&str, &str)], fault: Fault) -> i64 {
+    pub(crate) fn reject(&self, value: &[u8], own: &[(&str, &str)], fault: Fault) -> i64 {
         let mut next = self.next.lock().unwrap();
         let (from, to) = (*next, *next + 1);
         *next = to;
@@ -158,7 +196,7 @@ impl Admin {
         from
     }
 
-    async fn asked(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
+    pub(crate) async fn asked(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
         let request = self.client.request(method, format!("{}{path}", self.base));
         let request = match body {
             Some(body) => request.json(body),
@@ -169,11 +207,11 @@ impl Admin {
         Answer::of(status, headers, answer.bytes().await.unwrap().to_vec())
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.asked(Method::GET, path, None).await
     }
 
-    async fn post(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
         self.asked(Method::POST, path, Some(&body)).await
     }
 

@@ -25,6 +25,7 @@ mod push_idle;
 mod push_resume;
 mod push_slow;
 mod push_stage;
+mod replays;
 mod served;
 mod shapes;
 mod sparse;
