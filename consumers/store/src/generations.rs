@@ -17,6 +17,12 @@ pub type Number = i64;
 /// The generation that a store begins with.
 pub const FIRST: Number = 1;
 
+/// The version of the fold in this process, by which it builds generations.
+#[must_use]
+pub fn fold_version() -> i64 {
+    licenseflow_core::fold::version()
+}
+
 /// Whether a generation of this fold may be gone on with by ours.
 pub(crate) fn check_fold(kept: i64) -> Result<(), ChangedFold> {
     match licenseflow_core::fold::version() {
@@ -195,8 +201,13 @@ pub enum Refused {
         "generation {0} is being built; wait for it, or end it with `licenseflow replay cancel {0}`"
     )]
     IsBuilding(Number),
+    /// It was live.
+    #[error("generation {0} was the live one: it is dropped, not cancelled")]
+    WasLive(Number),
     /// It was never live.
-    #[error("generation {0} was never the live one: switch to it, instead of back")]
+    #[error(
+        "generation {0} was never the live one: it is cancelled, not dropped, and switched to, not gone back to"
+    )]
     NeverLive(Number),
 }
 

@@ -27,6 +27,9 @@ pub struct Live<T: ?Sized> {
     generations: Arc<dyn Generations>,
     open: Box<Open<T>>,
     opened: Mutex<(Number, Arc<T>)>,
+    /// All generations of a store are alike in this. Asked on threads that must not wait: whoever opens a
+    /// generation holds the lock, and may need those threads for it.
+    is_at_hand: bool,
 }
 
 impl<T: ?Sized> Live<T> {
@@ -44,6 +47,7 @@ impl<T: ?Sized> Live<T> {
             generations,
             open: Box::new(open),
             opened: Mutex::new((live, opened)),
+            is_at_hand: false,
         })
     }
 
@@ -69,9 +73,33 @@ pub type LiveLookup = Live<dyn Lookup>;
 /// The letters of the live generation.
 pub type LiveLetters = Live<dyn DeadLetters>;
 
+impl LiveLookup {
+    /// Reads the generation that is live, opened each time like this.
+    ///
+    /// # Errors
+    /// As [`Live::new`].
+    pub fn of(
+        generations: Arc<dyn Generations>,
+        open: impl Fn(&dyn Generations, Number) -> Result<Arc<dyn Lookup>, Error>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Result<Self, Error> {
+        let live = Self::new(generations, open)?;
+        Ok(Self {
+            is_at_hand: live.get()?.is_at_hand(),
+            ..live
+        })
+    }
+}
+
 impl Lookup for LiveLookup {
     fn is_at_hand(&self) -> bool {
-        self.get().is_ok_and(|lookup| lookup.is_at_hand())
+        self.is_at_hand
+    }
+
+    fn max_future_skew_micros(&self) -> Result<i64, Error> {
+        self.get()?.max_future_skew_micros()
     }
 
     fn position(&self) -> Result<Read<Buckets>, Error> {

@@ -10,6 +10,7 @@ use licenseflow_avro::{
 use licenseflow_core::event_set::RecordedEvent;
 use licenseflow_core::status::{Lifecycle, Status};
 use licenseflow_core::{Buckets, DeviceState, LicenseState};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::Error;
@@ -334,6 +335,17 @@ pub trait Lookup: Send + Sync {
     /// it. Such a store gives up by [`Patience::brief`](crate::Patience::brief) what takes longer.
     fn is_at_hand(&self) -> bool {
         false
+    }
+
+    /// How far `occurred_at` may be ahead of a record's timestamp in this generation, in microseconds.
+    ///
+    /// # Errors
+    /// As of every method here.
+    fn max_future_skew_micros(&self) -> Result<i64, Error>;
+
+    /// Changes soon after a writer, of whichever process, has committed; none: the store does not tell.
+    fn news(&self) -> Option<watch::Receiver<u64>> {
+        None
     }
 
     /// Where the model stands, and its digest in its buckets.

@@ -8,12 +8,13 @@ use crate::exit::Exit;
 use crate::ingest::IngestArgs;
 use crate::project::ProjectArgs;
 use crate::query::QueryArgs;
+use crate::replay::ReplayArgs;
 use crate::restore::RestoreArgs;
 use crate::topics::TopicsCommand;
 use crate::up::UpArgs;
 use crate::verify::VerifyArgs;
 use crate::{
-    archive, config_show, dlq, events, ingest, project, query, restore, topics, up, verify,
+    archive, config_show, dlq, events, ingest, project, query, replay, restore, topics, up, verify,
 };
 use clap::{Parser, Subcommand};
 use licenseflow_runtime::config::{ConfigFileArgs, Loaded, TelemetryArgs};
@@ -47,6 +48,8 @@ pub(crate) enum Command {
     Project(Box<ProjectArgs>),
     /// Answer what is known of licenses
     Query(Box<QueryArgs>),
+    /// Build another generation of the read models beside the live one, compare, switch, go back
+    Replay(Box<ReplayArgs>),
     /// Fold the log anew and compare it with the read model
     Verify(Box<VerifyArgs>),
     /// Copy what is new in the log to files elsewhere
@@ -74,6 +77,7 @@ pub(crate) async fn run(loaded: Loaded<Cli>) -> anyhow::Result<Exit> {
         Command::Ingest(arguments) => ingest::run(*arguments, &loaded.effective).await,
         Command::Project(arguments) => project::run(*arguments, &loaded.effective).await,
         Command::Query(arguments) => query::run(*arguments, &loaded.effective).await,
+        Command::Replay(arguments) => replay::run(*arguments).await,
         Command::Verify(arguments) => verify::run(*arguments).await,
         Command::Archive(arguments) => archive::run(*arguments).await,
         Command::Restore(arguments) => restore::run(*arguments).await,

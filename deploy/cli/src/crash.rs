@@ -2,7 +2,7 @@
 //!
 //! `LICENSEFLOW_CRASH_AT=POINT` or `POINT:N` ends the process by abort when the point is passed, or
 //! passed for the Nth time; `LICENSEFLOW_STOP_AT` stops it there, as SIGSTOP does, until it is told to go on.
-//! Unset, nothing is hooked.
+//! `LICENSEFLOW_CHANGED_FOLD` makes the fold that of a later release. Unset, nothing is hooked.
 
 use anyhow::bail;
 use licenseflow_core::crash;
@@ -20,6 +20,10 @@ static PASSES_LEFT: AtomicU64 = AtomicU64::new(1);
 
 /// Hooks the point that the environment names, if it names one.
 pub(crate) fn hook() -> anyhow::Result<()> {
+    if std::env::var_os("LICENSEFLOW_CHANGED_FOLD").is_some() {
+        tracing::warn!("the fold is another one, for a test: LICENSEFLOW_CHANGED_FOLD is set");
+        licenseflow_core::fold_version::change();
+    }
     for (variable, deed) in DEEDS {
         if let Ok(setting) = std::env::var(variable) {
             hook_at(variable, &setting, deed)?;
@@ -30,7 +34,7 @@ pub(crate) fn hook() -> anyhow::Result<()> {
 
 fn hook_at(variable: &str, setting: &str, deed: fn()) -> anyhow::Result<()> {
     let (point, passes) = setting.split_once(':').unwrap_or((setting, "1"));
-    let points = [&crash::ALL[..], &crash::OF_ARCHIVE].concat();
+    let points = [&crash::ALL[..], &crash::OF_ARCHIVE, &crash::OF_REPLAY].concat();
     if !points.contains(&point) {
         bail!(
             "{variable}: there is no point {point}; there are {}",

@@ -20,6 +20,7 @@ mod output;
 mod progress;
 mod project;
 mod query;
+mod replay;
 mod restore;
 mod schemas;
 mod service;

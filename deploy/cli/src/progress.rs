@@ -48,6 +48,11 @@ impl Shown {
         }
     }
 
+    /// The work has grown, or shrunk, to this.
+    pub(crate) fn is_of(&self, total: u64) {
+        self.bar.set_length(total);
+    }
+
     /// A word that does not disturb the bar.
     pub(crate) fn say(&self, text: &str) {
         self.bar.suspend(|| tracing::warn!("{text}"));

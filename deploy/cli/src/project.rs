@@ -5,14 +5,16 @@ use crate::brokers::Brokers;
 use crate::exit::{Exit, WrongUse};
 use crate::log::LogArgs;
 use crate::opening::Opening;
+use crate::replay::OverKafka;
 use crate::schemas::Taken;
 use crate::service::Service;
-use crate::store;
+use crate::store::{self, Writing};
 use anyhow::Context;
 use clap::Args;
 use licenseflow_avro::registry_client::RegistryClient;
 use licenseflow_avro::{Lane, Topics};
 use licenseflow_kafka::{KafkaLetters, KafkaSource, SourceSettings};
+use licenseflow_projector::replay::{Keeper, LiveModel};
 use licenseflow_projector::{
     AlertsAt, Handle, LettersPace, Marks, Parts, Projector, Retries, Settings, Shares, Status,
     SuspectsMax, Yields, wall_clock,
@@ -22,14 +24,16 @@ use licenseflow_runtime::config::{
 };
 use licenseflow_runtime::http::Health;
 use licenseflow_runtime::log::{Admin, KafkaSettings};
-use licenseflow_store::postgres::PostgresOptions;
-use licenseflow_store::sqlite::SqliteOptions;
-use licenseflow_store::{Error, Ground, Outbox, PostgresModel, ReadModel, SqliteModel};
+use licenseflow_store::{Error, Generations, Ground, Outbox, ReadModel};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How the projector is known to the brokers, in whichever role it runs.
 pub(crate) const CLIENT: &str = "licenseflow-projector";
+
+/// How the reading for generations beside the live one is known to them.
+const REPLAY_CLIENT: &str = "licenseflow-replay";
 
 #[derive(Debug, Args)]
 pub(crate) struct ProjectArgs {
@@ -71,7 +75,9 @@ pub(crate) async fn run(arguments: ProjectArgs, effective: &Effective) -> anyhow
         schemas,
     };
     let administered = Administered::beside(&work);
+    let keeper = work.keeper()?;
     let handle = work.start(&service).await?;
+    run_keeper(&mut service, keeper);
     let health = health(Brokers::watch(&mut service, admin), handle.watcher());
     run_projector(&mut service, handle);
     let routes = administered.routes().await?;
@@ -102,28 +108,19 @@ impl Work {
     /// Starts the projector over the one store: a file is held against any other projector, and in
     /// PostgreSQL the positions fence it.
     pub(crate) async fn start(self, service: &Service) -> anyhow::Result<Handle> {
-        let max_future_skew_micros = self.judgement.max_future_skew_micros();
         let ceiling = self.projector.memory_ceiling_mib;
         match self.store.place() {
             StorePlace::Sqlite(path) => {
                 let shares = Shares::of(ceiling);
-                let options = SqliteOptions {
-                    cache_mib: shares.store_cache_bytes >> 20,
-                    max_future_skew_micros,
-                };
-                let mut model = SqliteModel::open(&path, options)?;
-                model.begin_on(&self.ground)?;
+                let model = self.live_models(1, shares).await?.into_iter();
                 let name = match self.projector.group_instance.clone() {
                     Some(name) => name,
                     None => instance(&path)?,
                 };
-                self.start_over([(model, Some(name))], shares, service)
+                let named = model.map(|model| (model, Some(name.clone())));
+                self.start_over(named, shares, service)
             }
-            StorePlace::Postgres(url) => {
-                let options = PostgresOptions {
-                    max_future_skew_micros,
-                    ..PostgresOptions::default()
-                };
+            StorePlace::Postgres(_) => {
                 let asked = self.projector.appliers.unwrap_or_else(cores);
                 let (appliers, shares) = Shares::among(ceiling, asked);
                 if appliers < asked {
@@ -133,19 +130,7 @@ impl Work {
                         "fewer write at once: the memory ceiling has no room for all"
                     );
                 }
-                let runtime = tokio::runtime::Handle::current();
-                let ground = self.ground.clone();
-                let open = move || {
-                    let open = |_| {
-                        let mut model =
-                            PostgresModel::open(url.expose(), &options, runtime.clone())?;
-                        model.begin_on(&ground)?;
-                        Ok(model)
-                    };
-                    (0..appliers).map(open).collect::<Result<Vec<_>, Error>>()
-                };
-                let models = tokio::task::spawn_blocking(open).await;
-                let models = models.context("the store did not open")??;
+                let models = self.live_models(appliers, shares).await?;
                 tracing::info!(appliers, "the store in PostgreSQL is open");
                 // Several projectors share the work, on one host too, so none has a name that it was not given.
                 let name = self.projector.group_instance.clone();
@@ -158,6 +143,47 @@ impl Work {
         }
     }
 
+    /// The generations of the store, each opened with this share of memory.
+    pub(crate) fn generations(&self, shares: Shares) -> anyhow::Result<Arc<dyn Generations>> {
+        let writing = Writing {
+            cache_mib: shares.store_cache_bytes >> 20,
+            max_future_skew_micros: self.judgement.max_future_skew_micros(),
+        };
+        store::generations(&self.store.place(), writing)
+    }
+
+    /// So many writers of the live generation.
+    async fn live_models(&self, count: u32, shares: Shares) -> anyhow::Result<Vec<LiveModel>> {
+        let (generations, ground) = (self.generations(shares)?, self.ground.clone());
+        let open = move || {
+            let open = |_| LiveModel::open(generations.clone(), ground.clone(), wall_clock());
+            (0..count).map(open).collect::<Result<Vec<_>, Error>>()
+        };
+        let models = tokio::task::spawn_blocking(open).await;
+        Ok(models.context("the store did not open")??)
+    }
+
+    /// What looks after the generations beside the live one.
+    pub(crate) fn keeper(&self) -> anyhow::Result<Keeper<OverKafka>> {
+        let shares = Shares::of(self.projector.replay_memory_mib);
+        let settings = self.settings(shares);
+        Ok(Keeper {
+            generations: self.generations(shares)?,
+            means: OverKafka::new(
+                self.kafka.named(REPLAY_CLIENT.to_owned()),
+                &self.topics,
+                shares,
+                settings.ends_interval,
+                self.schemas.clone(),
+            )?,
+            ground: self.ground.clone(),
+            topics: self.topics.clone(),
+            settings,
+            clock: wall_clock(),
+            kept: self.projector.generations_kept as usize,
+        })
+    }
+
     /// Starts an applier over each of these, which are one store, each with the name of its member of the group.
     fn start_over<M: ReadModel + Outbox + 'static>(
         self,
@@ -165,7 +191,39 @@ impl Work {
         shares: Shares,
         service: &Service,
     ) -> anyhow::Result<Handle> {
-        let settings = Settings {
+        let settings = self.settings(shares);
+        let source = SourceSettings {
+            kafka: KafkaSettings {
+                group_protocol: self.projector.group_protocol,
+                ..self.kafka.clone()
+            },
+            topics: self.topics.clone(),
+            group_instance: None,
+            queued_kbytes_max: shares.queued_kbytes,
+            fetch_bytes_max: shares.fetch_bytes,
+            ends_interval: settings.ends_interval,
+        };
+        let parts = models.into_iter().map(|(model, group_instance)| {
+            let source = SourceSettings {
+                group_instance,
+                ..source.clone()
+            };
+            anyhow::Ok(Parts {
+                source: KafkaSource::start(&source)?,
+                schemas: self.schemas.blocking(tokio::runtime::Handle::current()),
+                model,
+                letters: KafkaLetters::new(&self.kafka, &self.topics)?,
+                clock: wall_clock(),
+            })
+        });
+        let appliers = parts.collect::<Result<Vec<_>, _>>()?;
+        let stop = service.stop_token();
+        Ok(Projector::start(settings, appliers, &stop)?)
+    }
+
+    /// The bounds of a loop that has this share of memory.
+    fn settings(&self, shares: Shares) -> Settings {
+        Settings {
             batch_records_max: self.projector.batch_records_max as usize,
             suspects_max: SuspectsMax {
                 run: self.projector.suspects_run_max as usize,
@@ -195,35 +253,17 @@ impl Work {
             },
             max_future_skew: self.judgement.max_future_skew,
             ..Settings::default()
-        };
-        let source = SourceSettings {
-            kafka: KafkaSettings {
-                group_protocol: self.projector.group_protocol,
-                ..self.kafka.clone()
-            },
-            topics: self.topics.clone(),
-            group_instance: None,
-            queued_kbytes_max: shares.queued_kbytes,
-            fetch_bytes_max: shares.fetch_bytes,
-            ends_interval: settings.ends_interval,
-        };
-        let parts = models.into_iter().map(|(model, group_instance)| {
-            let source = SourceSettings {
-                group_instance,
-                ..source.clone()
-            };
-            anyhow::Ok(Parts {
-                source: KafkaSource::start(&source)?,
-                schemas: self.schemas.blocking(tokio::runtime::Handle::current()),
-                model,
-                letters: KafkaLetters::new(&self.kafka, &self.topics)?,
-                clock: wall_clock(),
-            })
-        });
-        let appliers = parts.collect::<Result<Vec<_>, _>>()?;
-        let stop = service.stop_token();
-        Ok(Projector::start(settings, appliers, &stop)?)
+        }
     }
+}
+
+/// Runs the keeper beside the projector.
+pub(crate) fn run_keeper(service: &mut Service, keeper: Keeper<OverKafka>) {
+    let stop = service.stop_token();
+    service.run("replays", async move {
+        let kept = tokio::task::spawn_blocking(move || keeper.run(&stop));
+        kept.await.context("the keeper's end was not heard")
+    });
 }
 
 /// None of none: never.

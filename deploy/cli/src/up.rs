@@ -74,7 +74,9 @@ pub(crate) async fn run(arguments: UpArgs, effective: &Effective) -> anyhow::Res
         schemas,
     };
     let administered = Administered::beside(&work);
+    let keeper = work.keeper()?;
     let handle = work.start(&service).await?;
+    project::run_keeper(&mut service, keeper);
     let applied = applied(&mut service, &handle);
     let brokers = Brokers::watch(&mut service, admin);
     let partitions = brokers.partition_count(&topics);

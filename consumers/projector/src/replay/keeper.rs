@@ -56,6 +56,9 @@ pub trait Means: Send {
 /// How often the book is looked at.
 const GLANCE: Duration = Duration::from_millis(100);
 
+/// How often it is looked how far generations are.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// How long what went wrong is left alone.
 const AGAIN: Duration = Duration::from_secs(2);
 
@@ -93,6 +96,8 @@ struct Kept {
     running: Option<Running>,
     /// Nothing is tried before.
     again: Option<Instant>,
+    /// When it was last looked how far it is.
+    looked: Option<Instant>,
 }
 
 /// A loop that runs.
@@ -177,6 +182,7 @@ impl<B: Means> Keeper<B> {
                             throttle: Arc::default(),
                             running: None,
                             again: None,
+                            looked: None,
                         });
                     }
                     Ok(None) => continue,
@@ -231,7 +237,11 @@ impl<B: Means> Keeper<B> {
             }
             return Ok(());
         }
-        self.throttle(generation, book.live, of);
+        if of.looked.is_none_or(|looked| looked.elapsed() > LOOK) {
+            of.looked = Some(Instant::now());
+            self.throttle(generation, book.live, of);
+            self.show(generation, book.live, of)?;
+        }
         if of.running.is_none() {
             of.running = Some(self.start(generation, of, None, stop)?);
             return Ok(());
@@ -243,12 +253,7 @@ impl<B: Means> Keeper<B> {
                     return Ok(());
                 }
                 let gate = self.compare(generation, book.live, of, stop)?;
-                let is_equal = gate.is_equal;
-                self.note_gate(generation, gate)?;
-                if is_equal && generation.wish == Wish::SwitchWhenEqual {
-                    self.switch(generation, book.live, of)?;
-                }
-                Ok(())
+                self.note_gate(generation, gate)
             }
             Wish::Switch => match self.has_caught_up(book.live, of)? {
                 true => self.switch(generation, book.live, of),
@@ -318,14 +323,32 @@ impl<B: Means> Keeper<B> {
     }
 
     fn has_caught_up(&self, live: Number, of: &Kept) -> std::result::Result<bool, Trouble> {
+        let behind = self.behind(live, of)?;
+        Ok(behind.is_some_and(|behind| behind <= CAUGHT_UP))
+    }
+
+    /// How many offsets it is behind the live one; none: it is not advanced.
+    fn behind(&self, live: Number, of: &Kept) -> std::result::Result<Option<i64>, Trouble> {
         let Some(running) = &of.running else {
-            return Ok(false);
+            return Ok(None);
         };
         let (live, ours) = (self.live_position(live)?, running.position());
         let behind = live
             .iter()
             .map(|(lane, partition, next)| (next - ours.get(lane, partition).unwrap_or(0)).max(0));
-        Ok(behind.sum::<i64>() <= CAUGHT_UP)
+        Ok(Some(behind.sum()))
+    }
+
+    fn show(
+        &self,
+        generation: &Generation,
+        live: Number,
+        of: &Kept,
+    ) -> std::result::Result<(), Trouble> {
+        if let (Some(behind), Made::Whole) = (self.behind(live, of)?, &generation.of) {
+            crate::metrics::generation_behind(generation.number, behind);
+        }
+        Ok(())
     }
 
     /// Holds both at one position and compares them.
@@ -432,10 +455,10 @@ impl<B: Means> Keeper<B> {
         );
         self.change(&mut |book| {
             let generation = book.beside(number)?;
-            let goes_on = gate.is_equal && generation.wish == Wish::SwitchWhenEqual;
-            if !goes_on {
-                generation.wish = Wish::None;
-            }
+            generation.wish = match generation.wish {
+                Wish::SwitchWhenEqual if gate.is_equal => Wish::Switch,
+                Wish::None | Wish::Compare | Wish::SwitchWhenEqual | Wish::Switch => Wish::None,
+            };
             (generation.gate, generation.trouble) = (Some(gate.clone()), None);
             Ok(())
         })?;

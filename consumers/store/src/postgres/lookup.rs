@@ -353,6 +353,14 @@ fn license_row(row: &Row, tenant_id: &str) -> Result<LicenseRow, Error> {
 }
 
 impl Lookup for PostgresLookup {
+    fn max_future_skew_micros(&self) -> Result<i64, Error> {
+        Ok(PostgresLookup::max_future_skew_micros(self))
+    }
+
+    fn news(&self) -> Option<watch::Receiver<u64>> {
+        Some(PostgresLookup::news(self))
+    }
+
     fn position(&self) -> Result<Read<Buckets>, Error> {
         self.read(async |snapshot| snapshot.digest().await)
     }

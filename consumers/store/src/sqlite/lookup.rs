@@ -273,6 +273,10 @@ impl Lookup for SqliteLookup {
         true
     }
 
+    fn max_future_skew_micros(&self) -> Result<i64, Error> {
+        SqliteLookup::max_future_skew_micros(self)
+    }
+
     fn position(&self) -> Result<Read<Buckets>, Error> {
         self.read(|snapshot| recount::kept(snapshot.rows))
     }

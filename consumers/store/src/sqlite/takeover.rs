@@ -74,7 +74,8 @@ impl Between {
 
     /// Takes the marks over; done again it changes nothing.
     pub(super) fn take_marks(&mut self) -> Result<(), Error> {
-        let behavior = rusqlite::TransactionBehavior::Immediate;
+        // To begin at once would lock the live one too, whose lock is ours already.
+        let behavior = rusqlite::TransactionBehavior::Deferred;
         let transaction = self.next.transaction_with_behavior(behavior)?;
         for sql in [OF_RECORDS, OF_CONFLICTS, OF_WAITING] {
             transaction.execute(sql, [])?;

@@ -10,6 +10,20 @@ pub struct ProjectorArgs {
     #[arg(long, env = "LICENSEFLOW_MEMORY_CEILING_MIB", default_value = "512", value_name = "MIB", value_parser = clap::value_parser!(u32).range(96..=1_048_576))]
     pub memory_ceiling_mib: u32,
 
+    /// Memory of each generation that is built or advanced beside the live one, in MiB: it comes on top of
+    /// the ceiling
+    #[arg(long, env = "LICENSEFLOW_REPLAY_MEMORY_MIB", default_value = "256", value_name = "MIB", value_parser = clap::value_parser!(u32).range(96..=1_048_576))]
+    pub replay_memory_mib: u32,
+
+    /// So many generations that were live before are kept and advanced, to go back to
+    #[arg(
+        long,
+        env = "LICENSEFLOW_GENERATIONS_KEPT",
+        default_value = "1",
+        value_name = "COUNT"
+    )]
+    pub generations_kept: u32,
+
     /// How many write to PostgreSQL at once, each a member of the group with partitions of its own;
     /// without it as many as this machine has cores, at most 4; fewer where the memory ceiling has no room
     /// for all. A file has one writer

@@ -1,0 +1,267 @@
+//! `replay`: builds another generation of the read models beside the live one, compares them, switches and
+//! goes back. What is wanted is written into the store's book; whoever keeps the generation does it: this
+//! command while it runs, a projector otherwise.
+
+mod begin;
+mod follow;
+mod means;
+mod table;
+
+pub(crate) use means::OverKafka;
+
+use crate::crash;
+use crate::exit::{Exit, WrongUse};
+use crate::log::LogArgs;
+use crate::output::OutputArgs;
+use crate::project::{CLIENT, Work, ground};
+use crate::schemas::CommandSchemas;
+use crate::store::{self, Writing};
+use crate::topics;
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use licenseflow_projector::replay::sweep;
+use licenseflow_runtime::config::{JudgementArgs, ProjectorArgs, StoreArgs};
+use licenseflow_store::generations::{Book, Number, Refused, Wish};
+use licenseflow_store::{Generations, progress};
+use std::sync::Arc;
+
+/// Builds a new generation of the read models from the log, beside the live one, which goes on serving; and
+/// compares them at one position. Nothing is sent, and nothing is switched unless it is said.
+///
+/// Killed at any moment, it goes on where it was: a projector takes the generation over, or
+/// `licenseflow replay resume`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct ReplayArgs {
+    #[command(subcommand)]
+    command: Option<ReplayCommand>,
+    #[command(flatten)]
+    begin: begin::BeginArgs,
+    #[command(flatten)]
+    on: OnArgs,
+}
+
+/// What is worked on.
+#[derive(Debug, Args)]
+pub(crate) struct OnArgs {
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    projector: ProjectorArgs,
+    #[command(flatten)]
+    judgement: JudgementArgs,
+}
+
+/// What is done about generations that there are.
+#[derive(Debug, Subcommand)]
+enum ReplayCommand {
+    /// Show all generations, how far they are, and what their last comparison gave
+    Status(StatusArgs),
+    /// Stop advancing a generation
+    Pause(OneArgs),
+    /// Go on with it, and show how far it is until it has caught up
+    Resume(Box<WorkArgs>),
+    /// Compare it with the live one, both at one position
+    Compare(Box<WorkArgs>),
+    /// Make it the live one
+    Switch(Box<WorkArgs>),
+    /// Go back to the generation that was live before
+    Rollback(Box<OnArgs>),
+    /// Give up one that is being built, and remove it
+    Cancel(OneArgs),
+    /// Remove one that was live before
+    Drop(OneArgs),
+}
+
+#[derive(Debug, Args)]
+struct StatusArgs {
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+#[derive(Debug, Args)]
+struct OneArgs {
+    /// The generation
+    #[arg(value_name = "GENERATION")]
+    number: Number,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+#[derive(Debug, Args)]
+struct WorkArgs {
+    /// The generation
+    #[arg(value_name = "GENERATION")]
+    number: Number,
+    #[command(flatten)]
+    on: OnArgs,
+}
+
+pub(crate) async fn run(arguments: ReplayArgs) -> anyhow::Result<Exit> {
+    crash::hook().map_err(|error| WrongUse::of(std::io::Error::other(error)))?;
+    let ReplayArgs { command, begin, on } = arguments;
+    match command {
+        None => begin::run(begin, on).await,
+        Some(ReplayCommand::Status(arguments)) => status(arguments).await,
+        Some(ReplayCommand::Pause(one)) => {
+            let number = one.number;
+            changed(one.store, move |book| {
+                book.beside(number)?.is_paused = true;
+                Ok(())
+            })
+            .await
+        }
+        Some(ReplayCommand::Resume(work)) => wish(*work, Wish::None, follow::Until::CaughtUp).await,
+        Some(ReplayCommand::Compare(work)) => {
+            wish(*work, Wish::Compare, follow::Until::Compared).await
+        }
+        Some(ReplayCommand::Switch(work)) => wish(*work, Wish::Switch, follow::Until::Live).await,
+        Some(ReplayCommand::Rollback(on)) => {
+            let on = *on;
+            let generations = on.generations().await?;
+            let number = last_live(&*generations.book_off_thread().await?)?;
+            wish(WorkArgs { number, on }, Wish::Switch, follow::Until::Live).await
+        }
+        Some(ReplayCommand::Cancel(one)) => {
+            let number = one.number;
+            changed(one.store, move |book| {
+                if book.beside(number)?.was_live_until.is_some() {
+                    return Err(Refused::WasLive(number));
+                }
+                book.strike(number).map(drop)
+            })
+            .await
+        }
+        Some(ReplayCommand::Drop(one)) => {
+            let number = one.number;
+            changed(one.store, move |book| {
+                if book.beside(number)?.was_live_until.is_none() {
+                    return Err(Refused::NeverLive(number));
+                }
+                book.strike(number).map(drop)
+            })
+            .await
+        }
+    }
+}
+
+/// The generation that was live last.
+fn last_live(book: &Book) -> anyhow::Result<Number> {
+    let former = book.past(0);
+    let last = former.last().copied();
+    last.context("there is no generation that was live before: there is nothing to go back to")
+}
+
+/// Calls to generations block, and wait for the runtime's own threads.
+struct OffThread(Arc<dyn Generations>);
+
+impl OffThread {
+    async fn with<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&dyn Generations) -> anyhow::Result<T> + Send + 'static,
+    ) -> anyhow::Result<T> {
+        let generations = Arc::clone(&self.0);
+        let called = tokio::task::spawn_blocking(move || call(&*generations));
+        called.await.context("the store did not answer")?
+    }
+
+    async fn book_off_thread(&self) -> anyhow::Result<Arc<Book>> {
+        self.with(|generations| Ok(generations.book()?)).await
+    }
+
+    async fn change(
+        &self,
+        mut change: impl FnMut(&mut Book) -> Result<(), Refused> + Send + 'static,
+    ) -> anyhow::Result<Arc<Book>> {
+        self.with(move |generations| Ok(generations.change(&mut change)??))
+            .await
+    }
+}
+
+impl OnArgs {
+    async fn generations(&self) -> anyhow::Result<OffThread> {
+        off_thread(&self.store)
+    }
+
+    /// What a keeper is made from; the brokers and the registry are asked.
+    async fn work(self) -> anyhow::Result<(Work, CommandSchemas)> {
+        let topics = self.log.topics();
+        let kafka = self.log.settings(CLIENT)?;
+        let admin = topics::admin(&kafka)?;
+        let schemas = CommandSchemas::open(&self.log)?;
+        let work = Work {
+            ground: ground(&admin, &topics).await?,
+            kafka,
+            topics,
+            store: self.store,
+            projector: self.projector,
+            judgement: self.judgement,
+            schemas: schemas.client.clone(),
+        };
+        Ok((work, schemas))
+    }
+}
+
+fn off_thread(store: &StoreArgs) -> anyhow::Result<OffThread> {
+    store::check(store)?;
+    Ok(OffThread(store::generations(
+        &store.place(),
+        Writing::default(),
+    )?))
+}
+
+/// Changes the book, removes what is struck out of it, and shows what it says then.
+async fn changed(
+    store: StoreArgs,
+    change: impl FnMut(&mut Book) -> Result<(), Refused> + Send + 'static,
+) -> anyhow::Result<Exit> {
+    let generations = off_thread(&store)?;
+    generations.change(change).await?;
+    let all = generations
+        .with(|generations| {
+            // Where somebody keeps it still, they remove it.
+            sweep(generations)?;
+            Ok(progress::replays(generations)?)
+        })
+        .await?;
+    crate::output::line(table::table(&all))?;
+    Ok(Exit::Done)
+}
+
+/// Writes down what is wanted of a generation, and looks after it until that is so.
+async fn wish(work: WorkArgs, wish: Wish, until: follow::Until) -> anyhow::Result<Exit> {
+    let WorkArgs { number, on } = work;
+    let generations = on.generations().await?;
+    let output = on.output;
+    let (work, _schemas) = on.work().await?;
+    let keeper = work.keeper()?;
+    generations
+        .change(move |book| {
+            book.wish(number, wish)?;
+            let generation = book.beside(number)?;
+            generation.is_paused = false;
+            if wish == Wish::Compare {
+                generation.gate = None;
+            }
+            Ok(())
+        })
+        .await?;
+    follow::follow(&generations, keeper, number, until, output).await
+}
+
+async fn status(arguments: StatusArgs) -> anyhow::Result<Exit> {
+    let generations = off_thread(&arguments.store)?;
+    let all = generations
+        .with(|generations| Ok(progress::replays(generations)?))
+        .await?;
+    arguments
+        .output
+        .print(table::table(&all), &table::json(&all))?;
+    Ok(Exit::Done)
+}
