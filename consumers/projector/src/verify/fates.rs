@@ -91,10 +91,22 @@ pub(super) fn decide(doubtful: HashMap<RecordPlace, Doubtful>, letters: &Letters
         missing.extend(fault_of_wait(wait, &doubtful));
     }
     decided.differences = missing;
+    let untold: HashMap<RecordPlace, [u8; 32]> = doubtful
+        .values()
+        .filter(|record| record.is_missing(letters))
+        .map(|record| (place(&record.at), record.hash))
+        .collect();
     let mut all: Vec<(RecordPlace, Doubtful)> = doubtful.into_iter().collect();
     all.sort_by_key(|(place, _)| *place);
     for (_, record) in all {
-        decided.one(record, letters);
+        // Where the first of a record's tries has no row that it should have, that says it for all of them.
+        let is_told_by_first = record.try_of.as_ref().is_some_and(|of| {
+            let first = untold.get(&(record.at.lane, record.at.partition, of.first));
+            first == Some(&of.content)
+        });
+        if !(is_told_by_first && record.is_missing(letters)) {
+            decided.one(record, letters);
+        }
     }
     decided
 }
@@ -141,6 +153,11 @@ impl Doubtful {
             Now::Accepted(event) => Some(event.license_key()),
             Now::Faulty { names, .. } => names.as_deref().cloned(),
         }
+    }
+
+    /// Whether it is at fault, and the store says nothing of it.
+    fn is_missing(&self, letters: &Letters) -> bool {
+        matches!(self.now, Now::Faulty { .. }) && matches!(self.then(letters), Then::Nothing)
     }
 
     fn then<'s>(&self, letters: &'s Letters) -> Then<'s> {

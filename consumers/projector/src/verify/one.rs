@@ -96,7 +96,7 @@ pub fn verify_license(
     match asked.extent {
         Extent::Recorded => {
             log.watched.extend(letters.places());
-            let records = recorded(asked.lanes, &stored)?;
+            let records = recorded(asked.lanes, &stored, &audited.at().position)?;
             missing = missing_of(key, &stored, &records);
             trust_heartbeats(&mut log, key, &stored);
             log.read(Box::new(records.into_iter().map(Ok)), progress)?;
@@ -150,14 +150,22 @@ fn is_conflict(row: &FateRow) -> bool {
     matches!(row.fate, Fate::Conflict { .. })
 }
 
-/// The records that a license's rows name.
-fn recorded(lanes: &dyn Lanes, stored: &StoredLicense) -> Result<Vec<RawRecord>> {
+/// The records that a license's rows name. Where the store does not stand yet, nothing can lie that it has.
+fn recorded(
+    lanes: &dyn Lanes,
+    stored: &StoredLicense,
+    position: &Position,
+) -> Result<Vec<RawRecord>> {
     let events = stored.timeline.iter().filter_map(|event| match event {
         StoredEvent::Event { at, .. } => Some(*at),
         StoredEvent::Unreadable { .. } => None,
     });
     let fates = stored.fates.iter().map(|row| row.at);
-    let places: Vec<Coordinates> = events.chain(fates).collect();
+    let is_read = |at: &Coordinates| {
+        let next = position.get(at.lane, at.partition);
+        next.is_some_and(|next| (0..next).contains(&at.offset))
+    };
+    let places: Vec<Coordinates> = events.chain(fates).filter(is_read).collect();
     if places.is_empty() {
         return Ok(Vec::new());
     }

@@ -34,6 +34,9 @@ pub(super) fn tell(
     telling.differences
 }
 
+/// What a license's own row is called.
+const OWN_ROW: &str = "the license";
+
 struct Telling<'k> {
     key: &'k LicenseKey,
     differences: Vec<Difference>,
@@ -50,10 +53,10 @@ impl Telling<'_> {
         let is_own = |row: &&StoredRow| row.part() == audit::Part::License;
         let stored = stored.rows.iter().find(is_own);
         let difference = match (stored, expected.rows.get(&own)) {
-            (None, Some(row)) => self.of(Part::License, "the license").logged(&row.canonical),
+            (None, Some(row)) => self.of(Part::License, OWN_ROW).logged(&row.canonical),
             (Some(row), None) => {
                 let shown = row.canonical(self.key).unwrap_or_default();
-                self.of(Part::License, "the license").stored(shown)
+                self.of(Part::License, OWN_ROW).stored(shown)
             }
             (Some(_), Some(_)) | (None, None) => return false,
         };
@@ -91,7 +94,8 @@ impl Telling<'_> {
         let StoredRow::Unreadable { part, name, why } = row else {
             return;
         };
-        let difference = self.of(part_of(*part), name.clone());
+        let name = if name.is_empty() { OWN_ROW } else { name };
+        let difference = self.of(part_of(*part), name);
         let mut difference = difference.stored(format!("cannot be read: {why}"));
         if let Some(should_be) = should_be {
             difference = difference.logged(&should_be.canonical);
@@ -117,10 +121,11 @@ impl Telling<'_> {
     }
 
     fn timeline(&mut self, expected: &Expected<'_>, stored: &StoredLicense) {
-        let is_ordered = stored.rows.iter().any(|row| match row {
-            StoredRow::License(stored) => stored.is_ordered,
+        // Where the license's own row cannot be read, nobody knows whether its timeline is a long one.
+        let is_ordered = stored.rows.iter().find_map(|row| match row {
+            StoredRow::License(stored) => Some(stored.is_ordered),
             StoredRow::Device { .. } | StoredRow::Usage { .. } | StoredRow::Unreadable { .. } => {
-                false
+                None
             }
         });
         let mut left: BTreeMap<&Uuid, &Said<'_>> = expected.events.iter().collect();
@@ -137,7 +142,9 @@ impl Telling<'_> {
                 continue;
             };
             self.event(event, should_be);
-            self.placing(event, expected.voids.get(event_id), is_ordered);
+            if let Some(is_ordered) = is_ordered {
+                self.placing(event, expected.voids.get(event_id), is_ordered);
+            }
         }
         for (event_id, said) in left {
             let shown = shown_content(self.key, *event_id, said.content);

@@ -10,7 +10,7 @@ use super::{Reader, Stop};
 /// between them.
 const GAP_MAX: i64 = 200;
 
-/// What librdkafka may hold of one partition, in bytes: little lies between the records that are asked for.
+/// What a fetch brings of one partition, in bytes, or one record where that is larger: little lies between the records that are asked for.
 const FETCH_BYTES: &str = "131072";
 
 /// Reads the records at these offsets, as far as there are any, partition by partition: `timeout` bounds each
@@ -25,10 +25,10 @@ pub fn read_each(
     mut take: impl FnMut(Record),
 ) -> Result<()> {
     let mut settings = settings.clone();
-    for key in ["max.partition.fetch.bytes", "fetch.max.bytes"] {
-        let known = settings.overrides.entry(key.to_owned());
-        known.or_insert_with(|| FETCH_BYTES.to_owned());
-    }
+    let bound = settings
+        .overrides
+        .entry("max.partition.fetch.bytes".to_owned());
+    bound.or_insert_with(|| FETCH_BYTES.to_owned());
     let mut reader = Reader::new(&settings, Stop::AtEnd, timeout)?;
     let mut runs: BTreeMap<&TopicPartition, Vec<(i64, i64)>> = asked
         .iter()
