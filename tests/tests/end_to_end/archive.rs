@@ -1,18 +1,20 @@
 //! The log kept elsewhere and brought back: to a folder and to an S3-compatible store, with deaths on the way.
 
 mod refusals;
+mod seen;
 mod stage;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use licenseflow_tests::harness::{Kafka, Moto, Platform, Role, unique_prefix};
+use licenseflow_tests::harness::{
+    Kafka, Moto, Platform, Process, Role, Signal, unique_prefix, wait_until,
+};
 use serde_json::Value;
 
 use super::later_schema;
-use stage::{
-    ENDED_BY_ABORT, archived, described, files, fill, lanes, moments, read_by_another_hand,
-    restored, start_and_settle, tried,
-};
+use super::zombie::stands_still;
+use seen::{Lanes, count, lanes, moments, offsets, read_by_another_hand, start_and_settle};
+use stage::{ENDED_BY_ABORT, PATIENCE, archived, described, files, fill, restored, tried};
 
 /// Every claim in one story, on two clusters: the second is what is left when the first is gone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -34,15 +36,16 @@ async fn a_log_that_is_archived_and_restored_gives_the_same_read_model() {
 
     let settled = start_and_settle(&old);
     let known = moments(&old);
-    let schemas = stage::schemas(&old);
-    let log = lanes(&old);
+    let schemas = seen::schemas(&old);
+    let (log, places) = (lanes(&old), offsets(&old));
     Platform::stop(up).unwrap();
     read_by_another_hand(&old, folder.path(), &log);
     drop(before);
 
     let after = Kafka::own().unwrap();
     let new = stage::quiet(after.bootstrap(), old.prefix());
-    restored_after_a_death(&new, &to, &log);
+    let done = restored_after_a_death(&new, &to, &log);
+    said_of_offsets(&new, &done, &places);
     let restored = lanes(&new);
     for (topic, partitions) in &log {
         for (partition, records) in partitions {
@@ -54,7 +57,7 @@ async fn a_log_that_is_archived_and_restored_gives_the_same_read_model() {
     assert_eq!(start_and_settle(&new), settled, "the digest");
     assert_eq!(new.verify().unwrap()["equal"], true);
     assert_eq!(moments(&new), known, "what was known when");
-    assert_eq!(stage::schemas(&new), schemas, "schemas and their ids");
+    assert_eq!(seen::schemas(&new), schemas, "schemas and their ids");
     refusals::of_a_log_that_has_gone_on(&new, &to).await;
     Platform::stop(up).unwrap();
 }
@@ -109,11 +112,9 @@ fn what_is_new_alone_is_copied(platform: &Platform, to: &str) {
         (&nothing["parts"], &nothing["records"]),
         (&0.into(), &0.into())
     );
-    let offsets =
-        |of: &stage::Lanes| -> usize { of.values().flat_map(|it| it.values()).map(Vec::len).sum() };
-    let before = offsets(&lanes(platform));
+    let before = count(&lanes(platform));
     fill(platform, 2, 300);
-    let new = offsets(&lanes(platform)) - before;
+    let new = count(&lanes(platform)) - before;
     let added = archived(platform, to);
     assert_eq!(added["records"], new, "{added}");
     assert!(files(to).is_superset(&known), "a part was taken away");
@@ -122,10 +123,10 @@ fn what_is_new_alone_is_copied(platform: &Platform, to: &str) {
     assert_eq!(checked["missing_offsets"], 0);
 }
 
-/// Dies in the middle, leaves topics that no start takes, and goes on where it was.
-fn restored_after_a_death(platform: &Platform, to: &str, log: &stage::Lanes) {
+/// Dies in the middle, leaves topics that no start takes, ends in order when it is asked to, and goes on where it was.
+fn restored_after_a_death(platform: &Platform, to: &str, log: &Lanes) -> Value {
     let command = ["restore", "--from", to];
-    let crash = [("LICENSEFLOW_CRASH_AT", "while_restoring:2100")];
+    let crash = [("LICENSEFLOW_CRASH_AT", "while_restoring:1100")];
     let output = tried(platform, &command, &crash);
     assert_eq!(output.code, ENDED_BY_ABORT, "{}", output.stderr);
     let described = described(platform);
@@ -140,23 +141,63 @@ fn restored_after_a_death(platform: &Platform, to: &str, log: &stage::Lanes) {
         "{}",
         started.stderr
     );
+    let held = count(&lanes(platform));
+    assert!(held > 0);
+    asked_to_end(platform, &command);
+    let more = count(&lanes(platform));
+    assert!(more > held && more < count(log), "{held}, {more}");
 
     let done = restored(platform, &["--from", to]);
-    assert!(done["known"].as_i64() > Some(0), "{done}");
-    let lanes: usize = log.values().flat_map(|it| it.values()).map(Vec::len).sum();
-    let all = done["known"].as_i64().unwrap() + done["records"].as_i64().unwrap();
-    assert!(all > lanes as i64, "schemas are records too: {done}");
+    // The schemas are records too.
+    let known = done["known"].as_u64().unwrap() as usize;
+    assert!(known > more && known < more + 50, "{more}: {done}");
+    let all = known + done["records"].as_u64().unwrap() as usize;
+    assert_eq!(all - count(log), known - more, "{done}");
     let described = self::described(platform);
     assert!(!described.contains('!'), "{described}");
-    // Aborted transactions have left gaps, and the mapping says from where on.
-    let partitions = done["partitions"].as_array().unwrap();
-    let moved = partitions.iter().filter(|it| {
-        it["archived_next_offset"].as_i64() > it["restored_next_offset"].as_i64()
-            && it["same_below"].as_i64() < it["restored_next_offset"].as_i64()
-    });
-    assert!(moved.count() > 0, "{done}");
-    let again = restored(platform, &["--from", to]);
-    assert_eq!(again["records"], 0);
+    assert_eq!(restored(platform, &["--from", to])["records"], 0);
+    done
+}
+
+/// A signal in the middle: the topics are set back, though not all is there.
+fn asked_to_end(platform: &Platform, command: &[&str]) {
+    let mut command = platform.command(command).unwrap();
+    command.env("LICENSEFLOW_STOP_AT", "while_restoring:700");
+    let mut process = Process::start("restore", &command).unwrap();
+    wait_until("it stands still", PATIENCE, || stands_still(&process)).unwrap();
+    process.signal(Signal::Term).unwrap();
+    process.signal(Signal::Continue).unwrap();
+    let code = process.wait(PATIENCE).unwrap();
+    assert_eq!(code, 1, "{}", process.stderr());
+    let said = process.stderr();
+    assert!(said.contains("stopped before the end"), "{said}");
+    let described = described(platform);
+    assert!(!described.contains('!'), "{described}");
+}
+
+/// Offsets are as before below where the restore says so, and there is no gap any more.
+fn said_of_offsets(platform: &Platform, done: &Value, before: &BTreeMap<(String, i32), Vec<i64>>) {
+    let after = offsets(platform);
+    let mut moved = 0;
+    for of in done["partitions"].as_array().unwrap() {
+        let topic = match of["topic"].as_str().unwrap() {
+            "interactive" => platform.events_topic(),
+            "bulk" => platform.bulk_topic(),
+            _ => continue,
+        };
+        let number = |name: &str| of[name].as_i64().unwrap();
+        let partition = (topic, number("partition") as i32);
+        let (before, after) = (&before[&partition], &after[&partition]);
+        let whole: Vec<i64> = (0..before.len() as i64).collect();
+        assert_eq!(*after, whole, "{partition:?}");
+        let differs = before.iter().zip(after).position(|(old, new)| old != new);
+        let same_below = differs.unwrap_or(before.len()) as i64;
+        assert_eq!(number("same_below"), same_below, "{partition:?}");
+        assert_eq!(number("restored_next_offset"), whole.len() as i64);
+        assert!(number("archived_next_offset") > before[before.len() - 1]);
+        moved += i64::from(differs.is_some());
+    }
+    assert!(moved > 0, "there were transactions: {done}");
 }
 
 /// As above in short: to a bucket, and back beside the log itself, under another prefix.

@@ -22,7 +22,7 @@ const REFUSED: [&str; 2] = [
 ];
 
 /// Whether the process is frozen, by the third word of what the system says of it.
-fn stands_still(process: &Process) -> bool {
+pub(crate) fn stands_still(process: &Process) -> bool {
     let stat = fs::read_to_string(format!("/proc/{}/stat", process.id())).unwrap_or_default();
     let behind_the_name = stat.rsplit(')').next().unwrap_or_default();
     behind_the_name.trim_start().starts_with('T')

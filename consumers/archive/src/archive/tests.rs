@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 
 use super::*;
 use crate::manifest::Manifest;
-use crate::place::Place;
+use crate::place::{Address, Place};
 use crate::restore::check;
 
 const LANE: &str = "license.events.v1";
@@ -339,6 +339,39 @@ fn damage_is_named_and_so_is_what_is_missing() {
     }
     stage.place.delete("manifest.json").unwrap();
     assert!(matches!(checked(), Err(Error::NoArchive { .. })));
+}
+
+/// What the manifest names must be there whatever fails: so here a part cannot be written, in a folder.
+#[test]
+fn a_part_that_cannot_be_written_is_not_named() {
+    let (memory, log) = (Stage::new(), Log::new());
+    memory.run(&log).unwrap();
+    let parts = memory.manifest().parts;
+    let unique = format!("licenseflow-archive-{}", std::process::id());
+    let folder = std::env::temp_dir().join(unique);
+    for part in &parts {
+        let address = Address::Folder(folder.clone());
+        let runtime = Runtime::new().unwrap();
+        let place = Place::make(&address, runtime.handle().clone()).unwrap();
+        let stage = Stage { runtime, place };
+        // A folder of that name is in the way.
+        let in_the_way = folder.join(&part.file);
+        std::fs::create_dir_all(in_the_way.join("x")).unwrap();
+        let error = stage.run(&log).unwrap_err();
+        assert!(error.to_string().contains(&part.file), "{error}");
+        match Shelf::open(stage.place.clone()) {
+            Ok(shelf) => {
+                shelf.check_lengths().unwrap();
+                assert!(!shelf.manifest().parts.contains(part));
+            }
+            // It was the first of them.
+            Err(error) => assert!(matches!(error, Error::NoArchive { .. }), "{error}"),
+        }
+        std::fs::remove_dir_all(in_the_way).unwrap();
+        stage.run(&log).unwrap();
+        assert_eq!(stage.offsets(), whole(&log));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }
 
 #[test]

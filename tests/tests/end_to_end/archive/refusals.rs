@@ -5,7 +5,7 @@ use std::fs;
 use licenseflow_tests::harness::{Moto, Platform};
 use serde_json::Value;
 
-use super::stage;
+use super::{seen, stage};
 
 fn refused(platform: &Platform, from: &str) -> String {
     let ended = stage::tried(platform, &["restore", "--from", from], &[]);
@@ -17,7 +17,7 @@ fn refused(platform: &Platform, from: &str) -> String {
 
 /// Topics that have more than the archive, in a cluster that is in use.
 pub(super) async fn of_a_log_that_has_gone_on(platform: &Platform, from: &str) {
-    let settled = stage::lanes(platform);
+    let settled = seen::lanes(platform);
     stage::send(platform, b"{}").await;
     let said = refused(platform, from);
     for words in [
@@ -27,14 +27,10 @@ pub(super) async fn of_a_log_that_has_gone_on(platform: &Platform, from: &str) {
     ] {
         assert!(said.contains(words), "{words}: {said}");
     }
-    let count = |lanes: &stage::Lanes| -> usize {
-        lanes
-            .values()
-            .flat_map(|it| it.values())
-            .map(Vec::len)
-            .sum()
-    };
-    assert_eq!(count(&stage::lanes(platform)), count(&settled) + 1);
+    assert_eq!(
+        seen::count(&seen::lanes(platform)),
+        seen::count(&settled) + 1
+    );
     let nowhere = platform.file("nowhere").display().to_string();
     assert!(refused(platform, &nowhere).contains("there is no folder"));
     let empty = platform.folder().display().to_string();
@@ -72,7 +68,7 @@ pub(super) fn of_what_is_damaged(platform: &Platform, moto: &Moto, from: &str) {
         "{said}"
     );
     let topic = platform.events_topic();
-    let lanes = stage::lanes(platform);
+    let lanes = seen::lanes(platform);
     let partition = part["partition"].as_i64().unwrap() as i32;
     assert!(
         !lanes[&topic].contains_key(&partition),
