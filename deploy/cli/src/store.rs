@@ -91,8 +91,6 @@ async fn pass_on(mut news: watch::Receiver<u64>, told: watch::Sender<u64>) {
 /// A store as it is read.
 pub(crate) struct Reading {
     pub(crate) lookup: Arc<dyn Lookup>,
-    /// How far `occurred_at` may be ahead of a record's timestamp in this read model, in microseconds.
-    pub(crate) max_future_skew_micros: i64,
     /// Changes when any process has committed, where the store says so by itself.
     pub(crate) news: Option<watch::Receiver<u64>>,
 }
@@ -106,7 +104,6 @@ impl Reading {
         let opened = tokio::task::spawn_blocking(move || {
             let live = generations.book()?.live;
             let first = generations.lookup(live, 1)?;
-            let max_future_skew_micros = first.max_future_skew_micros()?;
             let has_news = first.news().is_some();
             let lookup = LiveLookup::of(generations, move |all, number| {
                 let lookup = all.lookup(number, readers)?;
@@ -117,7 +114,6 @@ impl Reading {
             })?;
             anyhow::Ok(Self {
                 lookup: Arc::new(lookup),
-                max_future_skew_micros,
                 news: has_news.then_some(heard),
             })
         });
