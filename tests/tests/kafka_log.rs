@@ -6,6 +6,9 @@
     reason = "a test says what it expects by failing"
 )]
 
+#[path = "kafka_log/writer.rs"]
+mod writer;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
