@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use licenseflow_tests::chance::{Chance, chosen_seed};
 use licenseflow_tests::harness::{
     Kafka, Platform, Postgres, Process, Role, python, unique_prefix, wait_until,
 };
@@ -296,5 +297,163 @@ fn another_fold_is_refused_until_it_has_built_a_generation_of_its_own() {
     assert_eq!(later.generation(), 2);
     let counted = later.platform.json("/v1/licenses?limit=200").unwrap();
     assert_ne!(counted["items"], renewed["items"]);
+    Platform::stop(up).unwrap();
+}
+
+/// How often the process that builds, compares and switches is killed; a process on a database takes longer
+/// to be ready again. KILLS names another number.
+const KILLS_ON_A_FILE: u64 = 20;
+const KILLS_ON_A_DATABASE: u64 = 8;
+
+/// The seed of the moments.
+fn seed() -> u64 {
+    chosen_seed().unwrap_or(20_261_122)
+}
+
+impl On {
+    /// Asks for something over HTTP; the status.
+    fn post(&self, path: &str, body: &str) -> String {
+        let mut curl = Command::new("curl");
+        curl.args([
+            "-s",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code}",
+            "--max-time",
+            "10",
+        ]);
+        curl.args([
+            "-X",
+            "POST",
+            "-H",
+            "content-type: application/json",
+            "-d",
+            body,
+        ]);
+        curl.arg(format!("{}/v1/admin/replays{path}", self.platform.api()));
+        String::from_utf8(curl.output().unwrap().stdout).unwrap()
+    }
+
+    /// Has another generation built and switched to, or goes back, as there is one or not.
+    fn ask_for_the_next(&self) {
+        let (_, all) = self.replay(&["status"]);
+        let items = all["items"].as_array().unwrap();
+        let status = match items.iter().find(|it| it["is_live"] == false) {
+            None => self.post("", r#"{"from": "beginning", "switch_when_equal": true}"#),
+            Some(other) => self.post(&format!("/{}/switch", other["generation"]), "{}"),
+        };
+        assert!(["200", "202", "409"].contains(&&*status), "{status}: {all}");
+    }
+}
+
+fn kills_at_any_moment_leave_one_whole_generation_live(on: &On, kills: u64) {
+    let named = std::env::var("KILLS").ok().and_then(|it| it.parse().ok());
+    let up = on.filled();
+    let expected = on.platform.verify().unwrap()["digest"].clone();
+    Platform::stop(up).unwrap();
+    let mut chance = Chance::new(seed());
+    for kill in 0..named.unwrap_or(kills) {
+        let mut up = on.platform.start(Role::Up).unwrap();
+        on.ask_for_the_next();
+        std::thread::sleep(Duration::from_millis(chance.below(1500)));
+        up.kill().unwrap();
+        let (_, all) = on.replay(&["status"]);
+        println!("seed {}, kill {kill}: live {}", seed(), all["live"]);
+        if kill % 5 == 0 {
+            let found = on.platform.verify().unwrap();
+            assert_eq!(
+                (&found["equal"], &found["digest"]),
+                (&true.into(), &expected)
+            );
+        }
+    }
+    let up = on.platform.start(Role::Up).unwrap();
+    on.ask_for_the_next();
+    let before = on.generation();
+    wait_until("a switch comes to its end", CATCH_UP, || {
+        let (_, all) = on.replay(&["status"]);
+        let items = all["items"].as_array().unwrap();
+        let is_done = |it: &Value| it["is_live"] == true || it["state"] == "kept";
+        items.iter().all(is_done)
+    })
+    .unwrap_or_else(|error| panic!("{error}, live was {before}\n{}", up.stderr()));
+    let found = on.platform.verify().unwrap();
+    assert_eq!(
+        (&found["equal"], &found["digest"]),
+        (&true.into(), &expected)
+    );
+    on.platform.generate(300, 200, 1).unwrap();
+    wait_until("it goes on", CATCH_UP, || {
+        on.platform.dealt_with() >= RECORDS + 300
+    })
+    .unwrap();
+    Platform::stop(up).unwrap();
+}
+
+#[test]
+fn kills_at_any_moment_leave_one_whole_file_live() {
+    kills_at_any_moment_leave_one_whole_generation_live(&On::sqlite(), KILLS_ON_A_FILE);
+}
+
+#[test]
+fn kills_at_any_moment_leave_one_whole_schema_live() {
+    kills_at_any_moment_leave_one_whole_generation_live(&On::postgres(), KILLS_ON_A_DATABASE);
+}
+
+#[test]
+fn a_death_at_any_named_point_of_a_replay_is_gone_on_from() {
+    let on = On::sqlite();
+    let up = on.filled();
+    let expected = on.platform.verify().unwrap()["digest"].clone();
+    Platform::stop(up).unwrap();
+    for point in licenseflow_core::crash::OF_REPLAY {
+        let mut command = on.platform.command(&["up"]).unwrap();
+        // Nothing is kept, so that what was live is struck out once another is.
+        command.env("LICENSEFLOW_GENERATIONS_KEPT", "0");
+        command.env("LICENSEFLOW_CRASH_AT", point);
+        let mut up = Process::start("up", &command).unwrap();
+        wait_until("it answers", CATCH_UP, || {
+            on.platform.json("/v1/position").is_ok()
+        })
+        .unwrap_or_else(|error| panic!("{point}: {error}\n{}", up.stderr()));
+        on.ask_for_the_next();
+        let code = up
+            .wait(CATCH_UP)
+            .unwrap_or_else(|error| panic!("{point}: {error}\n{}", up.stderr()));
+        assert_eq!(code, 128 + 6, "{point}: {}", up.stderr());
+        let found = on.platform.verify().unwrap();
+        assert_eq!(
+            (&found["equal"], &found["digest"]),
+            (&true.into(), &expected)
+        );
+    }
+    let up = on.platform.start(Role::Up).unwrap();
+    wait_until(
+        "one is live and what was struck out is gone",
+        CATCH_UP,
+        || {
+            let (_, all) = on.replay(&["status"]);
+            let items = all["items"].as_array().unwrap();
+            let files = std::fs::read_dir(on.platform.folder()).unwrap();
+            let names = files.map(|it| it.unwrap().file_name().into_string().unwrap());
+            let databases = names.filter(|name| {
+                let ending = name.strip_prefix("licenseflow.db");
+                ending.is_some_and(|it| {
+                    it.is_empty() || it.trim_start_matches(".g").parse::<u32>().is_ok()
+                })
+            });
+            databases.count() == items.len()
+                && items
+                    .iter()
+                    .all(|it| it["is_live"] == true || it["state"] == "kept")
+        },
+    )
+    .unwrap_or_else(|error| panic!("{error}\n{}", up.stderr()));
+    let found = on.platform.verify().unwrap();
+    assert_eq!(
+        (&found["equal"], &found["digest"]),
+        (&true.into(), &expected)
+    );
     Platform::stop(up).unwrap();
 }
