@@ -99,6 +99,7 @@ def run(api, seed, examples, folder):
     counted = folder / "counted.ndjson"
     environment = dict(
         os.environ, SCHEMATHESIS_HOOKS="conform_hooks", PYTHONPATH=str(HERE), CONFORM_FOLDER=str(folder),
+        CONFORM_API=api,
     )
     ended = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)
     counts = collections.defaultdict(collections.Counter)

@@ -5,11 +5,14 @@ import json
 import os
 import pathlib
 import threading
+import time
 
+import requests
 import schemathesis
 
 FOLDER = pathlib.Path(os.environ["CONFORM_FOLDER"])
 IDS = json.loads((FOLDER / "ids.json").read_text())
+REPLAYS = os.environ["CONFORM_API"] + "/v1/admin/replays"
 LOCK = threading.Lock()
 TURNS = {}
 
@@ -26,6 +29,39 @@ def lines(_context, value):
     return text.encode("utf-8", "surrogatepass")
 
 
+def beside(was_live):
+    """The generations beside the live one that were live before, or never were."""
+    items = requests.get(REPLAYS, timeout=30).json()["items"]
+    return [it["generation"] for it in items if not it["is_live"] and bool(it["was_live_until"]) == was_live]
+
+
+def begun():
+    """A generation that was never live."""
+    return beside(False) or [requests.post(REPLAYS, json={"from": "beginning"}, timeout=30).json()["generation"]]
+
+
+def former():
+    """One that was live before: where there is none, another takes the place of the one that is."""
+    if not beside(True):
+        # One that is there may be a part of the log, or slow.
+        for number in beside(False):
+            requests.post(f"{REPLAYS}/{number}/cancel", timeout=30)
+        number = begun()[0]
+        requests.post(f"{REPLAYS}/{number}/switch", timeout=30)
+        until = time.monotonic() + 90
+        while not beside(True):
+            assert time.monotonic() < until, requests.get(REPLAYS, timeout=30).text
+            time.sleep(0.05)
+    return beside(True)
+
+
+def generations(path):
+    """Of which generations a deed can be done."""
+    if path.endswith(("/rollback", "/drop")):
+        return former()
+    return begun()
+
+
 @schemathesis.hook
 def before_call(_context, case, _kwargs):
     """Of three requests with an id in their path, two ask for one that is there, of the tenant that has it."""
@@ -37,6 +73,15 @@ def before_call(_context, case, _kwargs):
         if there and turn % 3:
             case.path_parameters[name] = there[turn % len(there)]
             headers.pop("X-Tenant-Id", None)
+    path = case.operation.path
+    if path.startswith("/v1/admin/replays") and turn % 3:
+        if path == "/v1/admin/replays" and case.operation.method.upper() == "POST":
+            for number in beside(False):
+                requests.post(f"{REPLAYS}/{number}/cancel", timeout=30)
+        elif path != "/v1/admin/replays":
+            numbers = generations(path)
+            if "generation" in (case.path_parameters or {}):
+                case.path_parameters["generation"] = numbers[0]
     query = case.query if isinstance(case.query, dict) else {}
     if turn % 3:
         # Few positions and lags that are made are ever reached, and no cursor is one that a list gave.
