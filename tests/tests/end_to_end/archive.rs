@@ -164,7 +164,10 @@ fn asked_to_end(platform: &Platform, command: &[&str]) {
     let mut command = platform.command(command).unwrap();
     command.env("LICENSEFLOW_STOP_AT", "while_restoring:700");
     let mut process = Process::start("restore", &command).unwrap();
-    wait_until("it stands still", PATIENCE, || stands_still(&process)).unwrap();
+    wait_until("it stands still", PATIENCE, || {
+        stands_still(&process) || !process.is_running().unwrap()
+    })
+    .unwrap();
     process.signal(Signal::Term).unwrap();
     process.signal(Signal::Continue).unwrap();
     let code = process.wait(PATIENCE).unwrap();
