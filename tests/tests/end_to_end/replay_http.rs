@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use licenseflow_avro::Position;
 use licenseflow_avro::time::format_rfc3339;
+use licenseflow_store::sqlite::SqliteOptions;
+use licenseflow_store::{Generations, SqliteGenerations};
 use licenseflow_tests::harness::platform::finish;
 use licenseflow_tests::harness::{Kafka, Platform, Role, unique_prefix, wait_for, wait_until};
 use serde_json::{Value, json};
@@ -111,6 +113,15 @@ fn a_replay_from_a_time_begins_where_the_brokers_say_and_one_of_all_takes_the_pl
     .unwrap_or_else(|error| panic!("{error}: {}", asked.one(2)));
     let part = asked.one(2);
     assert!(part["records_done"].as_i64().unwrap() >= LATER, "{part}");
+    // What kept it from going on is told until it is over.
+    let generations = SqliteGenerations::of(&platform.store(), SqliteOptions::default());
+    let noted = generations.change(&mut |book| {
+        book.beside(2)?.trouble = Some("no broker answers".to_owned());
+        Ok(())
+    });
+    noted.unwrap().unwrap();
+    asked.is_at(2, "caught_up");
+    assert_eq!(asked.one(2)["trouble"], Value::Null);
     assert_eq!(asked.deed(2, "switch").0, 409, "it is a part");
     // Whoever keeps it removes it.
     let file = format!("{}.g2", platform.store().display());

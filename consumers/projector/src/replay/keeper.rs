@@ -247,19 +247,31 @@ impl<B: Means> Keeper<B> {
             return Ok(());
         }
         match generation.wish {
-            Wish::None => Ok(()),
+            Wish::None => self.goes_on(generation),
             Wish::Compare | Wish::SwitchWhenEqual => {
                 if !self.has_caught_up(book.live, of)? {
-                    return Ok(());
+                    return self.goes_on(generation);
                 }
                 let gate = self.compare(generation, book.live, of, stop)?;
                 self.note_gate(generation, gate)
             }
             Wish::Switch => match self.has_caught_up(book.live, of)? {
                 true => self.switch(generation, book.live, of),
-                false => Ok(()),
+                false => self.goes_on(generation),
             },
         }
+    }
+
+    /// It is advanced, and nothing else can be done now: what kept it from going on is over.
+    fn goes_on(&self, generation: &Generation) -> std::result::Result<(), Trouble> {
+        if generation.trouble.is_none() {
+            return Ok(());
+        }
+        let number = generation.number;
+        self.change(&mut |book| {
+            book.beside(number)?.trouble = None;
+            Ok(())
+        })
     }
 
     fn throttle(&self, generation: &Generation, live: Number, of: &mut Kept) {
