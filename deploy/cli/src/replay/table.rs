@@ -1,7 +1,7 @@
 //! Generations as people and scripts read them.
 
 use licenseflow_avro::time::format_rfc3339;
-use licenseflow_store::generations::{Gate, Made, Wish};
+use licenseflow_store::generations::{Gate, Made};
 use licenseflow_store::progress::Progress;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -24,7 +24,7 @@ pub(super) fn table(all: &[Progress]) -> String {
             text,
             "\n{:>10}  {:9} {:>8} {:>11}  {made}",
             of.generation.number,
-            state(of),
+            of.state().name(),
             number(standing.map(|it| it.done())),
             number(standing.map(|it| it.behind())),
         );
@@ -82,20 +82,6 @@ fn words(gate: &Gate) -> String {
     text
 }
 
-/// One word for what a generation is at.
-fn state(of: &Progress) -> &'static str {
-    let generation = &of.generation;
-    match generation.wish {
-        _ if of.is_live => "live",
-        _ if generation.is_paused => "paused",
-        Wish::Switch | Wish::SwitchWhenEqual if generation.gate.is_some() => "switching",
-        Wish::Switch => "switching",
-        Wish::None if generation.was_live_until.is_some() => "kept",
-        Wish::None if generation.gate.is_some() => "compared",
-        Wish::None | Wish::Compare | Wish::SwitchWhenEqual => "building",
-    }
-}
-
 pub(super) fn json(all: &[Progress]) -> Value {
     let live = all.iter().find(|it| it.is_live);
     json!({
@@ -136,7 +122,7 @@ pub(super) fn one_json(of: &Progress) -> Value {
     json!({
         "generation": generation.number,
         "is_live": of.is_live,
-        "state": state(of),
+        "state": of.state().name(),
         "fold": generation.fold,
         "from": match &generation.of {
             Made::Whole => json!("beginning"),
