@@ -22,6 +22,7 @@ mod kafka_letters;
 mod lanes;
 #[path = "projector/letters.rs"]
 mod letters;
+mod live_model;
 #[path = "projector/loops.rs"]
 mod loops;
 #[path = "projector/memory_log.rs"]
@@ -38,5 +39,7 @@ mod retries;
 mod schedules;
 #[path = "projector/stand_ins.rs"]
 mod stand_ins;
+#[path = "projector/verified.rs"]
+mod verified;
 #[path = "projector/wrong_log.rs"]
 mod wrong_log;

@@ -16,7 +16,7 @@ use super::expected::{
     Expected, Said, hash_of_request, sum_of_conflict, sum_of_event, sum_of_fault, sum_of_row,
     sum_of_void,
 };
-use super::numbers::{Sign, account};
+use super::numbers::Sign;
 use super::reading::{LicenseRecords, Log, place};
 use super::whole::Way;
 use super::{fast, held, naively};
@@ -149,13 +149,8 @@ impl Log<'_> {
             let expected = license.expected(key, self.way)?;
             let (sum, voided) = sums_of(&expected);
             let digest = digest_of(&expected);
-            account(
-                &mut self.numbers,
-                key,
-                &expected,
-                self.newest_ms,
-                Sign::Plus,
-            );
+            self.account
+                .take(key, &expected, self.newest_ms, Sign::Plus);
             self.buckets.add(bucket_of(key), digest);
             let entry = &mut license.entry;
             entry.sum = entry.sum.wrapping_add(sum);
@@ -174,13 +169,8 @@ impl Log<'_> {
         let expected = license.expected(key, self.way)?;
         let (sum, voided) = sums_of(&expected);
         let nothing = RowDigest::default().minus(digest_of(&expected));
-        account(
-            &mut self.numbers,
-            key,
-            &expected,
-            self.newest_ms,
-            Sign::Minus,
-        );
+        self.account
+            .take(key, &expected, self.newest_ms, Sign::Minus);
         self.buckets.add(bucket_of(key), nothing);
         let entry = &mut license.entry;
         entry.sum = entry.sum.wrapping_sub(sum);

@@ -6,9 +6,9 @@
 //! | what the rows give, and not what the log gives | right as a sum: the rows are at fault, and are named |
 //! | neither | a difference of its own |
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use licenseflow_avro::LicenseKey;
+use licenseflow_avro::{EventKind, LicenseKey};
 use licenseflow_core::{Buckets, RowDigest};
 use licenseflow_store::audit::{Numbers, Values, What};
 
@@ -27,65 +27,117 @@ pub(super) enum Sign {
     Minus,
 }
 
+impl Sign {
+    fn of(self, value: i64) -> i64 {
+        match self {
+            Sign::Plus => value,
+            Sign::Minus => -value,
+        }
+    }
+}
+
 /// The first minute whose numbers are kept once a record of this time, in milliseconds UTC, was read.
 pub(super) fn kept_from(newest_ms: Option<i64>) -> i64 {
     let newest = newest_ms.map(|ms| ms.saturating_mul(1000).div_euclid(MINUTE));
     newest.map_or(0, |minute| minute - MINUTES_KEPT)
 }
 
-/// Adds what a license gives to the totals and numbers of its tenant, or takes it back. Minutes that are too
-/// old already are left out: they stay so.
-pub(super) fn account(
-    numbers: &mut Numbers,
-    key: &LicenseKey,
-    expected: &Expected<'_>,
-    newest_ms: Option<i64>,
-    sign: Sign,
-) {
-    if expected.rows.is_empty() {
-        return;
-    }
-    let tenant_id = &key.tenant_id;
-    let mut put = |what: What, values: Values| add(numbers, what, values, sign);
-    for (dimension, name) in groups(&expected.standing) {
-        let total = What::Total {
-            tenant_id: tenant_id.clone(),
-            dimension: dimension.to_owned(),
-            name: name.clone(),
-            lifecycle: expected.standing.lifecycle.clone(),
+/// What the licenses of the log give, added up.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    /// Each tenant's number here: names are long, and events are many.
+    tenants: HashMap<String, usize>,
+    totals: HashMap<What, Values>,
+    minutes: HashMap<(usize, i64, EventKind), i64>,
+    days: HashMap<(usize, i64, EventKind), i64>,
+}
+
+impl Account {
+    /// Adds what a license gives, or takes it back. Minutes that are too old already are left out: they stay
+    /// so.
+    pub(super) fn take(
+        &mut self,
+        key: &LicenseKey,
+        expected: &Expected<'_>,
+        newest_ms: Option<i64>,
+        sign: Sign,
+    ) {
+        if expected.rows.is_empty() {
+            return;
+        }
+        self.totals(&key.tenant_id, &expected.standing, sign);
+        let tenant = match self.tenants.get(&key.tenant_id) {
+            Some(tenant) => *tenant,
+            None => {
+                let next = self.tenants.len();
+                *self.tenants.entry(key.tenant_id.clone()).or_insert(next)
+            }
         };
+        let from = kept_from(newest_ms);
+        let by = sign.of(1);
+        for (occurred_at, kind) in &expected.counting {
+            let minute = occurred_at.div_euclid(MINUTE);
+            if minute >= from {
+                *self.minutes.entry((tenant, minute, *kind)).or_default() += by;
+            }
+            let day = occurred_at.div_euclid(DAY);
+            *self.days.entry((tenant, day, *kind)).or_default() += by;
+        }
+    }
+
+    fn totals(&mut self, tenant_id: &str, standing: &Standing, sign: Sign) {
         let Standing {
             seats, seats_used, ..
-        } = expected.standing;
-        put(total, [1, seats, seats_used]);
-        for (day, values) in turns(&expected.standing) {
-            let what = What::TotalDay {
-                tenant_id: tenant_id.clone(),
+        } = *standing;
+        for (dimension, name) in groups(standing) {
+            let total = What::Total {
+                tenant_id: tenant_id.to_owned(),
                 dimension: dimension.to_owned(),
                 name: name.clone(),
-                day,
+                lifecycle: standing.lifecycle.clone(),
             };
-            put(what, values);
+            add_to(
+                self.totals.entry(total).or_default(),
+                [1, seats, seats_used],
+                sign,
+            );
+            for (day, values) in turns(standing) {
+                let what = What::TotalDay {
+                    tenant_id: tenant_id.to_owned(),
+                    dimension: dimension.to_owned(),
+                    name: name.clone(),
+                    day,
+                };
+                add_to(self.totals.entry(what).or_default(), values, sign);
+            }
         }
     }
-    let from = kept_from(newest_ms);
-    for (occurred_at, kind) in &expected.counting {
-        let (tenant_id, kind) = (tenant_id.clone(), kind.name().to_owned());
-        let minute = occurred_at.div_euclid(MINUTE);
-        if minute >= from {
-            let what = What::EventMinute {
-                tenant_id: tenant_id.clone(),
-                minute,
-                kind: kind.clone(),
-            };
-            put(what, [1, 0, 0]);
+
+    /// All of it, each number under what it counts.
+    pub(super) fn numbers(&self) -> Numbers {
+        let mut names = vec![""; self.tenants.len()];
+        for (name, number) in &self.tenants {
+            names[*number] = name;
         }
-        let what = What::EventDay {
-            tenant_id,
-            day: occurred_at.div_euclid(DAY),
-            kind,
-        };
-        put(what, [1, 0, 0]);
+        let minutes = self.minutes.iter().map(|((tenant, minute, kind), events)| {
+            let what = What::EventMinute {
+                tenant_id: names[*tenant].to_owned(),
+                minute: *minute,
+                kind: kind.name().to_owned(),
+            };
+            (what, [*events, 0, 0])
+        });
+        let days = self.days.iter().map(|((tenant, day, kind), events)| {
+            let what = What::EventDay {
+                tenant_id: names[*tenant].to_owned(),
+                day: *day,
+                kind: kind.name().to_owned(),
+            };
+            (what, [*events, 0, 0])
+        });
+        let totals = self.totals.iter();
+        let totals = totals.map(|(what, values)| (what.clone(), *values));
+        totals.chain(minutes).chain(days).collect()
     }
 }
 
@@ -118,14 +170,14 @@ fn turns(standing: &Standing) -> Vec<(i64, Values)> {
     starts.into_iter().chain(ends).collect()
 }
 
-/// Adds to a number.
-pub(super) fn add(numbers: &mut Numbers, what: What, values: Values, sign: Sign) {
-    let sum = numbers.entry(what).or_default();
+/// Adds a part of a number that is kept.
+pub(super) fn add(numbers: &mut Numbers, what: What, values: Values) {
+    add_to(numbers.entry(what).or_default(), values, Sign::Plus);
+}
+
+fn add_to(sum: &mut Values, values: Values, sign: Sign) {
     for (sum, value) in sum.iter_mut().zip(values) {
-        *sum += match sign {
-            Sign::Plus => value,
-            Sign::Minus => -value,
-        };
+        *sum += sign.of(value);
     }
 }
 

@@ -12,13 +12,14 @@ use licenseflow_avro::reason::Fault;
 use licenseflow_avro::{Coordinates, LicenseEvent, LicenseKey, RawRecord, Reason};
 use licenseflow_core::batch::{Envelope, record_hash};
 use licenseflow_core::{Buckets, Try};
-use licenseflow_store::audit::{Numbers, content_of};
+use licenseflow_store::audit::content_of;
 use licenseflow_store::lookup::RecordPlace;
 use uuid::Uuid;
 
 use super::expected::hash_of_request;
 use super::lanes::Records;
 use super::ledger::Entry;
+use super::numbers::Account;
 use super::whole::{Progress, Way};
 use crate::{Error, Result};
 
@@ -87,7 +88,7 @@ pub(super) struct Log<'s> {
     /// The digest that the log gives.
     pub(super) buckets: Buckets,
     /// The totals and numbers of events that it gives.
-    pub(super) numbers: Numbers,
+    pub(super) account: Account,
 }
 
 /// Where a record lies, without its time.
@@ -109,7 +110,7 @@ impl<'s> Log<'s> {
             accepted: 0,
             newest_ms: None,
             buckets: Buckets::default(),
-            numbers: Numbers::new(),
+            account: Account::default(),
         }
     }
 

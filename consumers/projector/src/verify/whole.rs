@@ -18,7 +18,7 @@ use super::difference::{Difference, Part};
 use super::fates::{Decided, decide};
 use super::lanes::Lanes;
 use super::letters::Letters;
-use super::numbers::{self, Digests, Sign};
+use super::numbers::{self, Digests};
 use super::reading::{Log, place};
 use super::report::WholeReport;
 use super::telling::tell;
@@ -276,10 +276,11 @@ fn kept_numbers(
 ) -> Result<Vec<Difference>> {
     let mut kept = Numbers::new();
     audited.numbers(&mut |what, values| {
-        numbers::add(&mut kept, what, values, Sign::Plus);
+        numbers::add(&mut kept, what, values);
         Ok(())
     })?;
     let rows = numbers_of(&rows.into_groups());
     let kept_from = numbers::kept_from(log.newest_ms);
-    Ok(numbers::differences(&log.numbers, &rows, &kept, kept_from))
+    let log = log.account.numbers();
+    Ok(numbers::differences(&log, &rows, &kept, kept_from))
 }

@@ -8,10 +8,10 @@ use super::{Reader, Stop};
 
 /// Offsets no further apart than this are read in one go: to begin a fetch anew costs more than what lies
 /// between them.
-const GAP_MAX: i64 = 200;
+const GAP_MAX: i64 = 2_000;
 
 /// What a fetch brings of one partition, in bytes, or one record where that is larger: little lies between the records that are asked for.
-const FETCH_BYTES: &str = "131072";
+const FETCH_BYTES: &str = "524288";
 
 /// Reads the records at these offsets, as far as there are any, partition by partition: `timeout` bounds each
 /// question to the brokers and each standstill.
@@ -76,8 +76,9 @@ mod tests {
 
     #[test]
     fn offsets_near_one_another_are_read_in_one_go() {
-        let offsets = BTreeSet::from([0, 3, 204, 500, 10_000]);
-        assert_eq!(runs_of(&offsets), [(10_000, 10_001), (500, 501), (0, 205)]);
+        let offsets = BTreeSet::from([0, 3, 2_004, 4_006, 10_000]);
+        let expected = [(10_000, 10_001), (4_006, 4_007), (0, 2_005)];
+        assert_eq!(runs_of(&offsets), expected);
         assert!(runs_of(&BTreeSet::new()).is_empty());
     }
 }
