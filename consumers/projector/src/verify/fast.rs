@@ -1,5 +1,5 @@
-//! What the log says of a license by the projector's own fold, in memory: much quicker, and blind to what both
-//! get wrong.
+//! What the log says of a license by the projector's own fold, in memory: quicker, and blind to what both get
+//! wrong.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -29,7 +29,7 @@ use crate::Result;
 pub enum Way {
     /// The naive one, which shares no code with the projector's.
     Naive,
-    /// The projector's own, which is much quicker.
+    /// The projector's own, which is somewhat quicker.
     Fast,
 }
 
