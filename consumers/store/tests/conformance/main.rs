@@ -14,6 +14,7 @@ mod audit;
 mod crash;
 mod dead_letters;
 mod files;
+mod generations;
 mod golden;
 mod interleavings;
 mod model;

@@ -11,8 +11,9 @@ use licenseflow_core::{Batch, Buckets};
 use licenseflow_store::postgres::PostgresOptions;
 use licenseflow_store::sqlite::SqliteOptions;
 use licenseflow_store::{
-    DeadLetters, Error, KeptTotals, Lookup, Outbox, PostgresLetters, PostgresLookup, PostgresModel,
-    ReadModel, SqliteLetters, SqliteLookup, SqliteModel,
+    DeadLetters, Error, Generations, KeptTotals, Lookup, Outbox, PostgresGenerations,
+    PostgresLetters, PostgresLookup, PostgresModel, ReadModel, SqliteGenerations, SqliteLetters,
+    SqliteLookup, SqliteModel,
 };
 
 use crate::postgres::{Schema, in_schema, runtime};
@@ -58,6 +59,9 @@ pub(crate) trait Place {
     fn lookup(&self) -> Box<dyn Lookup>;
 
     fn letters(&self) -> Box<dyn DeadLetters>;
+
+    /// The generations, the one that is opened first among them.
+    fn generations(&self) -> Box<dyn Generations>;
 }
 
 /// A store, its digests and its totals.
@@ -149,6 +153,11 @@ impl Place for Folder {
     fn letters(&self) -> Box<dyn DeadLetters> {
         Box::new(SqliteLetters::open(&self.store()).unwrap())
     }
+
+    fn generations(&self) -> Box<dyn Generations> {
+        let options = SqliteOptions::default();
+        Box::new(SqliteGenerations::of(&self.store(), options))
+    }
 }
 
 impl Place for Schema {
@@ -183,6 +192,11 @@ impl Place for Schema {
     fn letters(&self) -> Box<dyn DeadLetters> {
         let letters = PostgresLetters::open(self.url(), self.name(), runtime());
         Box::new(letters.unwrap())
+    }
+
+    fn generations(&self) -> Box<dyn Generations> {
+        let generations = PostgresGenerations::of(self.url(), self.options(), runtime());
+        Box::new(generations.unwrap())
     }
 }
 
