@@ -22,6 +22,7 @@ mod kafka_letters;
 mod lanes;
 #[path = "projector/letters.rs"]
 mod letters;
+#[path = "projector/live_model.rs"]
 mod live_model;
 #[path = "projector/loops.rs"]
 mod loops;
