@@ -193,7 +193,7 @@ pub enum Refused {
     IsLive(Number),
     /// It is made of a part of the log.
     #[error(
-        "generation {0} is made of a part of the log, so it can be compared and read, and never be the live one"
+        "generation {0} is made of a part of the log, so it can be looked at, and never be the live one, nor be compared with that"
     )]
     IsPart(Number),
     /// Another is being built already.
@@ -256,7 +256,7 @@ impl Book {
     pub fn wish(&mut self, number: Number, wish: Wish) -> Result<(), Refused> {
         let generation = self.beside(number)?;
         match wish {
-            Wish::Switch | Wish::SwitchWhenEqual if generation.of != Made::Whole => {
+            Wish::Compare | Wish::Switch | Wish::SwitchWhenEqual if generation.of != Made::Whole => {
                 return Err(Refused::IsPart(number));
             }
             Wish::None | Wish::Compare | Wish::Switch | Wish::SwitchWhenEqual => {}
@@ -416,7 +416,7 @@ mod tests {
             book.wish(part, Wish::SwitchWhenEqual),
             Err(Refused::IsPart(part))
         );
-        assert_eq!(book.wish(part, Wish::Compare), Ok(()));
+        assert_eq!(book.wish(part, Wish::Compare), Err(Refused::IsPart(part)));
         assert_eq!(book.strike(1), Err(Refused::IsLive(1)));
         assert_eq!(book.strike(7), Err(Refused::Unknown(7)));
         assert_eq!(book.live, FIRST);
