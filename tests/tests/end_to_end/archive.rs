@@ -210,6 +210,7 @@ async fn a_bucket_is_a_place_too_and_another_prefix_a_place_to_try_it() {
     let platform =
         |prefix: &str| moto.for_platform(stage::quiet(Kafka::shared().bootstrap(), prefix));
     let old = platform(&unique_prefix());
+    refusals::of_what_is_not_there(&old);
     let up = old.start(Role::Up).unwrap();
     fill(&old, 3, 600);
     let settled = start_and_settle(&old);

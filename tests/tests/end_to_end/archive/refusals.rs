@@ -15,6 +15,31 @@ fn refused(platform: &Platform, from: &str) -> String {
     ended.stderr
 }
 
+/// Topics that are not there, and places that are none.
+pub(super) fn of_what_is_not_there(platform: &Platform) {
+    let folder = stage::folder();
+    let to = folder.path().display().to_string();
+    let said = |code: i32, arguments: &[&str]| {
+        let ended = stage::tried(platform, &[&["archive"], arguments].concat(), &[]);
+        assert_eq!(ended.code, code, "{}", ended.stderr);
+        ended.stderr
+    };
+    let lane = said(1, &["--to", &to]);
+    assert!(
+        lane.contains("license.events.bulk.v1 does not exist"),
+        "{lane}"
+    );
+    let nowhere = said(2, &["--to", "gs://bucket"]);
+    assert!(nowhere.contains("s3://BUCKET/PREFIX"), "{nowhere}");
+    platform.run(&["topics", "create"]).unwrap();
+    let schemas = said(1, &["--to", &to, "--schemas-topic", "t.nowhere"]);
+    assert!(schemas.contains("t.nowhere does not exist"), "{schemas}");
+    assert!(schemas.contains("--without-schemas"), "{schemas}");
+    assert!(stage::files(&to).is_empty(), "nothing was begun");
+    said(0, &["--to", &to, "--without-schemas"]);
+    assert_eq!(stage::named(&to), ["manifest.json"]);
+}
+
 /// Topics that have more than the archive, in a cluster that is in use.
 pub(super) async fn of_a_log_that_has_gone_on(platform: &Platform, from: &str) {
     let settled = seen::lanes(platform);
