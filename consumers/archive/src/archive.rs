@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use licenseflow_runtime::log::{Record, TopicPartition, Watermarks};
+use licenseflow_runtime::log::{TopicPartition, Watermarks};
 use tokio_util::sync::CancellationToken;
 
 use crate::manifest::{Holds, Topic};
@@ -12,6 +12,12 @@ use crate::part::PartBuilder;
 use crate::shelf::Shelf;
 use crate::source::Source;
 use crate::{Error, Result};
+
+mod cutter;
+mod same_log;
+
+use cutter::Cutter;
+use same_log::prove_same_log;
 
 /// What is to be archived.
 #[derive(Debug, Clone)]
@@ -131,85 +137,6 @@ fn new_offsets(shelf: &Shelf, all: &Ends) -> u64 {
     each.map(|count| u64::try_from(count).unwrap_or(0)).sum()
 }
 
-/// Refuses a log that does not go on from where the archive ends.
-///
-/// A topic that was made anew may by now be longer than the archive. Every archived record is at most as late as
-/// the latest of them, so in the same log none before the archive's end is later; in another, all are.
-fn prove_same_log(shelf: &Shelf, source: &dyn Source, all: &Ends) -> Result<()> {
-    let mut latest = BTreeMap::new();
-    for ((holds, name), ends) in all {
-        if *holds == Holds::Schemas {
-            continue;
-        }
-        let manifest = shelf.manifest();
-        let archived = manifest.topics.iter().find(|topic| topic.name == *name);
-        if let Some(archived) = archived.filter(|topic| topic.ends.len() > ends.len()) {
-            return Err(Error::Partitions {
-                topic: name.clone(),
-                found: ends.len(),
-                archived: archived.ends.len(),
-            });
-        }
-        for (partition, of) in (0..).zip(ends) {
-            let Some(next) = next_of(shelf, name, partition) else {
-                continue;
-            };
-            let broken = |reason: String| Error::Broken {
-                topic: name.clone(),
-                partition,
-                next,
-                reason,
-            };
-            if of.start > next {
-                let start = of.start;
-                return Err(broken(format!("the records up to {start} are gone")));
-            }
-            if of.end < next {
-                let end = of.end;
-                return Err(broken(format!(
-                    "it ends at {end}: the log was cut short, or the topic was made anew; name another place"
-                )));
-            }
-            let times = manifest.parts_of(name, partition);
-            if let Some(time) = times.filter_map(|part| part.last_timestamp_ms).max() {
-                latest.insert(TopicPartition::new(name, partition), time);
-            }
-        }
-    }
-    for (of, found) in source.first_after(&latest)? {
-        let next = next_of(shelf, &of.topic, of.partition).unwrap_or(0);
-        if found < next {
-            let latest = latest.get(&of).copied();
-            prove_none_later(source, &of, (found, next), latest)?;
-        }
-    }
-    Ok(())
-}
-
-/// What the brokers found there may be a transaction's marker, which has a time too and is no record.
-fn prove_none_later(
-    source: &dyn Source,
-    of: &TopicPartition,
-    span: (i64, i64),
-    latest: Option<i64>,
-) -> Result<()> {
-    source.read(of, span, &mut |record| {
-        if record.timestamp_ms <= latest {
-            return Ok(());
-        }
-        let found = record.offset;
-        Err(Error::Broken {
-            topic: of.topic.clone(),
-            partition: of.partition,
-            next: span.1,
-            reason: format!(
-                "its record at {found} is later than all that were archived: it is not the log that was archived, \
-                 but one that was made anew; name another place"
-            ),
-        })
-    })
-}
-
 struct Run<'a> {
     shelf: &'a mut Shelf,
     source: &'a dyn Source,
@@ -276,76 +203,6 @@ impl Run<'_> {
         self.progress.done += offsets;
         (self.show)(self.progress);
         Ok(())
-    }
-}
-
-/// Cuts the records of a partition into parts.
-struct Cutter {
-    topic: Arc<str>,
-    partition: i32,
-    holds: Holds,
-    end: i64,
-    part_bytes: usize,
-    /// Where parts were cut before that no manifest names: from, to.
-    unnamed: BTreeMap<i64, i64>,
-    open: Option<PartBuilder>,
-}
-
-impl Cutter {
-    fn begin(&mut self, from: i64) -> Result<()> {
-        let builder = PartBuilder::begin(&self.topic, self.partition, from);
-        self.open = Some(builder.map_err(compressing)?);
-        Ok(())
-    }
-
-    /// Where the open part must end, whatever is in it.
-    fn cut(&self) -> Option<i64> {
-        let from = self.open.as_ref()?.from();
-        let cut = self.unnamed.get(&from).copied();
-        cut.filter(|to| (from + 1..=self.end).contains(to))
-    }
-
-    fn take(&mut self, run: &mut Run<'_>, record: &Record) -> Result<()> {
-        while let Some(cut) = self.cut().filter(|cut| record.offset >= *cut) {
-            self.end_part(run, cut)?;
-            self.begin(cut)?;
-        }
-        if record
-            .headers
-            .iter()
-            .any(|header| header.name == "\u{FFFD}")
-        {
-            run.archived.unreadable_headers += 1;
-        }
-        let is_cut_later = self.cut().is_some();
-        let Some(open) = &mut self.open else {
-            return Ok(());
-        };
-        open.push(record).map_err(compressing)?;
-        if open.raw_bytes() >= self.part_bytes && !is_cut_later {
-            let to = record.offset + 1;
-            self.end_part(run, to)?;
-            if to < self.end {
-                self.begin(to)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The partition was read to its end.
-    fn finish(mut self, run: &mut Run<'_>) -> Result<()> {
-        while let Some(cut) = self.cut().filter(|cut| *cut < self.end) {
-            self.end_part(run, cut)?;
-            self.begin(cut)?;
-        }
-        self.end_part(run, self.end)
-    }
-
-    fn end_part(&mut self, run: &mut Run<'_>, to: i64) -> Result<()> {
-        match self.open.take() {
-            Some(open) => run.store(self.holds, open, to),
-            None => Ok(()),
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
-use licenseflow_runtime::log::TimestampType;
+use licenseflow_runtime::log::{Record, TimestampType};
 use object_store::memory::InMemory;
 use tokio::runtime::Runtime;
 
