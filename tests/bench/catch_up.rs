@@ -16,14 +16,14 @@ use crate::meter::Measured;
 const PATIENCE: Duration = Duration::from_secs(600);
 const GLANCE: Duration = Duration::from_millis(10);
 
-/// One catch-up; timed from the first batch, which is given to the store as soon as the first
-/// records are there, to the position at the end.
+/// One catch-up, and a generation that is built beside what it made; each timed from the first batch, which
+/// is given to the store as soon as the first records are there, to the position at the end.
 pub(crate) fn run(
     options: &Options,
     bootstrap: &str,
     prefix: &str,
     log: &Log,
-) -> anyhow::Result<Measured> {
+) -> anyhow::Result<(Measured, Measured)> {
     let platform = Platform::new(bootstrap, prefix)?.with(
         "LICENSEFLOW_MEMORY_CEILING_MIB",
         &options.ceiling_mib.to_string(),
@@ -40,6 +40,36 @@ pub(crate) fn run(
     let seconds = (ended - first_batch_ms(&platform.store())?) as f64 / 1000.0;
     let measured = Measured::of(&project, options.events, seconds)?;
     Platform::stop(project)?;
+    Ok((measured, build(options, &platform)?))
+}
+
+/// A replay from the beginning, with the memory of the projector's ceiling. Its time is that of the build, and
+/// its processor time and memory are those of the comparison too.
+fn build(options: &Options, platform: &Platform) -> anyhow::Result<Measured> {
+    let mut command = platform.command(&["replay", "--json"])?;
+    let ceiling = options.ceiling_mib.to_string();
+    command.env("LICENSEFLOW_REPLAY_MEMORY_MIB", ceiling);
+    let mut replay = Process::start("replay", &command)?;
+    let mut measured = Measured::of(&replay, options.events, 0.0)?;
+    while replay.is_running()? {
+        // Between the question and the answer it may have ended.
+        if let Ok(seen) = Measured::of(&replay, options.events, 0.0) {
+            measured = seen;
+        }
+        std::thread::sleep(GLANCE);
+    }
+    let code = replay.wait(PATIENCE)?;
+    ensure!(
+        code == 0,
+        "the replay ended with {code}:\n{}",
+        replay.stderr()
+    );
+    let mut built = platform.store().into_os_string();
+    built.push(".g2");
+    let sql = "select min(applied_at_ms), max(applied_at_ms) from batch where records > 0";
+    let (first, last): (i64, i64) =
+        open(Path::new(&built))?.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    measured.seconds = (last - first) as f64 / 1000.0;
     Ok(measured)
 }
 

@@ -183,9 +183,9 @@ fn main() -> anyhow::Result<()> {
         report::note(&format!("run {run} of {}", options.runs));
         let measure = |part| options.measure(part, kafka.bootstrap(), &log.topic);
         report.bare.push(measure(Part::Bare)?);
-        report
-            .projector
-            .push(catch_up::run(&options, kafka.bootstrap(), &prefix, &log)?);
+        let (caught_up, built) = catch_up::run(&options, kafka.bootstrap(), &prefix, &log)?;
+        report.projector.push(caught_up);
+        report.build.push(built);
         report.fold.push(measure(Part::Fold)?);
         report.store.push(measure(Part::Store)?);
     }

@@ -19,6 +19,7 @@ pub(crate) struct Report {
     offsets: i64,
     pub(crate) bare: Vec<Measured>,
     pub(crate) projector: Vec<Measured>,
+    pub(crate) build: Vec<Measured>,
     pub(crate) fold: Vec<Measured>,
     pub(crate) store: Vec<Measured>,
     pub(crate) stores: Vec<OnStore>,
@@ -69,16 +70,18 @@ impl Report {
             offsets: log.offsets,
             bare: Vec::new(),
             projector: Vec::new(),
+            build: Vec::new(),
             fold: Vec::new(),
             store: Vec::new(),
             stores: Vec::new(),
         }
     }
 
-    fn rows(&self) -> [(&'static str, &[Measured]); 4] {
+    fn rows(&self) -> [(&'static str, &[Measured]); 5] {
         [
             ("bare consumer", &self.bare),
             ("projector", &self.projector),
+            ("generation beside it", &self.build),
             ("judge and fold alone", &self.fold),
             ("store alone", &self.store),
         ]

@@ -201,6 +201,11 @@ pub enum Refused {
         "generation {0} is being built; wait for it, or end it with `licenseflow replay cancel {0}`"
     )]
     IsBuilding(Number),
+    /// Another release builds it.
+    #[error(
+        "generation {0} is built by another version of the fold than this release has: let the release that built it do this"
+    )]
+    IsOfAnotherFold(Number),
     /// It was live.
     #[error("generation {0} was the live one: it is dropped, not cancelled")]
     WasLive(Number),
@@ -255,8 +260,13 @@ impl Book {
     /// As [`Book::beside`], and [`Refused::IsPart`].
     pub fn wish(&mut self, number: Number, wish: Wish) -> Result<(), Refused> {
         let generation = self.beside(number)?;
+        if wish != Wish::None && generation.fold != fold_version() {
+            return Err(Refused::IsOfAnotherFold(number));
+        }
         match wish {
-            Wish::Compare | Wish::Switch | Wish::SwitchWhenEqual if generation.of != Made::Whole => {
+            Wish::Compare | Wish::Switch | Wish::SwitchWhenEqual
+                if generation.of != Made::Whole =>
+            {
                 return Err(Refused::IsPart(number));
             }
             Wish::None | Wish::Compare | Wish::Switch | Wish::SwitchWhenEqual => {}

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use licenseflow_tests::chance::{Chance, chosen_seed};
+use licenseflow_tests::harness::platform::finish;
 use licenseflow_tests::harness::{
     Kafka, Platform, Postgres, Process, Role, python, unique_prefix, wait_until,
 };
@@ -297,7 +298,29 @@ fn another_fold_is_refused_until_it_has_built_a_generation_of_its_own() {
     assert_eq!(later.generation(), 2);
     let counted = later.platform.json("/v1/licenses?limit=200").unwrap();
     assert_ne!(counted["items"], renewed["items"]);
+    // Only the release that built it goes back to it.
+    let refused = later
+        .platform
+        .command(&["replay", "rollback"])
+        .unwrap()
+        .output();
+    let refused = String::from_utf8(refused.unwrap().stderr).unwrap();
+    assert!(refused.contains("another version of the fold"), "{refused}");
     Platform::stop(up).unwrap();
+    let mut rollback = later.platform.command(&["replay", "rollback"]).unwrap();
+    rollback.env_remove("LICENSEFLOW_CHANGED_FOLD");
+    finish(rollback).unwrap();
+    let mut before = later.platform.command(&["up"]).unwrap();
+    before.env_remove("LICENSEFLOW_CHANGED_FOLD");
+    let before = Process::start("up", &before).unwrap();
+    wait_until("the release before serves again", CATCH_UP, || {
+        later.platform.json("/v1/position").is_ok()
+    })
+    .unwrap_or_else(|error| panic!("{error}\n{}", before.stderr()));
+    assert_eq!(later.generation(), 1);
+    let back = later.platform.json("/v1/licenses?limit=200").unwrap();
+    assert_eq!(back["items"], renewed["items"]);
+    Platform::stop(before).unwrap();
 }
 
 /// How often the process that builds, compares and switches is killed; a process on a database takes longer

@@ -91,6 +91,7 @@ fn refusal(refused: &Refused) -> Failure {
         Refused::IsLive(_) => "is_live",
         Refused::IsPart(_) => "is_part",
         Refused::IsBuilding(_) => "is_building",
+        Refused::IsOfAnotherFold(_) => "is_of_another_fold",
         Refused::WasLive(_) => "was_live",
         Refused::NeverLive(_) => "never_live",
     };

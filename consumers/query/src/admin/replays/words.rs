@@ -25,7 +25,8 @@ pub(in super::super) const ERRORS: (&str, &str, &str) = (
     "409",
     "AdminRefused",
     "`is_live`: it is the live one. `is_part`: it is made of less than both whole lanes, and can never be the \
-     live one. `is_building`: another is being built. `was_live`: it was live before, and is dropped instead of \
+     live one. `is_building`: another is being built. `is_of_another_fold`: another release builds it. \
+     `was_live`: it was live before, and is dropped instead of \
      cancelled. `never_live`: it, or any, never was.",
 );
 
