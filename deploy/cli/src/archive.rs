@@ -14,7 +14,7 @@ pub(crate) struct ArchiveArgs {
     /// Where to: a folder, or s3://BUCKET/PREFIX by AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and the like
     #[arg(long, value_name = "PLACE", value_parser = keeping::address)]
     to: Address,
-    /// A file holds records of so many MiB, uncompressed; memory is needed for about as much
+    /// A file holds records of so many MiB, uncompressed; memory grows with it, and not with the log
     #[arg(long, value_name = "MIB", default_value = "32", value_parser = clap::value_parser!(u16).range(1..=1024))]
     part_mib: u16,
     #[command(flatten)]
