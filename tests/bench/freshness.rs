@@ -1,6 +1,7 @@
 //! How long after its acknowledgement an event can be read, while events come at a steady rate.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -121,13 +122,8 @@ pub(crate) async fn run(
                 });
             }
             number += 1;
-            while poison * 100 < number * beside.poison_percent {
-                let context = sample::request(poison)?;
-                let record = sample::poison(poison);
-                let lane = Lane::Interactive;
-                drop(publisher.enqueue_raw(&record, lane, &context).await?);
-                poison += 1;
-            }
+            let poison_due = number * beside.poison_percent / 100;
+            poison = send_poison(&publisher, poison..poison_due).await?;
         }
         while let Some(done) = reading.try_join_next() {
             done??;
@@ -150,6 +146,20 @@ pub(crate) async fn run(
         all: Times::of(taken.into_iter().map(|(_, took)| took).collect())
             .context("nothing was read")?,
     })
+}
+
+/// Sends records that say nothing; gives the number of the next.
+async fn send_poison(publisher: &Publisher, numbers: Range<u64>) -> anyhow::Result<u64> {
+    let next = numbers.end.max(numbers.start);
+    for number in numbers {
+        let (context, record) = (sample::request(number)?, sample::poison(number));
+        drop(
+            publisher
+                .enqueue_raw(&record, Lane::Interactive, &context)
+                .await?,
+        );
+    }
+    Ok(next)
 }
 
 fn by_second(taken: &[(f64, f64)]) -> Vec<Times> {

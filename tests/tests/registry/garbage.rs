@@ -51,7 +51,8 @@ async fn a_registry_that_is_slow_about_garbage_holds_up_nobody_and_what_is_good_
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let router = routes.with_state(Arc::clone(&slow));
-    let serving = tokio::spawn(async move { axum::serve(listener, router).await });
+    let mut serving = tokio::task::JoinSet::new();
+    serving.spawn(async move { axum::serve(listener, router).await });
     let schemas = RegistryClient::new(&url)
         .unwrap()
         .blocking(Handle::current());
@@ -72,5 +73,5 @@ async fn a_registry_that_is_slow_about_garbage_holds_up_nobody_and_what_is_good_
         .unwrap();
     });
     judging.await.unwrap();
-    serving.abort();
+    serving.shutdown().await;
 }
