@@ -17,16 +17,12 @@ use std::time::{Duration, Instant};
 
 use licenseflow_avro::judgement::Schemas;
 use licenseflow_avro::{Position, Topics};
-use licenseflow_core::crash;
 use licenseflow_kafka::{LanePartition, Source};
-use licenseflow_store::generations::{
-    Book, Gate, Generation, Made, Number, Refused, SwitchError, Wish,
-};
+use licenseflow_store::generations::{Book, Generation, Made, Number, Refused, Wish};
 use licenseflow_store::{Error, Generations, Ground};
 use tokio_util::sync::CancellationToken;
 
 use super::beside::{Beside, NoLetters, Silent, Throttle};
-use super::gate::{self, Both};
 use crate::config::{Clock, Settings};
 use crate::{Handle, Parts, Projector, Result};
 
@@ -54,19 +50,19 @@ pub trait Means: Send {
 }
 
 /// How often the book is looked at.
-const GLANCE: Duration = Duration::from_millis(100);
+pub(super) const GLANCE: Duration = Duration::from_millis(100);
+
+/// What is waited for comes within moments.
+pub(super) const SOON: Duration = Duration::from_millis(5);
 
 /// How often it is looked how far generations are.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How often what was struck out is looked for, since somebody may have had it still.
+const SWEEP: Duration = Duration::from_secs(30);
+
 /// How long what went wrong is left alone.
 const AGAIN: Duration = Duration::from_secs(2);
-
-/// How long either generation is waited for at the gate, as long as it moves.
-const STANDSTILL_MAX: Duration = Duration::from_secs(60);
-
-/// How long the live generation is held at a switch.
-const HELD_MS: i64 = 10_000;
 
 /// So many records behind the live one a generation has caught up.
 const CAUGHT_UP: i64 = 1_000;
@@ -90,10 +86,10 @@ pub struct Keeper<B: Means> {
 }
 
 /// A generation that is kept here.
-struct Kept {
+pub(super) struct Kept {
     _post: Box<dyn Send>,
     throttle: Arc<Throttle>,
-    running: Option<Running>,
+    pub(super) running: Option<Running>,
     /// Nothing is tried before.
     again: Option<Instant>,
     /// When it was last looked how far it is.
@@ -101,31 +97,33 @@ struct Kept {
 }
 
 /// A loop that runs.
-struct Running {
-    handle: Handle,
+pub(super) struct Running {
+    pub(super) handle: Handle,
     stop: CancellationToken,
     stood: Position,
 }
 
 impl Running {
     /// Where the generation stands.
-    fn position(&self) -> Position {
+    pub(super) fn position(&self) -> Position {
         let mut position = self.stood.clone();
         position.raise_to(&self.handle.position().borrow());
         position
     }
 
-    fn end(self) -> Result<Position> {
+    pub(super) fn end(self) -> Result<Position> {
         self.stop.cancel();
-        let position = self.position();
+        let (mut position, applied) = (self.stood, self.handle.position());
         self.handle.join()?;
+        // What was being written when it was told to end is written by now.
+        position.raise_to(&applied.borrow());
         Ok(position)
     }
 }
 
 /// What keeps a step from being done now.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+pub(super) enum Trouble {
     #[error(transparent)]
     Store(#[from] Error),
     #[error(transparent)]
@@ -140,14 +138,15 @@ impl<B: Means> Keeper<B> {
     /// Works until it is told to stop.
     pub fn run(self, stop: &CancellationToken) {
         let mut kept: BTreeMap<Number, Kept> = BTreeMap::new();
-        let mut swept = None;
+        let mut swept: Option<(usize, Instant)> = None;
         while !stop.is_cancelled() {
             match self.generations.book() {
                 Ok(book) => {
                     self.look(&book, &mut kept, stop);
-                    if swept != Some(book.generations.len()) && kept.len() < book.generations.len()
-                    {
-                        swept = Some(book.generations.len());
+                    let count = book.generations.len();
+                    let is_swept = |(of, at): (usize, Instant)| of == count && at.elapsed() < SWEEP;
+                    if !swept.is_some_and(is_swept) {
+                        swept = Some((count, Instant::now()));
                         note("sweep", sweep(&*self.generations));
                     }
                 }
@@ -288,7 +287,7 @@ impl<B: Means> Keeper<B> {
     }
 
     /// Starts the loop of a generation, to a position or on and on.
-    fn start(
+    pub(super) fn start(
         &self,
         generation: &Generation,
         of: &Kept,
@@ -329,7 +328,7 @@ impl<B: Means> Keeper<B> {
         })
     }
 
-    fn live_position(&self, live: Number) -> std::result::Result<Position, Trouble> {
+    pub(super) fn live_position(&self, live: Number) -> std::result::Result<Position, Trouble> {
         let lookup = self.generations.lookup(live, 1)?;
         Ok(lookup.freshness()?.position())
     }
@@ -363,200 +362,7 @@ impl<B: Means> Keeper<B> {
         Ok(())
     }
 
-    /// Holds both at one position and compares them.
-    fn compare(
-        &self,
-        generation: &Generation,
-        live: Number,
-        of: &mut Kept,
-        stop: &CancellationToken,
-    ) -> std::result::Result<Gate, Trouble> {
-        let Some(running) = of.running.take() else {
-            return Err(Trouble::Words("it is not advanced".to_owned()));
-        };
-        let stands = running.end()?;
-        let audit = self.generations.audit(live)?;
-        let mut of_live = self.snapshot_beyond(&*audit, &stands, stop)?;
-        let position = of_live.at().position.clone();
-        let running = self.start(generation, of, Some(position.clone()), stop)?;
-        let reached = self.wait_for(&running, &position, stop);
-        let ended = running.end();
-        reached?;
-        ended?;
-        crash::point(crash::AT_GATE);
-        let audit = self.generations.audit(generation.number)?;
-        let mut of_next = audit.begin()?;
-        let next = &of_next.at().position;
-        // A partition that has nothing yet may be known to one of them alone.
-        if !(next.covers(&position) && position.covers(next)) {
-            return Err(Trouble::Words(format!(
-                "it stands at {next}, and was to stand at {position}"
-            )));
-        }
-        let both = Both {
-            live: &mut *of_live,
-            next: &mut *of_next,
-        };
-        let at = (live, position);
-        Ok(gate::compare(both, at, &self.topics, (self.clock)())?)
-    }
-
-    /// A snapshot of the live one that is nowhere behind.
-    fn snapshot_beyond<'a>(
-        &self,
-        audit: &'a dyn licenseflow_store::Audit,
-        stands: &Position,
-        stop: &CancellationToken,
-    ) -> std::result::Result<Box<dyn licenseflow_store::Audited + 'a>, Trouble> {
-        let mut moved = Instant::now();
-        let mut last = Position::default();
-        loop {
-            let snapshot = audit.begin()?;
-            let position = &snapshot.at().position;
-            if position.covers(stands) {
-                return Ok(snapshot);
-            }
-            if *position != last {
-                (last, moved) = (position.clone(), Instant::now());
-            }
-            if stop.is_cancelled() || moved.elapsed() > STANDSTILL_MAX {
-                return Err(Trouble::Words(format!(
-                    "the live generation stands at {last}, and is to come as far as {stands}: is its projector running?"
-                )));
-            }
-            drop(snapshot);
-            std::thread::sleep(GLANCE);
-        }
-    }
-
-    fn wait_for(
-        &self,
-        running: &Running,
-        position: &Position,
-        stop: &CancellationToken,
-    ) -> std::result::Result<(), Trouble> {
-        let (mut last, mut moved) = (Position::default(), Instant::now());
-        loop {
-            let stands = running.position();
-            if stands.covers(position) {
-                return Ok(());
-            }
-            if running.handle.is_ended() || stop.is_cancelled() {
-                return Err(Trouble::Words("its loop ended".to_owned()));
-            }
-            if stands != last {
-                (last, moved) = (stands, Instant::now());
-            }
-            if moved.elapsed() > STANDSTILL_MAX {
-                return Err(Trouble::Words(format!(
-                    "it stands still at {last}, and is to come as far as {position}"
-                )));
-            }
-            std::thread::sleep(SOON);
-        }
-    }
-
-    fn note_gate(&self, generation: &Generation, gate: Gate) -> std::result::Result<(), Trouble> {
-        let number = generation.number;
-        tracing::info!(
-            generation = number,
-            is_equal = gate.is_equal,
-            licenses = gate.licenses,
-            fates = gate.fates,
-            "it was compared with the live generation"
-        );
-        self.change(&mut |book| {
-            let generation = book.beside(number)?;
-            generation.wish = match generation.wish {
-                Wish::SwitchWhenEqual if gate.is_equal => Wish::Switch,
-                Wish::None | Wish::Compare | Wish::SwitchWhenEqual | Wish::Switch => Wish::None,
-            };
-            (generation.gate, generation.trouble) = (Some(gate.clone()), None);
-            Ok(())
-        })?;
-        Ok(())
-    }
-
-    /// Makes a generation the live one.
-    fn switch(
-        &self,
-        generation: &Generation,
-        live: Number,
-        of: &mut Kept,
-    ) -> std::result::Result<(), Trouble> {
-        let until = (self.clock)() + HELD_MS;
-        self.change(&mut |book| {
-            book.held_until = Some(until);
-            Ok(())
-        })?;
-        let switched = self.switch_held(generation, live, of, until);
-        if switched.is_err() {
-            note(
-                "release",
-                self.change(&mut |book| {
-                    book.held_until = None;
-                    Ok(())
-                }),
-            );
-        }
-        switched
-    }
-
-    fn switch_held(
-        &self,
-        generation: &Generation,
-        live: Number,
-        of: &mut Kept,
-        until: i64,
-    ) -> std::result::Result<(), Trouble> {
-        let mut behind = None;
-        while (self.clock)() < until {
-            let position = self.live_position(live)?;
-            let stands = of.running.as_ref().map(Running::position);
-            if stands.is_some_and(|stands| stands.covers(&position)) {
-                match self.generations.switch(generation.number, (self.clock)()) {
-                    Ok(()) => return self.has_switched(generation, live, of),
-                    // What was on its way when the live one was held has come in.
-                    Err(SwitchError::Behind(position)) => behind = Some(position),
-                    Err(SwitchError::Refused(refused)) => return Err(refused.into()),
-                    Err(SwitchError::Store(error)) => return Err(error.into()),
-                }
-            }
-            std::thread::sleep(SOON);
-        }
-        let behind = behind.map_or(String::new(), |it| format!(" (the live one: {it})"));
-        Err(Trouble::Words(format!(
-            "it did not come as far as the live generation while that was held{behind}; it is tried again"
-        )))
-    }
-
-    fn has_switched(
-        &self,
-        generation: &Generation,
-        former: Number,
-        of: &mut Kept,
-    ) -> std::result::Result<(), Trouble> {
-        tracing::info!(
-            live = generation.number,
-            former,
-            "the pointer has moved; `licenseflow replay rollback` goes back"
-        );
-        if let Some(running) = of.running.take() {
-            running.end()?;
-        }
-        let book = self.generations.book()?;
-        for number in book.past(self.kept) {
-            tracing::info!(
-                generation = number,
-                "it is dropped: enough later ones are kept"
-            );
-            self.change(&mut |book| book.strike(number).map(drop))?;
-            crash::point(crash::AFTER_STRIKE);
-        }
-        Ok(())
-    }
-
-    fn change(
+    pub(super) fn change(
         &self,
         change: licenseflow_store::generations::Change<'_>,
     ) -> std::result::Result<(), Trouble> {
@@ -564,9 +370,6 @@ impl<B: Means> Keeper<B> {
         Ok(())
     }
 }
-
-/// What is waited for comes within moments.
-const SOON: Duration = Duration::from_millis(5);
 
 /// Removes what is stored of generations that are struck out of the book, but for those that somebody still
 /// has.
@@ -586,7 +389,7 @@ pub fn sweep(generations: &dyn Generations) -> std::result::Result<(), Error> {
 }
 
 /// What failed beside is tried again by itself.
-fn note<T, E: std::error::Error>(what: &str, done: std::result::Result<T, E>) {
+pub(super) fn note<T, E: std::error::Error>(what: &str, done: std::result::Result<T, E>) {
     if let Err(error) = done {
         tracing::warn!("{what}: {}", licenseflow_avro::causes::chain(&error));
     }

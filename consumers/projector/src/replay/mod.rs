@@ -12,9 +12,11 @@
 //! leaves it to the next.
 
 mod beside;
+mod comparing;
 mod gate;
 mod keeper;
 mod live_model;
+mod switching;
 
 pub use beside::NoLetters;
 pub use keeper::{Keeper, Means, sweep};

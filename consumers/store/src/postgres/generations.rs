@@ -9,7 +9,7 @@
 //! The pointer moves in the one transaction that takes over what was done, while nothing is written to the
 //! live generation.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use licenseflow_avro::Position;
@@ -86,7 +86,15 @@ impl PostgresGenerations {
     /// Does work in one transaction.
     fn work<T>(&self, task: impl AsyncFnOnce(&Work<'_>) -> Result<T, Error>) -> Result<T, Error> {
         // What a panic leaves behind is a connection that is looked at anew.
-        let mut held = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        self.work_over(held, task)
+    }
+
+    fn work_over<T>(
+        &self,
+        mut held: MutexGuard<'_, Option<Session>>,
+        task: impl AsyncFnOnce(&Work<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         self.runtime.block_on(async {
             let mut session = match held.take().filter(|session| !session.is_closed()) {
                 Some(session) => session,
@@ -195,15 +203,25 @@ enum Lock {
 
 impl Generations for PostgresGenerations {
     fn book(&self) -> Result<Arc<Book>, Error> {
-        {
+        let known = {
             let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((at, book)) = seen.as_ref()
-                && at.elapsed() < BOOK_IS_GOOD_FOR
-            {
-                return Ok(Arc::clone(book));
+            match seen.as_ref() {
+                Some((at, book)) if at.elapsed() < BOOK_IS_GOOD_FOR => {
+                    return Ok(Arc::clone(book));
+                }
+                known => known.map(|(_, book)| Arc::clone(book)),
             }
-        }
-        let book = self.work(async |work| self.read(work, Lock::None).await)?;
+        };
+        let held = match (self.session.try_lock(), known) {
+            (Ok(held), _) => held,
+            // Somebody asks already, of a database that may be away: nobody else waits for that.
+            (Err(TryLockError::WouldBlock), Some(known)) => return Ok(known),
+            (Err(TryLockError::WouldBlock), None) => {
+                self.session.lock().unwrap_or_else(PoisonError::into_inner)
+            }
+            (Err(TryLockError::Poisoned(held)), _) => held.into_inner(),
+        };
+        let book = self.work_over(held, async |work| self.read(work, Lock::None).await)?;
         Ok(self.keep(book))
     }
 
