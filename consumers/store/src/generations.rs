@@ -275,6 +275,58 @@ impl Book {
         Ok(())
     }
 
+    /// Leaves a generation where it stands.
+    ///
+    /// # Errors
+    /// As [`Book::beside`].
+    pub fn pause(&mut self, number: Number) -> Result<(), Refused> {
+        self.beside(number)?.is_paused = true;
+        Ok(())
+    }
+
+    /// Somebody asks for this: the generation is not paused then, and what an earlier comparison gave is not
+    /// taken for a new one's.
+    ///
+    /// # Errors
+    /// As [`Book::wish`].
+    pub fn ask(&mut self, number: Number, wish: Wish) -> Result<(), Refused> {
+        self.wish(number, wish)?;
+        let generation = self.beside(number)?;
+        generation.is_paused = false;
+        if wish == Wish::Compare {
+            generation.gate = None;
+        }
+        Ok(())
+    }
+
+    /// The one that was live last, to go back to.
+    #[must_use]
+    pub fn former(&self) -> Option<Number> {
+        self.past(0).last().copied()
+    }
+
+    /// Strikes a generation out that was never live.
+    ///
+    /// # Errors
+    /// As [`Book::beside`], and [`Refused::WasLive`].
+    pub fn cancel(&mut self, number: Number) -> Result<(), Refused> {
+        match self.beside(number)?.was_live_until {
+            Some(_) => Err(Refused::WasLive(number)),
+            None => self.strike(number).map(drop),
+        }
+    }
+
+    /// Strikes a generation out that was live before.
+    ///
+    /// # Errors
+    /// As [`Book::beside`], and [`Refused::NeverLive`].
+    pub fn drop_former(&mut self, number: Number) -> Result<(), Refused> {
+        match self.beside(number)?.was_live_until {
+            Some(_) => self.strike(number).map(drop),
+            None => Err(Refused::NeverLive(number)),
+        }
+    }
+
     /// The pointer moves.
     ///
     /// # Errors

@@ -109,14 +109,7 @@ pub(crate) async fn run(arguments: ReplayArgs) -> anyhow::Result<Exit> {
     match command {
         None => begin::run(begin, on).await,
         Some(ReplayCommand::Status(arguments)) => status(arguments).await,
-        Some(ReplayCommand::Pause(one)) => {
-            let number = one.number;
-            changed(one.store, move |book| {
-                book.beside(number)?.is_paused = true;
-                Ok(())
-            })
-            .await
-        }
+        Some(ReplayCommand::Pause(one)) => changed(one, Book::pause).await,
         Some(ReplayCommand::Resume(work)) => wish(*work, Wish::None, follow::Until::CaughtUp).await,
         Some(ReplayCommand::Compare(work)) => {
             wish(*work, Wish::Compare, follow::Until::Compared).await
@@ -125,37 +118,17 @@ pub(crate) async fn run(arguments: ReplayArgs) -> anyhow::Result<Exit> {
         Some(ReplayCommand::Rollback(on)) => {
             let on = *on;
             let generations = on.generations().await?;
-            let number = last_live(&*generations.book_off_thread().await?)?;
+            let former = generations
+                .with(|generations| Ok(generations.book()?.former()))
+                .await?;
+            let number = former.context(
+                "there is no generation that was live before: there is nothing to go back to",
+            )?;
             wish(WorkArgs { number, on }, Wish::Switch, follow::Until::Live).await
         }
-        Some(ReplayCommand::Cancel(one)) => {
-            let number = one.number;
-            changed(one.store, move |book| {
-                if book.beside(number)?.was_live_until.is_some() {
-                    return Err(Refused::WasLive(number));
-                }
-                book.strike(number).map(drop)
-            })
-            .await
-        }
-        Some(ReplayCommand::Drop(one)) => {
-            let number = one.number;
-            changed(one.store, move |book| {
-                if book.beside(number)?.was_live_until.is_none() {
-                    return Err(Refused::NeverLive(number));
-                }
-                book.strike(number).map(drop)
-            })
-            .await
-        }
+        Some(ReplayCommand::Cancel(one)) => changed(one, Book::cancel).await,
+        Some(ReplayCommand::Drop(one)) => changed(one, Book::drop_former).await,
     }
-}
-
-/// The generation that was live last.
-fn last_live(book: &Book) -> anyhow::Result<Number> {
-    let former = book.past(0);
-    let last = former.last().copied();
-    last.context("there is no generation that was live before: there is nothing to go back to")
 }
 
 /// Calls to generations block, and wait for the runtime's own threads.
@@ -169,10 +142,6 @@ impl OffThread {
         let generations = Arc::clone(&self.0);
         let called = tokio::task::spawn_blocking(move || call(&*generations));
         called.await.context("the store did not answer")?
-    }
-
-    async fn book_off_thread(&self) -> anyhow::Result<Arc<Book>> {
-        self.with(|generations| Ok(generations.book()?)).await
     }
 
     async fn change(
@@ -218,11 +187,11 @@ fn off_thread(store: &StoreArgs) -> anyhow::Result<OffThread> {
 
 /// Changes the book, removes what is struck out of it, and shows what it says then.
 async fn changed(
-    store: StoreArgs,
-    change: impl FnMut(&mut Book) -> Result<(), Refused> + Send + 'static,
+    OneArgs { number, store }: OneArgs,
+    change: fn(&mut Book, Number) -> Result<(), Refused>,
 ) -> anyhow::Result<Exit> {
     let generations = off_thread(&store)?;
-    generations.change(change).await?;
+    generations.change(move |book| change(book, number)).await?;
     let all = generations
         .with(|generations| {
             // Where somebody keeps it still, they remove it.
@@ -242,15 +211,7 @@ async fn wish(work: WorkArgs, wish: Wish, until: follow::Until) -> anyhow::Resul
     let (work, _schemas) = on.work().await?;
     let keeper = work.keeper()?;
     generations
-        .change(move |book| {
-            book.wish(number, wish)?;
-            let generation = book.beside(number)?;
-            generation.is_paused = false;
-            if wish == Wish::Compare {
-                generation.gate = None;
-            }
-            Ok(())
-        })
+        .change(move |book| book.ask(number, wish))
         .await?;
     follow::follow(&generations, keeper, number, until, output).await
 }

@@ -12,7 +12,7 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use licenseflow_store::generations::{Book, Number, Refused, Wish};
@@ -44,6 +44,23 @@ fn nothing(uri: &Uri, headers: &HeaderMap, bytes: Body) -> Result<(), Failure> {
     }
 }
 
+/// Which generation a deed is of; nothing else is said with it.
+pub(in super::super) struct Of(Number);
+
+impl FromRequest<AdminState> for Of {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &AdminState) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        let path = Path::<String>::from_request_parts(&mut parts, state).await;
+        let Path(generation) = path.map_err(IntoResponse::into_response)?;
+        let (uri, headers) = (parts.uri.clone(), parts.headers.clone());
+        let bytes = Bytes::from_request(Request::from_parts(parts, body), state).await;
+        let of = nothing(&uri, &headers, bytes).and_then(|()| number(&generation));
+        of.map(Self).map_err(IntoResponse::into_response)
+    }
+}
+
 /// Changes the book, and gives the generation as it is then.
 async fn changed(
     state: AdminState,
@@ -66,32 +83,17 @@ async fn ended(
     state: AdminState,
     number: Number,
     deed: &'static str,
-    check: impl Fn(bool) -> Result<(), Refused> + Send + 'static,
+    end: fn(&mut Book, Number) -> Result<(), Refused>,
 ) -> Result<Response, Failure> {
     let ended = state.blocking(move |state| {
         let before = found(state, number)?;
-        change(state, &mut |book| {
-            check(book.beside(number)?.was_live_until.is_some())?;
-            book.strike(number).map(drop)
-        })?;
+        change(state, &mut |book| end(book, number))?;
         tracing::info!(generation = number, deed, "it is struck out of the book");
         Ok(before)
     });
     let ended = ended.await?;
     let shown = struck(&ended, &state.options().topics);
     Ok(Json(shown).into_response())
-}
-
-/// Writes down what is to be done about a generation, which is not paused then.
-fn wish(book: &mut Book, number: Number, wish: Wish) -> Result<(), Refused> {
-    book.wish(number, wish)?;
-    let generation = book.beside(number)?;
-    generation.is_paused = false;
-    if wish == Wish::Compare {
-        // What an earlier comparison gave is not taken for this one's.
-        generation.gate = None;
-    }
-    Ok(())
 }
 
 /// Leave a generation where it stands
@@ -102,17 +104,9 @@ fn wish(book: &mut Book, number: Number, wish: Wish) -> Result<(), Refused> {
 )]
 pub(in super::super) async fn pause(
     State(state): State<AdminState>,
-    Path(generation): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-    bytes: Body,
+    Of(number): Of,
 ) -> Result<Response, Failure> {
-    nothing(&uri, &headers, bytes)?;
-    let number = number(&generation)?;
-    let how = move |book: &mut Book| {
-        book.beside(number)?.is_paused = true;
-        Ok(())
-    };
+    let how = move |book: &mut Book| book.pause(number);
     changed(state, number, ("pause", StatusCode::OK), how).await
 }
 
@@ -124,13 +118,8 @@ pub(in super::super) async fn pause(
 )]
 pub(in super::super) async fn resume(
     State(state): State<AdminState>,
-    Path(generation): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-    bytes: Body,
+    Of(number): Of,
 ) -> Result<Response, Failure> {
-    nothing(&uri, &headers, bytes)?;
-    let number = number(&generation)?;
     let how = move |book: &mut Book| {
         let generation = book.beside(number)?;
         (generation.is_paused, generation.trouble) = (false, None);
@@ -149,14 +138,9 @@ pub(in super::super) async fn resume(
 )]
 pub(in super::super) async fn compare(
     State(state): State<AdminState>,
-    Path(generation): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-    bytes: Body,
+    Of(number): Of,
 ) -> Result<Response, Failure> {
-    nothing(&uri, &headers, bytes)?;
-    let number = number(&generation)?;
-    let how = move |book: &mut Book| wish(book, number, Wish::Compare);
+    let how = move |book: &mut Book| book.ask(number, Wish::Compare);
     changed(state, number, ("compare", StatusCode::ACCEPTED), how).await
 }
 
@@ -171,14 +155,9 @@ pub(in super::super) async fn compare(
 )]
 pub(in super::super) async fn switch(
     State(state): State<AdminState>,
-    Path(generation): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-    bytes: Body,
+    Of(number): Of,
 ) -> Result<Response, Failure> {
-    nothing(&uri, &headers, bytes)?;
-    let number = number(&generation)?;
-    let how = move |book: &mut Book| wish(book, number, Wish::Switch);
+    let how = move |book: &mut Book| book.ask(number, Wish::Switch);
     changed(state, number, ("switch", StatusCode::ACCEPTED), how).await
 }
 
@@ -190,18 +169,13 @@ pub(in super::super) async fn switch(
 )]
 pub(in super::super) async fn roll_back_to(
     State(state): State<AdminState>,
-    Path(generation): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-    bytes: Body,
+    Of(number): Of,
 ) -> Result<Response, Failure> {
-    nothing(&uri, &headers, bytes)?;
-    let number = number(&generation)?;
     let how = move |book: &mut Book| {
         if book.beside(number)?.was_live_until.is_none() {
             return Err(Refused::NeverLive(number));
         }
-        wish(book, number, Wish::Switch)
+        book.ask(number, Wish::Switch)
     };
     changed(state, number, ("rollback", StatusCode::ACCEPTED), how).await
 }
@@ -221,11 +195,10 @@ pub(in super::super) async fn roll_back(
     nothing(&uri, &headers, bytes)?;
     let changed = state.blocking(move |state| {
         let book = state.options().generations.book();
-        let former = book.map_err(|error| problem_of(&error))?.past(0);
+        let former = book.map_err(|error| problem_of(&error))?.former();
         let none = "no other generation was ever the live one: there is none to go back to";
-        let last = former.last().copied();
-        let number = last.ok_or_else(|| conflict("never_live", none))?;
-        change(state, &mut |book| wish(book, number, Wish::Switch))?;
+        let number = former.ok_or_else(|| conflict("never_live", none))?;
+        change(state, &mut |book| book.ask(number, Wish::Switch))?;
         tracing::info!(
             generation = number,
             deed = "rollback",
@@ -248,18 +221,9 @@ pub(in super::super) async fn roll_back(
 )]
 pub(in super::super) async fn cancel(
     State(state): State<AdminState>,
-    Path(generation): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-    bytes: Body,
+    Of(number): Of,
 ) -> Result<Response, Failure> {
-    nothing(&uri, &headers, bytes)?;
-    let number = number(&generation)?;
-    let check = move |was_live| match was_live {
-        true => Err(Refused::WasLive(number)),
-        false => Ok(()),
-    };
-    ended(state, number, "cancel", check).await
+    ended(state, number, "cancel", Book::cancel).await
 }
 
 /// Remove a generation that was live before
@@ -272,16 +236,7 @@ pub(in super::super) async fn cancel(
 )]
 pub(in super::super) async fn drop_former(
     State(state): State<AdminState>,
-    Path(generation): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-    bytes: Body,
+    Of(number): Of,
 ) -> Result<Response, Failure> {
-    nothing(&uri, &headers, bytes)?;
-    let number = number(&generation)?;
-    let check = move |was_live| match was_live {
-        true => Ok(()),
-        false => Err(Refused::NeverLive(number)),
-    };
-    ended(state, number, "drop", check).await
+    ended(state, number, "drop", Book::drop_former).await
 }
