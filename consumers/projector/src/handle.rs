@@ -72,37 +72,9 @@ impl Projector {
         M: ReadModel + Outbox + 'static,
         L: Letters + 'static,
     {
-        let (position, positions) = watch::channel(Position::default());
-        let mut handle = Handle {
-            positions,
-            boards: Vec::new(),
-            stop: shutdown.clone(),
-            appliers: Vec::new(),
-        };
-        let in_use = InUse::new(Instant::now());
-        for (number, parts) in appliers.into_iter().enumerate() {
-            let board = Board::new();
-            handle.boards.push(board.clone());
-            let seen = Seen {
-                board,
-                gauges: Gauges::of(number),
-                position: position.clone(),
-                in_use: in_use.clone(),
-                numbers: Numbers::Shown,
-            };
-            match parts.start(settings.clone(), seen, shutdown) {
-                Ok(threads) => handle.appliers.push(threads),
-                Err(error) => {
-                    shutdown.cancel();
-                    return Err(error);
-                }
-            }
-        }
-        Ok(handle)
+        start(settings, appliers, Numbers::Shown, shutdown)
     }
-}
 
-impl Projector {
     /// Starts the loop of a generation beside the live one.
     ///
     /// # Errors
@@ -118,23 +90,49 @@ impl Projector {
         M: ReadModel + Outbox + 'static,
         L: Letters + 'static,
     {
-        let (position, positions) = watch::channel(Position::default());
-        let board = Board::new();
-        let seen = Seen {
-            board: board.clone(),
-            gauges: Gauges::of(0),
-            position,
-            in_use: InUse::new(Instant::now()),
-            numbers: Numbers::Hidden,
-        };
-        let threads = parts.start(settings, seen, shutdown)?;
-        Ok(Handle {
-            positions,
-            boards: vec![board],
-            stop: shutdown.clone(),
-            appliers: vec![threads],
-        })
+        start(settings, [parts], Numbers::Hidden, shutdown)
     }
+}
+
+fn start<S, J, M, L>(
+    settings: Settings,
+    appliers: impl IntoIterator<Item = Parts<S, J, M, L>>,
+    numbers: Numbers,
+    shutdown: &CancellationToken,
+) -> Result<Handle>
+where
+    S: Source + 'static,
+    J: Schemas + Send + 'static,
+    M: ReadModel + Outbox + 'static,
+    L: Letters + 'static,
+{
+    let (position, positions) = watch::channel(Position::default());
+    let mut handle = Handle {
+        positions,
+        boards: Vec::new(),
+        stop: shutdown.clone(),
+        appliers: Vec::new(),
+    };
+    let in_use = InUse::new(Instant::now());
+    for (number, parts) in appliers.into_iter().enumerate() {
+        let board = Board::new();
+        handle.boards.push(board.clone());
+        let seen = Seen {
+            board,
+            gauges: Gauges::of(number),
+            position: position.clone(),
+            in_use: in_use.clone(),
+            numbers,
+        };
+        match parts.start(settings.clone(), seen, shutdown) {
+            Ok(threads) => handle.appliers.push(threads),
+            Err(error) => {
+                shutdown.cancel();
+                return Err(error);
+            }
+        }
+    }
+    Ok(handle)
 }
 
 /// What others see of a loop.

@@ -98,10 +98,6 @@ impl Lookup for LiveLookup {
         self.is_at_hand
     }
 
-    fn max_future_skew_micros(&self) -> Result<i64, Error> {
-        self.get()?.max_future_skew_micros()
-    }
-
     fn position(&self) -> Result<Read<Buckets>, Error> {
         self.get()?.position()
     }

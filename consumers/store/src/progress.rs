@@ -8,7 +8,7 @@ use crate::Error;
 use crate::generations::{Generation, Generations, Made, Number, Wish};
 
 /// So many offsets behind the ends that are known a generation has caught up.
-const CAUGHT_UP: i64 = 1_000;
+pub const CAUGHT_UP: i64 = 1_000;
 
 /// Where a partition of a generation stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

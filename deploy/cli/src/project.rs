@@ -25,6 +25,7 @@ use licenseflow_runtime::config::{
 use licenseflow_runtime::http::Health;
 use licenseflow_runtime::log::{Admin, KafkaSettings};
 use licenseflow_store::{Error, Generations, Ground, Outbox, ReadModel};
+use std::cell::OnceCell;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -181,6 +182,7 @@ impl Work {
             settings,
             clock: wall_clock(),
             kept: self.projector.generations_kept as usize,
+            live: OnceCell::new(),
         })
     }
 

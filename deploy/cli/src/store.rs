@@ -102,9 +102,6 @@ impl Reading {
         let (told, heard) = watch::channel(0);
         let runtime = Handle::current();
         let opened = tokio::task::spawn_blocking(move || {
-            let live = generations.book()?.live;
-            let first = generations.lookup(live, 1)?;
-            let has_news = first.news().is_some();
             let lookup = LiveLookup::of(generations, move |all, number| {
                 let lookup = all.lookup(number, readers)?;
                 if let Some(news) = lookup.news() {
@@ -112,6 +109,7 @@ impl Reading {
                 }
                 Ok(lookup)
             })?;
+            let has_news = lookup.get()?.news().is_some();
             anyhow::Ok(Self {
                 lookup: Arc::new(lookup),
                 news: has_news.then_some(heard),

@@ -11,6 +11,7 @@
 //! Each step begins with the book as it stands, so that whoever dies in the middle of one leaves it to the
 //! next keeper.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,7 +20,8 @@ use licenseflow_avro::judgement::Schemas;
 use licenseflow_avro::{Position, Topics};
 use licenseflow_kafka::{LanePartition, Source};
 use licenseflow_store::generations::{Book, Generation, Made, Number, Refused, Wish};
-use licenseflow_store::{Error, Generations, Ground};
+use licenseflow_store::progress::CAUGHT_UP;
+use licenseflow_store::{Error, Generations, Ground, LiveLookup, Lookup};
 use tokio_util::sync::CancellationToken;
 
 use super::beside::{Beside, NoLetters, Silent, Throttle};
@@ -64,9 +66,6 @@ const SWEEP: Duration = Duration::from_secs(30);
 /// How long what went wrong is left alone.
 const AGAIN: Duration = Duration::from_secs(2);
 
-/// So many records behind the live one a generation has caught up.
-const CAUGHT_UP: i64 = 1_000;
-
 /// Looks after the generations beside the live one.
 pub struct Keeper<B: Means> {
     /// Where they are.
@@ -83,6 +82,8 @@ pub struct Keeper<B: Means> {
     pub clock: Clock,
     /// So many former live ones are kept.
     pub kept: usize,
+    /// The live one, from when it is first asked for on.
+    pub live: OnceCell<LiveLookup>,
 }
 
 /// A generation that is kept here.
@@ -238,8 +239,8 @@ impl<B: Means> Keeper<B> {
         }
         if of.looked.is_none_or(|looked| looked.elapsed() > LOOK) {
             of.looked = Some(Instant::now());
-            self.throttle(generation, book.live, of);
-            self.show(generation, book.live, of)?;
+            self.throttle(generation, of);
+            self.show(generation, of)?;
         }
         if of.running.is_none() {
             of.running = Some(self.start(generation, of, None, stop)?);
@@ -248,13 +249,13 @@ impl<B: Means> Keeper<B> {
         match generation.wish {
             Wish::None => self.goes_on(generation),
             Wish::Compare | Wish::SwitchWhenEqual => {
-                if !self.has_caught_up(book.live, of)? {
+                if !self.has_caught_up(of)? {
                     return self.goes_on(generation);
                 }
                 let gate = self.compare(generation, book.live, of, stop)?;
                 self.note_gate(generation, gate)
             }
-            Wish::Switch => match self.has_caught_up(book.live, of)? {
+            Wish::Switch => match self.has_caught_up(of)? {
                 true => self.switch(generation, book.live, of),
                 false => self.goes_on(generation),
             },
@@ -273,13 +274,12 @@ impl<B: Means> Keeper<B> {
         })
     }
 
-    fn throttle(&self, generation: &Generation, live: Number, of: &mut Kept) {
+    fn throttle(&self, generation: &Generation, of: &Kept) {
         use std::sync::atomic::Ordering::Relaxed;
         let per_second = generation.records_per_second.unwrap_or(0);
         of.throttle.per_second.store(per_second, Relaxed);
         let waits = generation.live_lag_max_ms.is_some_and(|most| {
-            let lookup = self.generations.lookup(live, 1);
-            let freshness = lookup.and_then(|it| it.freshness());
+            let freshness = self.live().and_then(|it| it.freshness());
             let now = (self.clock)();
             freshness.is_ok_and(|it| it.lag_ms(now).is_none_or(|lag| lag > most))
         });
@@ -312,11 +312,7 @@ impl<B: Means> Keeper<B> {
             letters: NoLetters,
             clock: self.clock.clone(),
         };
-        let settings = Settings {
-            max_future_skew: self.settings.max_future_skew,
-            ..self.settings.clone()
-        };
-        let handle = Projector::start_beside(settings, parts, &stopped)?;
+        let handle = Projector::start_beside(self.settings.clone(), parts, &stopped)?;
         tracing::info!(
             generation = generation.number,
             "it is advanced beside the live one"
@@ -328,35 +324,43 @@ impl<B: Means> Keeper<B> {
         })
     }
 
-    pub(super) fn live_position(&self, live: Number) -> std::result::Result<Position, Trouble> {
-        let lookup = self.generations.lookup(live, 1)?;
-        Ok(lookup.freshness()?.position())
+    /// The live generation as readers see it. It is asked often, so it is opened once and then followed.
+    fn live(&self) -> std::result::Result<Arc<dyn Lookup>, Error> {
+        if self.live.get().is_none() {
+            let generations = Arc::clone(&self.generations);
+            let live = LiveLookup::of(generations, |all, number| all.lookup(number, 1))?;
+            // Nobody else is on this thread.
+            let _ = self.live.set(live);
+        }
+        match self.live.get() {
+            Some(live) => live.get(),
+            None => Err(Error::broken("the live generation is not open")),
+        }
     }
 
-    fn has_caught_up(&self, live: Number, of: &Kept) -> std::result::Result<bool, Trouble> {
-        let behind = self.behind(live, of)?;
+    pub(super) fn live_position(&self) -> std::result::Result<Position, Trouble> {
+        Ok(self.live()?.freshness()?.position())
+    }
+
+    fn has_caught_up(&self, of: &Kept) -> std::result::Result<bool, Trouble> {
+        let behind = self.behind(of)?;
         Ok(behind.is_some_and(|behind| behind <= CAUGHT_UP))
     }
 
     /// How many offsets it is behind the live one; none: it is not advanced.
-    fn behind(&self, live: Number, of: &Kept) -> std::result::Result<Option<i64>, Trouble> {
+    fn behind(&self, of: &Kept) -> std::result::Result<Option<i64>, Trouble> {
         let Some(running) = &of.running else {
             return Ok(None);
         };
-        let (live, ours) = (self.live_position(live)?, running.position());
+        let (live, ours) = (self.live_position()?, running.position());
         let behind = live
             .iter()
             .map(|(lane, partition, next)| (next - ours.get(lane, partition).unwrap_or(0)).max(0));
         Ok(Some(behind.sum()))
     }
 
-    fn show(
-        &self,
-        generation: &Generation,
-        live: Number,
-        of: &Kept,
-    ) -> std::result::Result<(), Trouble> {
-        if let (Some(behind), Made::Whole) = (self.behind(live, of)?, &generation.of) {
+    fn show(&self, generation: &Generation, of: &Kept) -> std::result::Result<(), Trouble> {
+        if let (Some(behind), Made::Whole) = (self.behind(of)?, &generation.of) {
             crate::metrics::generation_behind(generation.number, behind);
         }
         Ok(())

@@ -44,7 +44,7 @@ impl<B: Means> Keeper<B> {
     ) -> std::result::Result<(), Trouble> {
         let mut behind = None;
         while (self.clock)() < until {
-            let position = self.live_position(live)?;
+            let position = self.live_position()?;
             let stands = of.running.as_ref().map(Running::position);
             if stands.is_some_and(|stands| stands.covers(&position)) {
                 match self.generations.switch(generation.number, (self.clock)()) {
