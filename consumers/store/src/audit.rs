@@ -18,8 +18,8 @@ pub use fates::{Fate, FateRow, content_of};
 pub(crate) use fates::{
     conflict_columns, conflict_row, rejected_columns, rejected_row, waiting_columns, waiting_row,
 };
+pub(crate) use numbers::NumberTable;
 pub use numbers::{Numbers, Values, What, dimension_name, numbers_of};
-pub(crate) use numbers::{event_number, total_day_number, total_number};
 pub(crate) use rows::{
     DEVICE_OF, EVENT_OF, LICENSE_BESIDE, LICENSE_OF, USAGE_OF, device_row, event_columns,
     license_row, stored_event, usage_row,

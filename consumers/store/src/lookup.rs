@@ -337,12 +337,6 @@ pub trait Lookup: Send + Sync {
         false
     }
 
-    /// How far `occurred_at` may be ahead of a record's timestamp in this generation, in microseconds.
-    ///
-    /// # Errors
-    /// As of every method here.
-    fn max_future_skew_micros(&self) -> Result<i64, Error>;
-
     /// Changes soon after a writer, of whichever process, has committed; none: the store does not tell.
     fn news(&self) -> Option<watch::Receiver<u64>> {
         None

@@ -316,10 +316,6 @@ impl Watched {
 }
 
 impl Lookup for Watched {
-    fn max_future_skew_micros(&self) -> Result<i64, Error> {
-        Lookup::max_future_skew_micros(self.inner()?)
-    }
-
     fn is_at_hand(&self) -> bool {
         self.at_hand.load(Ordering::SeqCst)
     }

@@ -64,7 +64,7 @@ pub enum What {
 }
 
 impl What {
-    pub(crate) fn minute(tenant_id: String, minute: i64, kind: String) -> Self {
+    fn minute(tenant_id: String, minute: i64, kind: String) -> Self {
         What::EventMinute {
             tenant_id,
             minute,
@@ -72,7 +72,7 @@ impl What {
         }
     }
 
-    pub(crate) fn day(tenant_id: String, day: i64, kind: String) -> Self {
+    fn day(tenant_id: String, day: i64, kind: String) -> Self {
         What::EventDay {
             tenant_id,
             day,
@@ -184,8 +184,42 @@ pub fn numbers_of(groups: &BTreeMap<Group, GroupTotals>) -> Numbers {
     numbers
 }
 
+/// A table in which numbers are kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum NumberTable {
+    Total,
+    TotalDay,
+    Minute,
+    Day,
+}
+
+impl NumberTable {
+    pub(crate) const ALL: [Self; 4] = [Self::Total, Self::TotalDay, Self::Minute, Self::Day];
+
+    /// All its rows, in the columns that [`NumberTable::read`] reads.
+    pub(crate) fn sql(self) -> &'static str {
+        match self {
+            Self::Total => {
+                "select tenant_id, dimension, name, lifecycle, licenses, seats, seats_used from total"
+            }
+            Self::TotalDay => "select tenant_id, dimension, name, day, starts, ends from total_day",
+            Self::Minute => "select tenant_id, minute, kind, events from event_minute",
+            Self::Day => "select tenant_id, day, kind, events from event_day",
+        }
+    }
+
+    pub(crate) fn read(self, row: &impl Columns) -> Result<(What, Values), Error> {
+        match self {
+            Self::Total => total_number(row),
+            Self::TotalDay => total_day_number(row),
+            Self::Minute => event_number(row, What::minute),
+            Self::Day => event_number(row, What::day),
+        }
+    }
+}
+
 /// Reads tenant, dimension, name, lifecycle, licenses, seats and seats used.
-pub(crate) fn total_number(row: &impl Columns) -> Result<(What, Values), Error> {
+fn total_number(row: &impl Columns) -> Result<(What, Values), Error> {
     let number = needed(row.integer(3)?)?;
     let lifecycle = lifecycle_of_number(number).map(Lifecycle::name);
     let what = What::Total {
@@ -198,7 +232,7 @@ pub(crate) fn total_number(row: &impl Columns) -> Result<(What, Values), Error> 
 }
 
 /// Reads tenant, dimension, name, day, starts and ends.
-pub(crate) fn total_day_number(row: &impl Columns) -> Result<(What, Values), Error> {
+fn total_day_number(row: &impl Columns) -> Result<(What, Values), Error> {
     let what = What::TotalDay {
         tenant_id: text(row, 0)?,
         dimension: dimension(row)?,
@@ -209,7 +243,7 @@ pub(crate) fn total_day_number(row: &impl Columns) -> Result<(What, Values), Err
 }
 
 /// Reads tenant, minute or day, type and events; `what` makes the name of the first three.
-pub(crate) fn event_number(
+fn event_number(
     row: &impl Columns,
     what: fn(String, i64, String) -> What,
 ) -> Result<(What, Values), Error> {

@@ -16,11 +16,10 @@ use super::connection::Address;
 use super::migrate;
 use crate::Error;
 use crate::audit::{
-    Audit, Audited, AuditedAt, DEVICE_OF, EVENT_OF, LICENSE_BESIDE, LICENSE_OF, StoredLicense,
-    StoredRow, USAGE_OF, Values, VisitEvent, VisitFate, VisitNumber, VisitRow, What,
-    conflict_columns, conflict_row, device_row, event_columns, event_number, license_row,
-    rejected_columns, rejected_row, stored_event, total_day_number, total_number, usage_row,
-    waiting_columns, waiting_row,
+    Audit, Audited, AuditedAt, DEVICE_OF, EVENT_OF, LICENSE_BESIDE, LICENSE_OF, NumberTable,
+    StoredLicense, StoredRow, USAGE_OF, VisitEvent, VisitFate, VisitNumber, VisitRow,
+    conflict_columns, conflict_row, device_row, event_columns, license_row, rejected_columns,
+    rejected_row, stored_event, usage_row, waiting_columns, waiting_row,
 };
 use crate::columns::{
     Columns, DEVICE_COLUMNS, LICENSE_COLUMNS, lane_of_number, license_key, needed,
@@ -201,28 +200,9 @@ impl Audited for PostgresAudited<'_> {
     }
 
     fn numbers(&mut self, visit: VisitNumber<'_>) -> Result<(), Error> {
-        type ReadNumber = fn(&Row) -> Result<(What, Values), Error>;
-        let tables: [(&str, ReadNumber); 4] = [
-            (
-                "select tenant_id, dimension, name, lifecycle, licenses, seats, seats_used from total",
-                |row| total_number(row),
-            ),
-            (
-                "select tenant_id, dimension, name, day, starts, ends from total_day",
-                |row| total_day_number(row),
-            ),
-            (
-                "select tenant_id, minute, kind, events from event_minute",
-                |row| event_number(row, What::minute),
-            ),
-            (
-                "select tenant_id, day, kind, events from event_day",
-                |row| event_number(row, What::day),
-            ),
-        ];
-        for (sql, read) in tables {
-            self.each(sql, &[], |row| {
-                let (what, values) = read(row)?;
+        for table in NumberTable::ALL {
+            self.each(table.sql(), &[], |row| {
+                let (what, values) = table.read(row)?;
                 visit(what, values)
             })?;
         }

@@ -114,14 +114,7 @@ impl PostgresGenerations {
 
     async fn read(&self, work: &Work<'_>, lock: Lock) -> Result<Book, Error> {
         let shelf = self.shelf();
-        let there = work
-            .rows(
-                "select to_regclass($1::text) is not null",
-                &[&format!("{shelf}.book")],
-            )
-            .await?;
-        let is_there = there.first().map(|row| row.boolean(0)).transpose()?;
-        if is_there.flatten() != Some(true) {
+        if !self.has_shelf(work).await? {
             return Ok(Book::default());
         }
         let sql = match lock {
@@ -134,6 +127,14 @@ impl PostgresGenerations {
         };
         serde_json::from_str(needed(row.text(0)?)?)
             .map_err(|error| Error::Unusable(format!("the book of generations: {error}")))
+    }
+
+    async fn has_shelf(&self, work: &Work<'_>) -> Result<bool, Error> {
+        let book = format!("{}.book", self.shelf());
+        let sql = "select to_regclass($1::text) is not null";
+        let rows = work.rows(sql, &[&book]).await?;
+        let is_there = rows.first().map(|row| row.boolean(0)).transpose()?;
+        Ok(is_there.flatten() == Some(true))
     }
 
     async fn write(&self, work: &Work<'_>, book: &Book) -> Result<(), Error> {
@@ -155,11 +156,7 @@ impl PostgresGenerations {
                 &[&POST],
             )
             .await?;
-            let there = work
-                .rows("select to_regclass($1::text) is not null", &[&format!("{shelf}.book")])
-                .await?;
-            let is_there = there.first().map(|row| row.boolean(0)).transpose()?;
-            if is_there.flatten() == Some(true) {
+            if self.has_shelf(work).await? {
                 return Ok(());
             }
             work.execute(&format!("create schema if not exists {shelf}"), &[]).await?;

@@ -90,12 +90,6 @@ impl PostgresLookup {
         })
     }
 
-    /// How far `occurred_at` may be ahead of a record's timestamp in this generation, in microseconds.
-    #[must_use]
-    pub fn max_future_skew_micros(&self) -> i64 {
-        self.generation.max_future_skew_micros
-    }
-
     /// Changes soon after a writer, of whichever process, has committed.
     #[must_use]
     pub fn news(&self) -> watch::Receiver<u64> {
@@ -353,10 +347,6 @@ fn license_row(row: &Row, tenant_id: &str) -> Result<LicenseRow, Error> {
 }
 
 impl Lookup for PostgresLookup {
-    fn max_future_skew_micros(&self) -> Result<i64, Error> {
-        Ok(PostgresLookup::max_future_skew_micros(self))
-    }
-
     fn news(&self) -> Option<watch::Receiver<u64>> {
         Some(PostgresLookup::news(self))
     }

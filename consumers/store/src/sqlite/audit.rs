@@ -16,10 +16,9 @@ use super::rows::{DEVICE_COLUMNS, LICENSE_COLUMNS, lane_of_number};
 use crate::Error;
 use crate::audit::{
     Audit, Audited, AuditedAt, DEVICE_OF, EVENT_OF, FateRow, LICENSE_BESIDE, LICENSE_OF,
-    StoredEvent, StoredLicense, StoredRow, USAGE_OF, Values, VisitEvent, VisitFate, VisitNumber,
-    VisitRow, What, conflict_columns, conflict_row, device_row, event_columns, event_number,
-    license_row, rejected_columns, rejected_row, stored_event, total_day_number, total_number,
-    usage_row, waiting_columns, waiting_row,
+    NumberTable, StoredEvent, StoredLicense, StoredRow, USAGE_OF, VisitEvent, VisitFate,
+    VisitNumber, VisitRow, conflict_columns, conflict_row, device_row, event_columns, license_row,
+    rejected_columns, rejected_row, stored_event, usage_row, waiting_columns, waiting_row,
 };
 use crate::columns::license_key;
 
@@ -178,29 +177,10 @@ impl Audited for SqliteAudited {
     }
 
     fn numbers(&mut self, visit: VisitNumber<'_>) -> Result<(), Error> {
-        type ReadNumber = fn(&Row<'_>) -> Result<(What, Values), Error>;
-        let tables: [(&str, ReadNumber); 4] = [
-            (
-                "select tenant_id, dimension, name, lifecycle, licenses, seats, seats_used from total",
-                |row| total_number(row),
-            ),
-            (
-                "select tenant_id, dimension, name, day, starts, ends from total_day",
-                |row| total_day_number(row),
-            ),
-            (
-                "select tenant_id, minute, kind, events from event_minute",
-                |row| event_number(row, What::minute),
-            ),
-            (
-                "select tenant_id, day, kind, events from event_day",
-                |row| event_number(row, What::day),
-            ),
-        ];
-        for (sql, read) in tables {
-            let sql = format!("{sql} join tenant on number = tenant");
+        for table in NumberTable::ALL {
+            let sql = format!("{} join tenant on number = tenant", table.sql());
             each(&self.connection, &sql, [], |row| {
-                let (what, values) = read(row)?;
+                let (what, values) = table.read(row)?;
                 visit(what, values)
             })?;
         }

@@ -111,22 +111,10 @@ impl SqliteGenerations {
         file.lock().map_err(|error| away(&path, error))?;
         Ok(file)
     }
-
-    fn change_locked(&self, change: Change<'_>) -> Result<Result<Arc<Book>, Refused>, Error> {
-        let mut book = Book::clone(&*self.read()?);
-        if let Err(refused) = change(&mut book) {
-            return Ok(Err(refused));
-        }
-        self.write(&book)?;
-        Ok(Ok(self.read()?))
-    }
 }
 
 fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(ending);
-    PathBuf::from(name)
+    with_ending(path, &format!(".{ending}"))
 }
 
 /// None: there is no such file.
@@ -149,7 +137,12 @@ impl Generations for SqliteGenerations {
 
     fn change(&self, change: Change<'_>) -> Result<Result<Arc<Book>, Refused>, Error> {
         let _held = self.lock()?;
-        self.change_locked(change)
+        let mut book = Book::clone(&*self.read()?);
+        if let Err(refused) = change(&mut book) {
+            return Ok(Err(refused));
+        }
+        self.write(&book)?;
+        Ok(Ok(self.read()?))
     }
 
     fn open(&self, generation: &Generation) -> Result<Box<dyn Model>, Error> {
@@ -186,8 +179,8 @@ impl Generations for SqliteGenerations {
 
     fn switch(&self, to: Number, now: i64) -> Result<(), SwitchError> {
         let _held = self.lock()?;
-        let live = self.read()?.live;
         let mut book = Book::clone(&*self.read()?);
+        let live = book.live;
         book.switch(to, now)?;
         // Nothing is written to the live one from here on until the pointer has moved.
         let mut between = takeover::Between::begin(&self.file(live), &self.file(to))?;
@@ -205,7 +198,6 @@ impl Generations for SqliteGenerations {
     fn remove(&self, number: Number) -> Result<(), Error> {
         let file = self.file(number);
         for path in [
-            beside(&file, "post"),
             beside(&file, "post.lock"),
             beside(&file, "lock"),
             with_ending(&file, "-wal"),

@@ -57,14 +57,6 @@ impl SqliteLookup {
         Ok(Self { pool, hash_seed })
     }
 
-    /// How far `occurred_at` may be ahead of a record's timestamp in this generation, in microseconds.
-    ///
-    /// # Errors
-    /// [`Error::Away`] and [`Error::Broken`].
-    pub fn max_future_skew_micros(&self) -> Result<i64, Error> {
-        connection::max_future_skew_micros(&self.pool.take()?.connection)
-    }
-
     fn read<T>(
         &self,
         question: impl FnOnce(&Snapshot<'_>) -> Result<T, Error>,
@@ -271,10 +263,6 @@ fn numbered(row: &Row<'_>, tenant_id: &str) -> Result<(i64, LicenseRow), Error> 
 impl Lookup for SqliteLookup {
     fn is_at_hand(&self) -> bool {
         true
-    }
-
-    fn max_future_skew_micros(&self) -> Result<i64, Error> {
-        SqliteLookup::max_future_skew_micros(self)
     }
 
     fn position(&self) -> Result<Read<Buckets>, Error> {
