@@ -57,6 +57,16 @@ pub const WHILE_RESTORING: &str = "while_restoring";
 /// Every point that is passed while the log is archived and restored.
 pub const OF_ARCHIVE: [&str; 2] = [AFTER_PART, WHILE_RESTORING];
 
+/// Writers were asked to wait for one license to be rewritten, and nothing of it is.
+pub const WHILE_HELD: &str = "while_held";
+/// One license is rewritten, and nothing of that is committed.
+pub const BEFORE_REWRITE: &str = "before_rewrite";
+/// One license is rewritten, and writers wait still.
+pub const AFTER_REWRITE: &str = "after_rewrite";
+
+/// Every point that is passed while one license is rewritten.
+pub const OF_LICENSE: [&str; 3] = [WHILE_HELD, BEFORE_REWRITE, AFTER_REWRITE];
+
 /// Sets what happens at a point; the first call wins.
 pub fn set_hook(hook: fn(&'static str)) {
     let _ = HOOK.set(hook);

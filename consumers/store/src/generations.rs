@@ -9,6 +9,7 @@ use std::sync::Arc;
 use licenseflow_avro::Position;
 use serde::{Deserialize, Serialize};
 
+use crate::rewrite::{Rewrite, Rewritten};
 use crate::{Audit, DeadLetters, Error, Lookup, Outbox, ReadModel};
 
 /// The number of a generation; the first is 1.
@@ -434,6 +435,13 @@ pub trait Generations: Send + Sync {
     /// # Errors
     /// As above.
     fn letters(&self, number: Number) -> Result<Arc<dyn DeadLetters>, Error>;
+
+    /// Rewrites one license of a generation as the log gives it, in one step, whoever writes the generation
+    /// otherwise; `now` is in milliseconds UTC.
+    ///
+    /// # Errors
+    /// As above, and [`Error::Unusable`] where the generation is of another fold.
+    fn rewrite(&self, number: Number, of: &Rewrite<'_>, now: i64) -> Result<Rewritten, Error>;
 
     /// Moves the pointer, in one step: readers see the one or the other. What was sent, resolved, redriven
     /// or done by the live generation is taken over by the coordinates of the originals before, so that only

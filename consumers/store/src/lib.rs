@@ -22,6 +22,7 @@ pub mod postgres;
 pub mod progress;
 pub mod read_model;
 mod request;
+pub mod rewrite;
 mod said;
 pub mod sqlite;
 mod standing;

@@ -20,6 +20,7 @@ use super::audit::PostgresAudit;
 use super::connection::{Address, PostgresOptions};
 use super::letters::PostgresLetters;
 use super::lookup::PostgresLookup;
+use super::rewrite;
 use super::session::{Lasting, Session, Work};
 use super::takeover;
 use super::writer::PostgresModel;
@@ -27,6 +28,7 @@ use crate::columns::{Columns, lane_of_number, needed, partition_of_number};
 use crate::generations::{
     Book, Change, FIRST, Generation, Generations, Made, Model, Number, Refused, SwitchError,
 };
+use crate::rewrite::{Rewrite, Rewritten};
 use crate::{Audit, DeadLetters, Error, Lookup};
 
 /// For so long the book counts as it was read.
@@ -276,6 +278,11 @@ impl Generations for PostgresGenerations {
         Ok(Arc::new(PostgresLetters::open(
             &self.url, &schema, runtime,
         )?))
+    }
+
+    fn rewrite(&self, number: Number, of: &Rewrite<'_>, now: i64) -> Result<Rewritten, Error> {
+        let (schema, runtime) = (self.schema(number), &self.runtime);
+        runtime.block_on(rewrite::rewrite(&self.url, &schema, runtime, (of, now)))
     }
 
     fn switch(&self, to: Number, now: i64) -> Result<(), SwitchError> {

@@ -21,6 +21,7 @@ mod past;
 mod position;
 mod recount;
 mod rejected;
+mod rewrite;
 mod rows;
 mod session;
 mod takeover;

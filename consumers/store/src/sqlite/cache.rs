@@ -2,7 +2,8 @@
 //!
 //! A catch-up comes back to most licenses batch after batch, and reading a row costs more than folding
 //! onto it. The file has one writer, so what was written last is what stands there; what a batch that
-//! failed has touched is forgotten with all the rest. Bounded in bytes: licenses are kept in two halves,
+//! failed has touched is forgotten with all the rest, and so is everything when a license was rewritten beside
+//! the writer. Bounded in bytes: licenses are kept in two halves,
 //! what is asked for moves to the younger one, and when that is full the elder one goes.
 
 use std::collections::HashMap;
@@ -40,6 +41,8 @@ pub(crate) struct Cache {
     elder: Half,
     younger_bytes: usize,
     half_bytes: usize,
+    /// How often a license had been rewritten beside the writer, when what is here was read.
+    rewrites: i64,
 }
 
 impl Cache {
@@ -49,6 +52,15 @@ impl Cache {
             elder: Half::new(),
             younger_bytes: 0,
             half_bytes: bytes / 2,
+            rewrites: 0,
+        }
+    }
+
+    /// Forgets everything where a license was rewritten since: so often it has been by now.
+    pub(crate) fn follow(&mut self, rewrites: i64) {
+        if self.rewrites != rewrites {
+            self.forget();
+            self.rewrites = rewrites;
         }
     }
 
@@ -113,6 +125,16 @@ mod tests {
         assert!(cache.take(&key(1)).is_none());
         cache.forget();
         assert!(cache.take(&key(0)).is_none());
+    }
+
+    #[test]
+    fn everything_is_forgotten_once_where_a_license_was_rewritten() {
+        let mut cache = Cache::new(100 * OVERHEAD_BYTES);
+        for (rewrites, is_kept) in [(3, false), (3, true), (4, false), (4, true)] {
+            cache.follow(rewrites);
+            assert_eq!(cache.take(&key(1)).is_some(), is_kept, "{rewrites}");
+            cache.put(key(1), license(1));
+        }
     }
 
     #[test]

@@ -22,11 +22,13 @@ use super::connection::SqliteOptions;
 use super::hold::Hold;
 use super::letters::SqliteLetters;
 use super::lookup::SqliteLookup;
+use super::rewrite;
 use super::takeover;
 use super::writer::SqliteModel;
 use crate::generations::{
     Book, Change, FIRST, Generation, Generations, Made, Model, Number, Refused, SwitchError,
 };
+use crate::rewrite::{Rewrite, Rewritten};
 use crate::{Audit, DeadLetters, Error, Lookup};
 
 /// The generations of a file.
@@ -175,6 +177,10 @@ impl Generations for SqliteGenerations {
 
     fn letters(&self, number: Number) -> Result<Arc<dyn DeadLetters>, Error> {
         Ok(Arc::new(SqliteLetters::open(&self.file(number))?))
+    }
+
+    fn rewrite(&self, number: Number, of: &Rewrite<'_>, now: i64) -> Result<Rewritten, Error> {
+        rewrite::rewrite(&self.file(number), of, now)
     }
 
     fn switch(&self, to: Number, now: i64) -> Result<(), SwitchError> {

@@ -13,6 +13,7 @@ mod ordered;
 mod outbox;
 mod past;
 mod recount;
+mod rewrite;
 mod rows;
 mod takeover;
 mod tenants;

@@ -15,6 +15,7 @@ use super::connection::{self, SqliteOptions};
 use super::hold::Hold;
 use super::past::Reader;
 use super::recount;
+use super::rewrite;
 use super::rows::{lane_number, lane_of_number};
 use super::totals;
 use super::waiting;
@@ -159,6 +160,7 @@ impl SqliteModel {
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        self.cache.follow(rewrite::count(&transaction)?);
         let number = write_batch_row(&transaction, batch.records, now)?;
         let waiting = waiting::write(&transaction, &mut batch, now)?;
         let mut applied = Applied {

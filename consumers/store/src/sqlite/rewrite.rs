@@ -1,0 +1,319 @@
+//! One license rewritten over a connection beside the writer's, in one transaction.
+
+use std::path::Path;
+
+use licenseflow_avro::{LicenseKey, Position};
+use licenseflow_core::event_counts::kept_from;
+use licenseflow_core::fold::{FIRST_VERSION, TimelineChange};
+use licenseflow_core::{LicenseChange, RowDigest, crash};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+
+use super::change::Writer;
+use super::connection::{generation, hash_seed, open_beside};
+use super::past::Found;
+use super::recount::each_row;
+use super::rows::{CONFLICT, lane_number, lane_of_number};
+use super::totals::newest_record_ms;
+use crate::Error;
+use crate::audit::What;
+use crate::columns::wide_number;
+use crate::generations::check_fold;
+use crate::rewrite::{
+    KnownConflict, NumberRow, Rewrite, Rewritten, is_same_place, keep_conflicts, nothing_yet,
+};
+use licenseflow_avro::reason::Reason;
+
+/// Rewrites a license of the generation in a file; its writer waits meanwhile.
+pub(super) fn rewrite(path: &Path, of: &Rewrite<'_>, now: i64) -> Result<Rewritten, Error> {
+    let mut connection = open_beside(path)?;
+    let (generation, seed) = (generation(&connection)?, hash_seed(&connection)?);
+    check(&connection)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if !is_same_place(&position(&transaction, generation)?, of.at) {
+        return Ok(Rewritten::Moved);
+    }
+    match of.license {
+        Some(change) => write(&transaction, seed, change.clone(), now)?,
+        None => remove(&transaction, of.key)?,
+    }
+    add_to_digest(&transaction, of.digest)?;
+    let kept_from = newest_record_ms(&transaction)?.map_or(0, kept_from);
+    for (what, values) in of.numbers {
+        if let Some(row) = NumberRow::of(what)
+            && !row.is_past(kept_from)
+        {
+            add_to_number(&transaction, what, row, *values)?;
+        }
+    }
+    note(&transaction)?;
+    crash::point(crash::BEFORE_REWRITE);
+    transaction.commit()?;
+    crash::point(crash::AFTER_REWRITE);
+    Ok(Rewritten::Done)
+}
+
+/// How often a license was rewritten beside the writer.
+pub(super) fn count(connection: &Connection) -> Result<i64, Error> {
+    let sql = "select value from meta where name = 'rewrites'";
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement.query_row([], |row| row.get(0)).optional()?;
+    Ok(found.unwrap_or(0))
+}
+
+/// Whoever has licenses at hand forgets them.
+fn note(connection: &Connection) -> Result<(), Error> {
+    let sql = "insert into meta (name, value) values ('rewrites', 1)
+         on conflict (name) do update set value = value + 1";
+    connection.execute(sql, [])?;
+    Ok(())
+}
+
+/// The fold is the generation's.
+fn check(connection: &Connection) -> Result<(), Error> {
+    let sql = "select value from meta where name = 'fold_version'";
+    let kept = connection.query_row(sql, [], |row| row.get(0)).optional()?;
+    check_fold(kept.unwrap_or(FIRST_VERSION)).map_err(|error| Error::Unusable(error.to_string()))
+}
+
+fn position(connection: &Connection, generation: i64) -> Result<Position, Error> {
+    let mut position = Position::default();
+    let sql = "select lane, partition, next_offset from position where generation = ?1";
+    each_row(connection, sql, [generation], |row| {
+        position.set(lane_of_number(row.get(0)?)?, row.get(1)?, row.get(2)?);
+        Ok(())
+    })?;
+    Ok(position)
+}
+
+/// The number of a license that has a row.
+fn number_of(connection: &Connection, key: &LicenseKey) -> Result<Option<i64>, Error> {
+    let sql = "select license.number from license join tenant on tenant.number = license.tenant
+         where tenant.tenant_id = ?1 and license.license_id = ?2";
+    let names = params![key.tenant_id, key.license_id];
+    let found = connection.query_row(sql, names, |row| row.get(0));
+    Ok(found.optional()?)
+}
+
+/// The number of a license whose row is lost: its events and its conflicts have it still.
+fn lost_number(connection: &Connection, change: &LicenseChange) -> Result<Option<i64>, Error> {
+    let key = &*change.key;
+    let sql = "select license from rejected where tenant_id = ?1 and license_id = ?2 and event_id is not null
+         and license not in (select number from license) limit 1";
+    let names = params![key.tenant_id, key.license_id];
+    let found = connection.query_row(sql, names, |row| row.get(0));
+    if let Some(number) = found.optional()? {
+        return Ok(Some(number));
+    }
+    let mut statement = connection.prepare_cached(
+        "select license from timeline where lane = ?1 and partition = ?2 and offset = ?3 and event_id = ?4
+           and not exists (select 1 from license where number = timeline.license)",
+    )?;
+    for event in &change.timeline {
+        let (TimelineChange::Append(said)
+        | TimelineChange::Move(said)
+        | TimelineChange::Replace(said)) = event;
+        let place = params![
+            lane_number(said.at.lane),
+            said.at.partition,
+            said.at.offset,
+            said.event.event_id.as_bytes()
+        ];
+        let found = statement.query_row(place, |row| row.get(0)).optional()?;
+        if let Some(number) = found {
+            return Ok(Some(number));
+        }
+    }
+    Ok(None)
+}
+
+/// Nothing stays of a license but the letters of records that only name it.
+fn remove(connection: &Connection, key: &LicenseKey) -> Result<(), Error> {
+    let Some(number) = number_of(connection, key)? else {
+        return Ok(());
+    };
+    clear(connection, number)?;
+    connection.execute("delete from license where number = ?1", [number])?;
+    connection.execute("delete from rejected where license = ?1", [number])?;
+    Ok(())
+}
+
+fn clear(connection: &Connection, number: i64) -> Result<(), Error> {
+    for table in ["device", "usage", "timeline"] {
+        let sql = format!("delete from {table} where license = ?1");
+        connection.execute(&sql, [number])?;
+    }
+    Ok(())
+}
+
+/// Writes a license from nothing, under the number that it has.
+fn write(
+    connection: &Connection,
+    seed: u64,
+    mut change: LicenseChange,
+    now: i64,
+) -> Result<(), Error> {
+    let number = match number_of(connection, &change.key)? {
+        Some(number) => Some(number),
+        None => lost_number(connection, &change)?,
+    };
+    if let Some(number) = number {
+        connection.execute("delete from license where number = ?1", [number])?;
+    }
+    let number = begin(connection, &change.key, number)?;
+    // Where the number is a new one, it may be that of another license whose row was lost.
+    clear(connection, number)?;
+    conflicts(connection, number, &mut change)?;
+    let found = Found {
+        number: Some(number),
+        tenant: None,
+        ordered: false,
+        past: nothing_yet(),
+    };
+    Writer::new(connection, seed, now)?.write(&found, &change)?;
+    Ok(())
+}
+
+/// Makes the row of a license that says nothing yet.
+fn begin(connection: &Connection, key: &LicenseKey, number: Option<i64>) -> Result<i64, Error> {
+    let sql = "insert into tenant (tenant_id) values (?1)
+         on conflict (tenant_id) do update set tenant_id = excluded.tenant_id returning number";
+    let tenant: i64 = connection.query_row(sql, [&key.tenant_id], |row| row.get(0))?;
+    connection.execute(
+        "insert into license (number, tenant, license_id, lifecycle, event_count, events, seats_used)
+         values (?1, ?2, ?3, 0, 0, zeroblob(16), 0)",
+        params![number, tenant, key.license_id],
+    )?;
+    Ok(connection.last_insert_rowid())
+}
+
+/// Conflicts that are known keep their rows, and what was done about them.
+fn conflicts(
+    connection: &Connection,
+    number: i64,
+    change: &mut LicenseChange,
+) -> Result<(), Error> {
+    let key = change.key.clone();
+    let mut known = Vec::new();
+    let sql = "select id, event_id, body from rejected where event_id is not null
+         and (license = ?1 or tenant_id = ?2 and license_id = ?3) order by id";
+    let of = params![number, key.tenant_id, key.license_id];
+    each_row(connection, sql, of, |row| {
+        let event_id: Vec<u8> = row.get(1)?;
+        known.push(KnownConflict {
+            id: row.get(0)?,
+            event_id: uuid::Uuid::from_slice(&event_id).unwrap_or_default(),
+            body: row.get::<_, Option<Vec<u8>>>(2)?.unwrap_or_default(),
+        });
+        Ok(())
+    })?;
+    let rows = keep_conflicts(change, known);
+    for id in rows.gone {
+        connection.execute("delete from rejected where id = ?1", [id])?;
+    }
+    let sql =
+        "update rejected set license = ?2, tenant_id = ?3, license_id = ?4, reason = ?5, error = ?6
+         where id = ?1";
+    for id in rows.kept {
+        let reason = Reason::EventConflict.name();
+        let names = params![id, number, key.tenant_id, key.license_id, reason, CONFLICT];
+        connection.execute(sql, names)?;
+    }
+    Ok(())
+}
+
+fn add_to_digest(connection: &Connection, (bucket, change): (u8, RowDigest)) -> Result<(), Error> {
+    if change == RowDigest::default() {
+        return Ok(());
+    }
+    let sql = "select sum from digest where bucket = ?1";
+    let found = connection.query_row(sql, [bucket], |row| row.get::<_, Vec<u8>>(0));
+    let before = found.optional()?.map(|sum| wide_number(&sum)).transpose()?;
+    let sum = RowDigest(before.unwrap_or(0)).plus(change);
+    let sql = "insert into digest (bucket, sum) values (?1, ?2)
+         on conflict (bucket) do update set sum = excluded.sum";
+    connection.execute(sql, params![bucket, sum.0.to_be_bytes()])?;
+    Ok(())
+}
+
+/// Adds to a number that is kept; one that comes to nothing has no row.
+fn add_to_number(
+    connection: &Connection,
+    what: &What,
+    row: NumberRow<'_>,
+    [first, second, third]: [i64; 3],
+) -> Result<(), Error> {
+    let sql = "select number from tenant where tenant_id = ?1";
+    let tenant = connection.query_row(sql, [what.tenant_id()], |row| row.get::<_, i64>(0));
+    let Some(tenant) = tenant.optional()? else {
+        return Ok(());
+    };
+    match row {
+        NumberRow::Total {
+            dimension,
+            name,
+            lifecycle,
+        } => {
+            connection.execute(
+                "insert into total (tenant, dimension, name, lifecycle, licenses, seats, seats_used)
+                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                 on conflict (tenant, dimension, name, lifecycle) do update set
+                   licenses = licenses + excluded.licenses, seats = seats + excluded.seats,
+                   seats_used = seats_used + excluded.seats_used",
+                params![tenant, dimension, name, lifecycle, first, second, third],
+            )?;
+            connection.execute(
+                "delete from total where tenant = ?1 and dimension = ?2 and name = ?3 and lifecycle = ?4
+                   and licenses = 0 and seats = 0 and seats_used = 0",
+                params![tenant, dimension, name, lifecycle],
+            )?;
+        }
+        NumberRow::TotalDay {
+            dimension,
+            name,
+            day,
+        } => {
+            connection.execute(
+                "insert into total_day (tenant, dimension, name, day, starts, ends)
+                 values (?1, ?2, ?3, ?4, ?5, ?6)
+                 on conflict (tenant, dimension, name, day) do update set
+                   starts = starts + excluded.starts, ends = ends + excluded.ends",
+                params![tenant, dimension, name, day, first, second],
+            )?;
+            connection.execute(
+                "delete from total_day where tenant = ?1 and dimension = ?2 and name = ?3 and day = ?4
+                   and starts = 0 and ends = 0",
+                params![tenant, dimension, name, day],
+            )?;
+        }
+        NumberRow::Minute { minute, kind } => {
+            add_events(
+                connection,
+                ("event_minute", "minute"),
+                [tenant, minute, kind],
+                first,
+            )?;
+        }
+        NumberRow::Day { day, kind } => {
+            add_events(connection, ("event_day", "day"), [tenant, day, kind], first)?;
+        }
+    }
+    Ok(())
+}
+
+fn add_events(
+    connection: &Connection,
+    (table, time): (&str, &str),
+    [tenant, at, kind]: [i64; 3],
+    by: i64,
+) -> Result<(), Error> {
+    let sql = format!(
+        "insert into {table} (tenant, {time}, kind, events) values (?1, ?2, ?3, ?4)
+         on conflict (tenant, {time}, kind) do update set events = events + excluded.events"
+    );
+    connection.execute(&sql, [tenant, at, kind, by])?;
+    let sql = format!(
+        "delete from {table} where tenant = ?1 and {time} = ?2 and kind = ?3 and events = 0"
+    );
+    connection.execute(&sql, [tenant, at, kind])?;
+    Ok(())
+}
