@@ -115,9 +115,31 @@ pub fn format_rfc3339(micros: i64) -> String {
     )
 }
 
+/// The first millisecond that is not before a time in microseconds: Kafka's times are in milliseconds, and who
+/// asks for what is recorded from a time on is not given what was recorded before it.
+#[must_use]
+pub fn millis_from(micros: i64) -> i64 {
+    micros.saturating_add(999).div_euclid(1000)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_millisecond_from_a_time_on_is_not_before_it() {
+        for (micros, millis) in [
+            (0, 0),
+            (1, 1),
+            (999, 1),
+            (1000, 1),
+            (1001, 2),
+            (-1, 0),
+            (-1000, -1),
+        ] {
+            assert_eq!(millis_from(micros), millis, "{micros}");
+        }
+    }
 
     #[test]
     fn any_offset_and_up_to_six_decimals_are_taken() {

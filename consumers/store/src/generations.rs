@@ -285,6 +285,16 @@ impl Book {
         Ok(())
     }
 
+    /// Goes on with a generation from where it stands; what was wanted of it is wanted still.
+    ///
+    /// # Errors
+    /// As [`Book::beside`].
+    pub fn resume(&mut self, number: Number) -> Result<(), Refused> {
+        let generation = self.beside(number)?;
+        (generation.is_paused, generation.trouble) = (false, None);
+        Ok(())
+    }
+
     /// Somebody asks for this: the generation is not paused then, and what an earlier comparison gave is not
     /// taken for a new one's.
     ///
@@ -505,6 +515,19 @@ mod tests {
         book.switch(1, 30).unwrap();
         assert_eq!(book.live, 1);
         assert_eq!(book.past(1), [second], "the last live one is kept");
+    }
+
+    #[test]
+    fn what_was_wanted_of_a_generation_outlasts_a_pause() {
+        let mut book = Book::default();
+        let number = begun(&mut book, Made::Whole);
+        book.ask(number, Wish::SwitchWhenEqual).unwrap();
+        book.pause(number).unwrap();
+        book.resume(number).unwrap();
+        let generation = book.get(number).unwrap();
+        assert_eq!(generation.wish, Wish::SwitchWhenEqual);
+        assert!(!generation.is_paused);
+        assert_eq!(book.resume(FIRST), Err(Refused::IsLive(FIRST)));
     }
 
     #[test]

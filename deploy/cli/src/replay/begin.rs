@@ -5,7 +5,7 @@ use super::{OnArgs, OverKafka};
 use crate::exit::{Exit, WrongUse};
 use anyhow::Context;
 use clap::Args;
-use licenseflow_avro::time::parse_rfc3339;
+use licenseflow_avro::time::{millis_from, parse_rfc3339};
 use licenseflow_avro::{Lane, Position, Topics};
 use licenseflow_projector::replay::Keeper;
 use licenseflow_projector::wall_clock;
@@ -100,7 +100,7 @@ impl BeginArgs {
                 Some(text) => {
                     let micros = parse_rfc3339(text)
                         .map_err(|_| WrongUse::of(BadBeginning::Time(text.clone())))?;
-                    admin.offsets_at(&partitions, micros.div_euclid(1000))?
+                    admin.offsets_at(&partitions, millis_from(micros))?
                 }
                 None => partitions.into_iter().map(|it| (it, 0)).collect(),
             };

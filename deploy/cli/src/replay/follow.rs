@@ -25,6 +25,16 @@ pub(super) enum Until {
     Live,
 }
 
+impl From<Wish> for Until {
+    fn from(wish: Wish) -> Self {
+        match wish {
+            Wish::None => Self::CaughtUp,
+            Wish::Compare => Self::Compared,
+            Wish::SwitchWhenEqual | Wish::Switch => Self::Live,
+        }
+    }
+}
+
 /// What is to be seen of a generation.
 enum Seen {
     GoesOn,

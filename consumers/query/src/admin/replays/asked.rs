@@ -1,6 +1,6 @@
 //! Which records a new generation is made of: what a body asks for, held against the lanes as they are.
 
-use licenseflow_core::contract::time::parse_rfc3339;
+use licenseflow_core::contract::time::{millis_from, parse_rfc3339};
 use licenseflow_core::contract::{Lane, PartitionId, Position, Topics};
 use licenseflow_runtime::http::Problem;
 use licenseflow_store::generations::Made;
@@ -56,8 +56,7 @@ fn time(text: &str, now: i64) -> Result<i64, Failure> {
     if micros > now {
         return Err(wrong("it is still to come"));
     }
-    // The first millisecond that is not before it.
-    Ok(micros.saturating_add(999).div_euclid(1000))
+    Ok(millis_from(micros))
 }
 
 type Chosen = Vec<(Lane, PartitionId)>;

@@ -120,11 +120,7 @@ pub(in super::super) async fn resume(
     State(state): State<AdminState>,
     Of(number): Of,
 ) -> Result<Response, Failure> {
-    let how = move |book: &mut Book| {
-        let generation = book.beside(number)?;
-        (generation.is_paused, generation.trouble) = (false, None);
-        Ok(())
-    };
+    let how = move |book: &mut Book| book.resume(number);
     changed(state, number, ("resume", StatusCode::OK), how).await
 }
 
