@@ -15,9 +15,11 @@ mod beside;
 mod comparing;
 mod gate;
 mod keeper;
+mod license;
 mod live_model;
 mod switching;
 
 pub use beside::NoLetters;
 pub use keeper::{Keeper, Means, sweep};
+pub use license::{NotRebuilt, OneLicense, Rebuilt, rebuild_license};
 pub use live_model::LiveModel;

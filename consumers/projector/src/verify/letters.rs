@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use licenseflow_avro::{Coordinates, LicenseKey, Offset};
 use licenseflow_store::audit::{Fate, FateRow};
 use licenseflow_store::lookup::RecordPlace;
+use licenseflow_store::{Audited, Error};
 
 use super::difference::{Difference, Part};
 use super::reading::place;
@@ -83,6 +84,18 @@ impl Letters {
                 self.waiting.insert(place(&at), wait);
             }
         }
+    }
+
+    /// Those of every record but conflicts: whose a record is that did not decode then, only the log says.
+    pub(super) fn of_all(audited: &mut dyn Audited) -> Result<Self, Error> {
+        let mut letters = Self::default();
+        audited.fates(&mut |row| {
+            if !matches!(row.fate, Fate::Conflict { .. }) {
+                letters.take(row);
+            }
+            Ok(())
+        })?;
+        Ok(letters)
     }
 
     /// Where the records lay first.

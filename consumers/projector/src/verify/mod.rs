@@ -15,9 +15,11 @@
 //! | `held` | what the store says of one, in the same terms |
 //! | `ledger` | sums by which licenses that differ are found |
 //! | `telling` | the differences of one license, member by member |
+//! | `anew`, `share` | one license as it is to be written, and what the kept sums have of it |
 //! | `fates`, `letters` | records that did not count then, or would not now |
 //! | `numbers` | totals, numbers of events and the kept digest |
 
+mod anew;
 mod difference;
 mod digests;
 mod expected;
@@ -32,13 +34,16 @@ mod numbers;
 mod one;
 mod reading;
 mod report;
+mod share;
 mod telling;
 mod whole;
 
+pub(crate) use anew::{Anew, Folded};
 pub use difference::{Difference, Part};
 pub use digests::{Report, Stored, verify};
 pub use fates::Apart;
 pub use lanes::{Lanes, Records};
 pub use one::{Extent, License, LicenseReport, verify_license};
 pub use report::WholeReport;
+pub(crate) use share::Share;
 pub use whole::{Progress, Way, Whole, verify_whole};

@@ -170,6 +170,26 @@ fn turns(standing: &Standing) -> Vec<(i64, Values)> {
     starts.into_iter().chain(ends).collect()
 }
 
+/// The day of a time in microseconds, counted from 1970.
+pub(super) fn day_of(occurred_at: i64) -> i64 {
+    occurred_at.div_euclid(DAY)
+}
+
+/// The numbers in which an event is counted.
+pub(super) fn of_event(tenant_id: &str, occurred_at: i64, kind: EventKind) -> [What; 2] {
+    let minute = What::EventMinute {
+        tenant_id: tenant_id.to_owned(),
+        minute: occurred_at.div_euclid(MINUTE),
+        kind: kind.name().to_owned(),
+    };
+    let day = What::EventDay {
+        tenant_id: tenant_id.to_owned(),
+        day: day_of(occurred_at),
+        kind: kind.name().to_owned(),
+    };
+    [minute, day]
+}
+
 /// Adds a part of a number that is kept.
 pub(super) fn add(numbers: &mut Numbers, what: What, values: Values) {
     add_to(numbers.entry(what).or_default(), values, Sign::Plus);

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use licenseflow_avro::judgement::Schemas;
 use licenseflow_avro::{Coordinates, LicenseKey, Position, RawRecord};
+use licenseflow_store::Audit;
 use licenseflow_store::audit::{Fate, FateRow, StoredEvent, StoredLicense, StoredRow};
-use licenseflow_store::{Audit, Audited};
 
 use super::difference::{Difference, Part};
 use super::fates::{Apart, Decided, decide};
@@ -102,7 +102,7 @@ pub fn verify_license(
             log.read(Box::new(records.into_iter().map(Ok)), progress)?;
         }
         Extent::All => {
-            waits(&mut *audited, &mut letters)?;
+            letters = Letters::of_all(&mut *audited)?;
             log.watched.extend(letters.places());
             let from = asked.begin.clone().unwrap_or_default();
             let to = made_of(&asked.begin, &audited.at().position);
@@ -195,17 +195,6 @@ fn trust_heartbeats(log: &mut Log<'_>, key: &LicenseKey, stored: &StoredLicense)
             license.beats.insert(device_id.clone(), seen);
         }
     }
-}
-
-/// Every record that waits or waited: whose it is, only the log says.
-fn waits(audited: &mut dyn Audited, letters: &mut Letters) -> Result<()> {
-    audited.fates(&mut |row| {
-        if matches!(row.fate, Fate::Waiting { .. }) {
-            letters.take(row);
-        }
-        Ok(())
-    })?;
-    Ok(())
 }
 
 /// What came of the license's records in doubt.

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use licenseflow_avro::codec::write_content;
 use licenseflow_avro::event::Payload;
+use licenseflow_avro::headers::RequestId;
 use licenseflow_avro::judgement::{Schemas, Verdict, judge};
 use licenseflow_avro::reason::Fault;
 use licenseflow_avro::{Coordinates, LicenseEvent, LicenseKey, RawRecord, Reason};
@@ -43,7 +44,7 @@ pub(super) struct LicenseRecords {
 }
 
 /// A record of which the store must say what became of it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Doubtful {
     pub(super) at: Coordinates,
     /// [`content_of`] it, as a letter would keep it.
@@ -60,7 +61,7 @@ pub(super) struct Doubtful {
 }
 
 /// What would become of a record now.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Now {
     /// It is an event, or a heartbeat.
     Accepted(Box<LicenseEvent>),
@@ -82,6 +83,8 @@ pub(super) struct Log<'s> {
     pub(super) doubtful: HashMap<RecordPlace, Doubtful>,
     /// Where records lie of which the store says that they did not count at once.
     pub(super) watched: HashSet<RecordPlace>,
+    /// The requests of the only license's records, where one is asked for.
+    pub(super) requests: HashMap<RecordPlace, RequestId>,
     pub(super) read: u64,
     pub(super) accepted: u64,
     pub(super) newest_ms: Option<i64>,
@@ -106,6 +109,7 @@ impl<'s> Log<'s> {
             licenses: HashMap::new(),
             doubtful: HashMap::new(),
             watched: HashSet::new(),
+            requests: HashMap::new(),
             read: 0,
             accepted: 0,
             newest_ms: None,
@@ -151,6 +155,7 @@ impl<'s> Log<'s> {
             return Ok(());
         }
         self.accepted += 1;
+        self.note_request(record);
         let try_of = Try::of(record);
         if try_of.is_none() && !is_watched {
             return self.count(record.at, request_of(record), event);
@@ -168,8 +173,19 @@ impl<'s> Log<'s> {
             None => true,
         };
         if is_asked_for {
+            self.note_request(record);
             let reason = fault.reason;
             self.doubt(record, Try::of(record), Now::Faulty { reason, names });
+        }
+    }
+
+    fn note_request(&mut self, record: &RawRecord) {
+        let request_id = self
+            .only
+            .as_ref()
+            .and_then(|_| Envelope::of(&record.headers).request_id);
+        if let Some(request_id) = request_id {
+            self.requests.insert(place(&record.at), request_id);
         }
     }
 

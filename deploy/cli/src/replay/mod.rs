@@ -4,6 +4,7 @@
 
 mod begin;
 mod follow;
+mod license;
 mod means;
 mod table;
 
@@ -30,11 +31,16 @@ use std::sync::Arc;
 ///
 /// Killed at any moment, it goes on where it was: a projector takes the generation over, or
 /// `licenseflow replay resume`.
+///
+/// With --license no generation is built: that one license is rebuilt where it lies, from all its records, while
+/// projectors and queries go on. All of the log is scanned for it, and writers wait for a moment at the end.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct ReplayArgs {
     #[command(subcommand)]
     command: Option<ReplayCommand>,
+    #[command(flatten)]
+    license: license::LicenseArgs,
     #[command(flatten)]
     begin: begin::BeginArgs,
     #[command(flatten)]
@@ -105,16 +111,26 @@ struct WorkArgs {
 
 pub(crate) async fn run(arguments: ReplayArgs) -> anyhow::Result<Exit> {
     crash::hook().map_err(|error| WrongUse::of(std::io::Error::other(error)))?;
-    let ReplayArgs { command, begin, on } = arguments;
+    let ReplayArgs {
+        command,
+        license,
+        begin,
+        on,
+    } = arguments;
     match command {
-        None => begin::run(begin, on).await,
+        None => match license.key() {
+            Some(key) => license::run(key, on).await,
+            None => begin::run(begin, on).await,
+        },
         Some(ReplayCommand::Status(arguments)) => status(arguments).await,
         Some(ReplayCommand::Pause(one)) => changed(one, Book::pause).await,
-        Some(ReplayCommand::Resume(work)) => wish(*work, Wish::None, follow::Until::CaughtUp).await,
+        Some(ReplayCommand::Resume(work)) => asked(*work, Book::resume).await,
         Some(ReplayCommand::Compare(work)) => {
-            wish(*work, Wish::Compare, follow::Until::Compared).await
+            asked(*work, |book, number| book.ask(number, Wish::Compare)).await
         }
-        Some(ReplayCommand::Switch(work)) => wish(*work, Wish::Switch, follow::Until::Live).await,
+        Some(ReplayCommand::Switch(work)) => {
+            asked(*work, |book, number| book.ask(number, Wish::Switch)).await
+        }
         Some(ReplayCommand::Rollback(on)) => {
             let on = *on;
             let generations = on.generations().await?;
@@ -124,7 +140,8 @@ pub(crate) async fn run(arguments: ReplayArgs) -> anyhow::Result<Exit> {
             let number = former.context(
                 "there is no generation that was live before: there is nothing to go back to",
             )?;
-            wish(WorkArgs { number, on }, Wish::Switch, follow::Until::Live).await
+            let work = WorkArgs { number, on };
+            asked(work, |book, number| book.ask(number, Wish::Switch)).await
         }
         Some(ReplayCommand::Cancel(one)) => changed(one, Book::cancel).await,
         Some(ReplayCommand::Drop(one)) => changed(one, Book::drop_former).await,
@@ -203,17 +220,19 @@ async fn changed(
     Ok(Exit::Done)
 }
 
-/// Writes down what is wanted of a generation, and looks after it until that is so.
-async fn wish(work: WorkArgs, wish: Wish, until: follow::Until) -> anyhow::Result<Exit> {
+/// Writes down what is asked of a generation, and looks after it until what is wanted of it is so.
+async fn asked(
+    work: WorkArgs,
+    ask: fn(&mut Book, Number) -> Result<(), Refused>,
+) -> anyhow::Result<Exit> {
     let WorkArgs { number, on } = work;
     let generations = on.generations().await?;
     let output = on.output;
     let (work, _schemas) = on.work().await?;
     let keeper = work.keeper()?;
-    generations
-        .change(move |book| book.ask(number, wish))
-        .await?;
-    follow::follow(&generations, keeper, number, until, output).await
+    let book = generations.change(move |book| ask(book, number)).await?;
+    let wish = book.get(number).map(|it| it.wish).unwrap_or_default();
+    follow::follow(&generations, keeper, number, wish.into(), output).await
 }
 
 async fn status(arguments: StatusArgs) -> anyhow::Result<Exit> {

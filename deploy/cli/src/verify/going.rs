@@ -5,7 +5,7 @@ use licenseflow_avro::Position;
 use licenseflow_projector::verify::Progress;
 
 /// What is shown of it.
-pub(super) struct Going {
+pub(crate) struct Going {
     offsets: Option<u64>,
     records: Option<Shown>,
     rows: Option<Shown>,
@@ -13,7 +13,7 @@ pub(super) struct Going {
 
 impl Going {
     /// About so many records lie between where the generation begins and where it stands.
-    pub(super) fn of(begin: &Option<Position>, position: &Position) -> Self {
+    pub(crate) fn of(begin: &Option<Position>, position: &Position) -> Self {
         let offsets = position.iter().map(|(lane, partition, next)| {
             let from = begin.as_ref().map_or(Some(0), |it| it.get(lane, partition));
             from.map_or(0, |from| (next - from).max(0))
@@ -26,7 +26,7 @@ impl Going {
     }
 
     /// It is that far.
-    pub(super) fn on(&mut self, progress: Progress) {
+    pub(crate) fn on(&mut self, progress: Progress) {
         let (shown, total, unit, done) = match progress {
             Progress::Records(done) => (&mut self.records, self.offsets, "records", done),
             Progress::Rows(done) => {

@@ -11,9 +11,9 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Both lanes under their prefix.
-pub(super) struct LanesOverKafka {
-    pub(super) settings: KafkaSettings,
-    pub(super) topics: Topics,
+pub(crate) struct LanesOverKafka {
+    pub(crate) settings: KafkaSettings,
+    pub(crate) topics: Topics,
 }
 
 impl Lanes for LanesOverKafka {

@@ -12,8 +12,10 @@ use crate::schemas::CommandSchemas;
 use crate::store::{self, Writing};
 use anyhow::Context;
 use clap::Args;
-use going::Going;
-use lanes::LanesOverKafka;
+pub(crate) use going::Going;
+pub(crate) use lanes::LanesOverKafka;
+pub(crate) use show::{differences_json, differences_text};
+
 use licenseflow_avro::registry_client::BlockingSchemas;
 use licenseflow_avro::{LicenseKey, Position};
 use licenseflow_projector::verify::{

@@ -38,7 +38,7 @@ fn whole_text(report: &WholeReport) -> String {
             text,
             "NOT the same: {buckets} of 256 buckets differ; {licenses} licenses, {all} differences\n"
         );
-        table(&mut text, &report.differences);
+        differences_text(&mut text, &report.differences);
         more(&mut text, report.differences.len(), all, "differences");
     }
     apart(&mut text, &report.apart, report.apart_count);
@@ -68,7 +68,7 @@ fn license_text(OfLicense { key, report, took }: &OfLicense) -> String {
     } else {
         let count = report.differences.len();
         let _ = writeln!(text, "NOT the same: {count} differences\n");
-        table(&mut text, &report.differences);
+        differences_text(&mut text, &report.differences);
     }
     apart(&mut text, &report.apart, report.apart.len() as u64);
     text.push_str("not checked:\n");
@@ -79,7 +79,7 @@ fn license_text(OfLicense { key, report, took }: &OfLicense) -> String {
 }
 
 /// License by license: which part, what in it, and what each side has.
-fn table(text: &mut String, differences: &[Difference]) {
+pub(crate) fn differences_text(text: &mut String, differences: &[Difference]) {
     let rows = differences.iter().map(|it| {
         let or_none = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
         [
@@ -186,7 +186,7 @@ fn license_json(OfLicense { key, report, took }: &OfLicense) -> Value {
     })
 }
 
-fn differences_json(differences: &[Difference]) -> Vec<Value> {
+pub(crate) fn differences_json(differences: &[Difference]) -> Vec<Value> {
     let each = differences.iter().map(|it| {
         json!({
             "tenant_id": it.tenant_id,

@@ -1,0 +1,213 @@
+//! One license folded anew from all its records in the log, to be written where it lies.
+//!
+//! Which of its records count is decided as a verification decides it, from what the store says became of those
+//! in doubt: so what is written is what a verification expects. It is the projector's own fold that gives the
+//! rows. Owns no position that is asked for and writes nothing.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use licenseflow_avro::codec::decode_content;
+use licenseflow_avro::event::Payload;
+use licenseflow_avro::judgement::Schemas;
+use licenseflow_avro::{Coordinates, LicenseEvent, LicenseKey, Position};
+use licenseflow_core::fold::{Settled, fold};
+use licenseflow_core::totals::TotalsChange;
+use licenseflow_core::{LicenseBatch, LicenseChange, LicensePast, LicenseState, RecordedEvent};
+use licenseflow_store::audit::{Numbers, StoredEvent, StoredLicense, StoredRow, What, numbers_of};
+use licenseflow_store::{Audited, Error as StoreError};
+
+use super::difference::Difference;
+use super::fates::{Decided, decide};
+use super::lanes::Lanes;
+use super::letters::Letters;
+use super::numbers;
+use super::reading::{Log, place};
+use super::whole::{Progress, Way};
+use crate::Result;
+
+/// What was read of the log for one license.
+pub(crate) struct Anew<'s> {
+    key: LicenseKey,
+    log: Log<'s>,
+    /// What the store said last became of records in doubt.
+    letters: Letters,
+    read_to: Position,
+}
+
+/// What the log gives of the license, and what was found beside it.
+pub(crate) struct Folded {
+    /// From nothing; none: the log has nothing of it.
+    pub(crate) change: Option<LicenseChange>,
+    /// What the log gives for the numbers that are kept.
+    pub(crate) numbers: Numbers,
+    /// Every number that the license may be counted in: by the log, and by its rows as they are.
+    pub(crate) counted_in: BTreeSet<What>,
+    /// Whether anything of it is stored.
+    pub(crate) is_stored: bool,
+    /// What no rewriting of the license puts right: letters, and records that wait.
+    pub(crate) differences: Vec<Difference>,
+}
+
+impl<'s> Anew<'s> {
+    /// Nothing is read yet.
+    pub(crate) fn of(schemas: &'s dyn Schemas, key: &LicenseKey) -> Self {
+        Self {
+            key: key.clone(),
+            log: Log::new(schemas, Way::Fast, Some(key.clone())),
+            letters: Letters::default(),
+            read_to: Position::default(),
+        }
+    }
+
+    /// So many records were read.
+    pub(crate) fn records(&self) -> u64 {
+        self.log.read
+    }
+
+    /// Notes what of the log must be asked about, as the store has it now: before that is read.
+    pub(crate) fn note(&mut self, audited: &mut dyn Audited) -> Result<()> {
+        self.log.max_future_skew_micros = audited.at().max_future_skew_micros;
+        self.letters = Letters::of_all(audited)?;
+        self.log.watched.extend(self.letters.places());
+        Ok(())
+    }
+
+    /// Reads on to a position; whether any of it may be about the license.
+    pub(crate) fn read_to(
+        &mut self,
+        lanes: &dyn Lanes,
+        to: &Position,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<bool> {
+        if self.read_to.covers(to) {
+            return Ok(false);
+        }
+        let before = (self.log.accepted, self.log.doubtful.len());
+        let records = lanes.between(&self.read_to, to)?;
+        self.log.read(records, progress)?;
+        self.read_to.raise_to(to);
+        Ok(before != (self.log.accepted, self.log.doubtful.len()))
+    }
+
+    /// Folds what was read, in the snapshot that was noted last, and up to whose position it was.
+    pub(crate) fn fold(&self, audited: &mut dyn Audited) -> Result<Folded> {
+        let stored = audited.license(&self.key)?;
+        let decided = self.decided(&stored);
+        let mut batch = self.accepted()?;
+        for counting in decided.counting {
+            if counting.event.license_key() == self.key {
+                self.take(&mut batch, counting.at, counting.event);
+            }
+        }
+        let is_there = !batch.arrived.is_empty() || !batch.heartbeats.is_empty();
+        let past = LicensePast::default();
+        let change = is_there.then(|| {
+            let key = Arc::new(self.key.clone());
+            fold(Settled::of(key, batch, &past), &past, None)
+        });
+        let numbers = change.as_ref().map(|it| self.numbers_of(it));
+        let numbers = numbers.unwrap_or_default();
+        let mut counted_in: BTreeSet<What> = numbers.keys().cloned().collect();
+        counted_in.extend(self.stored_numbers(&stored).into_keys());
+        let is_stored = !stored.rows.is_empty() || !stored.timeline.is_empty();
+        let differences = decided.differences.into_iter();
+        let own = differences.filter(|it| {
+            it.tenant_id.as_ref() == Some(&self.key.tenant_id)
+                && it.license_id.as_ref() == Some(&self.key.license_id)
+        });
+        Ok(Folded {
+            change,
+            numbers,
+            counted_in,
+            is_stored,
+            differences: own.collect(),
+        })
+    }
+
+    /// What came of the records in doubt; it may be decided again later.
+    fn decided(&self, stored: &StoredLicense) -> Decided {
+        let mut doubtful = self.log.doubtful.clone();
+        for event in &stored.timeline {
+            if let StoredEvent::Event { at, .. } = event
+                && let Some(record) = doubtful.get_mut(&place(at))
+                && let Some(Ok(said)) = event.event(&self.key)
+            {
+                record.in_timeline = Some((self.key.clone(), said));
+            }
+        }
+        decide(doubtful, &self.letters)
+    }
+
+    /// The records that count without a doubt.
+    fn accepted(&self) -> Result<LicenseBatch> {
+        let mut batch = LicenseBatch::default();
+        let Some(license) = self.log.licenses.get(&self.key) else {
+            return Ok(batch);
+        };
+        for record in &license.records {
+            let event = decode_content(&self.key, record.event_id, &record.content);
+            // It was written from an event a moment ago.
+            let broken = |fault| StoreError::broken(format!("an event in memory: {fault}"));
+            self.take(&mut batch, record.at, event.map_err(broken)?);
+        }
+        for (device_id, seen) in &license.beats {
+            batch.heartbeats.insert(device_id.clone(), *seen);
+        }
+        Ok(batch)
+    }
+
+    fn take(&self, batch: &mut LicenseBatch, at: Coordinates, event: LicenseEvent) {
+        if let Payload::DeviceHeartbeat(beat) = event.payload {
+            let seen = batch.heartbeats.entry(beat.device_id);
+            let seen = seen.or_insert(event.occurred_at);
+            *seen = event.occurred_at.max(*seen);
+            return;
+        }
+        batch.arrived.push(RecordedEvent {
+            at,
+            request_id: self.log.requests.get(&place(&at)).cloned(),
+            event,
+        });
+    }
+
+    fn numbers_of(&self, change: &LicenseChange) -> Numbers {
+        let counted = change.counted.iter();
+        let counted = counted.map(|it| (it.occurred_at, it.kind, it.by));
+        numbers_of_one(&self.key, &change.state, counted)
+    }
+
+    /// What the rows of the license would be counted as, as far as they can be read.
+    fn stored_numbers(&self, stored: &StoredLicense) -> Numbers {
+        let state = stored.rows.iter().find_map(|row| match row {
+            StoredRow::License(row) => Some(&row.state),
+            StoredRow::Device { .. } | StoredRow::Usage { .. } | StoredRow::Unreadable { .. } => {
+                None
+            }
+        });
+        let Some(state) = state else {
+            return Numbers::new();
+        };
+        let events = stored.timeline.iter();
+        let events = events.filter_map(|event| event.event(&self.key)?.ok());
+        let counting = events.map(|event| (event.occurred_at, event.payload.kind(), 1));
+        numbers_of_one(&self.key, state, counting)
+    }
+}
+
+/// What one license is counted as.
+fn numbers_of_one(
+    key: &LicenseKey,
+    state: &LicenseState,
+    counted: impl Iterator<Item = (i64, licenseflow_avro::EventKind, i64)>,
+) -> Numbers {
+    let mut totals = TotalsChange::default();
+    totals.license(&key.tenant_id, None, Some(state));
+    let mut all = numbers_of(&totals.into_groups());
+    for (occurred_at, kind, by) in counted {
+        for what in numbers::of_event(&key.tenant_id, occurred_at, kind) {
+            numbers::add(&mut all, what, [by, 0, 0]);
+        }
+    }
+    all
+}
