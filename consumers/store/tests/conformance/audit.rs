@@ -27,7 +27,7 @@ on_every_store!(
 );
 
 /// A place whose store can be read whole, and changed by hand.
-trait Opened: Place {
+pub(crate) trait Opened: Place {
     fn audit(&self) -> Box<dyn Audit>;
 
     fn execute(&self, sql: &str);
@@ -55,7 +55,7 @@ impl Opened for Schema {
     }
 }
 
-fn records() -> Vec<Accepted> {
+pub(crate) fn records() -> Vec<Accepted> {
     // From this crate's folder, where cargo runs it.
     let events = std::fs::read_to_string(Path::new("../../tests/golden/events.ndjson")).unwrap();
     let records = events.lines().enumerate().map(|(offset, line)| {

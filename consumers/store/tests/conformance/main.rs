@@ -22,6 +22,7 @@ mod owners;
 #[path = "../places/postgres.rs"]
 mod postgres;
 mod refused;
+mod rewrite;
 mod schedule;
 mod server;
 mod store;
