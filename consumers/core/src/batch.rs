@@ -21,6 +21,11 @@ use uuid::Uuid;
 
 use crate::event_set::RecordedEvent;
 
+mod packed;
+
+use packed::Packed;
+pub use packed::PackedBatch;
+
 /// The offsets of one partition that a batch deals with: `from` is what the store must stand at,
 /// `to` is where it stands afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,50 +40,6 @@ pub struct Span {
     pub to: Offset,
     /// The greatest record timestamp in it, in milliseconds UTC, if it has any record.
     pub last_timestamp: Option<i64>,
-}
-
-/// An event that waits to be folded, as small as it can be: how many of them there is room for decides
-/// how much work a batch saves.
-#[derive(Debug, Clone)]
-struct Packed {
-    at: Coordinates,
-    request_id: Option<RequestId>,
-    event_id: Uuid,
-    /// What [`codec::write_content`] writes.
-    content: Box<[u8]>,
-}
-
-/// What a batch has for one license, while it grows.
-#[derive(Debug, Clone, Default)]
-pub struct PackedBatch {
-    arrived: Vec<Packed>,
-    heartbeats: BTreeMap<String, i64>,
-}
-
-impl PackedBatch {
-    /// How many events it has, heartbeats aside.
-    #[must_use]
-    pub fn events(&self) -> usize {
-        self.arrived.len()
-    }
-
-    /// The events themselves.
-    ///
-    /// # Errors
-    /// None but by a mistake of ours: the bytes were written from an event.
-    pub fn unpack(self, license: &LicenseKey) -> Result<LicenseBatch, Fault> {
-        let events = self.arrived.into_iter().map(|packed| {
-            Ok(RecordedEvent {
-                event: codec::decode_content(license, packed.event_id, &packed.content)?,
-                at: packed.at,
-                request_id: packed.request_id,
-            })
-        });
-        Ok(LicenseBatch {
-            arrived: events.collect::<Result<_, Fault>>()?,
-            heartbeats: self.heartbeats,
-        })
-    }
 }
 
 /// What a batch has for one license.
@@ -311,23 +272,14 @@ impl Batch {
             content: 0,
         };
         if let Payload::DeviceHeartbeat(beat) = &event.payload {
-            let seen = of_license
-                .heartbeats
-                .entry(beat.device_id.clone())
-                .or_insert(event.occurred_at);
-            *seen = (*seen).max(event.occurred_at);
+            of_license.beat(beat.device_id.clone(), event.occurred_at);
             self.journey.push(entry);
             return;
-        }
-        let arrived = &mut of_license.arrived;
-        if arrived.len() == arrived.capacity() {
-            // A new vector would take room for four, and many licenses have one event in a batch.
-            arrived.reserve_exact(arrived.len().max(1));
         }
         self.content.clear();
         codec::write_content(&mut self.content, event);
         self.bytes += self.content.len();
-        arrived.push(Packed {
+        of_license.push(Packed {
             at,
             request_id: envelope.request_id,
             event_id: event.event_id,

@@ -33,9 +33,27 @@ pub const AT_GATE: &str = "at_gate";
 /// A generation is struck out of the book, and what it has stored is there still.
 pub const AFTER_STRIKE: &str = "after_strike";
 
+/// Licenses of a batch were put aside, and nothing says yet that they count.
+pub const AFTER_COLLECTING: &str = "after_collecting";
+/// Licenses that were collected are written, and not committed.
+pub const WHILE_LOADING: &str = "while_loading";
+/// All that was collected is written, and has no indexes.
+pub const BEFORE_INDEXES: &str = "before_indexes";
+/// All that was collected is in its place, and nothing says so yet.
+pub const BEFORE_LOADED: &str = "before_loaded";
+
 /// Every point that is passed while a generation is built, compared, switched to and dropped, beside those
 /// of any batch.
-pub const OF_REPLAY: [&str; 4] = [AT_GATE, BEFORE_SWITCH, AFTER_SWITCH, AFTER_STRIKE];
+pub const OF_REPLAY: [&str; 8] = [
+    AFTER_COLLECTING,
+    WHILE_LOADING,
+    BEFORE_INDEXES,
+    BEFORE_LOADED,
+    AT_GATE,
+    BEFORE_SWITCH,
+    AFTER_SWITCH,
+    AFTER_STRIKE,
+];
 
 /// Every point, for tests that want to die at each.
 pub const ALL: [&str; 8] = [

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use licenseflow_avro::Position;
 use serde::{Deserialize, Serialize};
 
+use crate::loading::{Loaded, Loading, Reins};
 use crate::rewrite::{Rewrite, Rewritten};
 use crate::{Audit, DeadLetters, Error, Lookup, Outbox, ReadModel};
 
@@ -382,9 +383,27 @@ impl Book {
 pub type Change<'c> = &'c mut dyn FnMut(&mut Book) -> Result<(), Refused>;
 
 /// A model that is written.
-pub trait Model: ReadModel + Outbox {}
+pub trait Model: ReadModel + Outbox {
+    /// Whether what it is given is put aside until [`Model::load`].
+    fn is_collecting(&self) -> bool;
 
-impl<M: ReadModel + Outbox> Model for M {}
+    /// Folds all that was put aside and puts it in its place; `now` is in milliseconds UTC. It takes as long as
+    /// it takes, or until it is to stop, and then goes on from there the next time. It does nothing to one that
+    /// does not collect.
+    ///
+    /// # Errors
+    /// [`Error::Away`] and [`Error::Broken`]: what is in its place by then stays there.
+    fn load(&mut self, now: i64, reins: &Reins) -> Result<Loaded, Error>;
+}
+
+/// How a generation begins, where it is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// Each batch is folded as it comes.
+    Folding,
+    /// What comes is put aside and loaded later: a long log is built faster so.
+    Collecting,
+}
 
 /// Why a generation cannot be the live one now.
 #[derive(Debug, thiserror::Error)]
@@ -420,7 +439,13 @@ pub trait Generations: Send + Sync {
     ///
     /// # Errors
     /// As above, and [`Error::Unusable`].
-    fn open(&self, generation: &Generation) -> Result<Box<dyn Model>, Error>;
+    fn open(&self, generation: &Generation, begin: Begin) -> Result<Box<dyn Model>, Error>;
+
+    /// How far a generation is that is being built; none: it is built.
+    ///
+    /// # Errors
+    /// As above.
+    fn loading(&self, number: Number) -> Result<Option<Loading>, Error>;
 
     /// Takes the place of the one that advances a generation beside the live one; none: another has it.
     ///

@@ -14,6 +14,7 @@ mod ground;
 mod head;
 mod journey;
 mod live;
+pub mod loading;
 pub mod lookup;
 mod narrow;
 mod page;

@@ -6,6 +6,7 @@ use licenseflow_avro::{Lane, Offset, PartitionId, Position};
 
 use crate::Error;
 use crate::generations::{Generation, Generations, Made, Number, Wish};
+use crate::loading::Loading;
 
 /// So many offsets behind the ends that are known a generation has caught up.
 pub const CAUGHT_UP: i64 = 1_000;
@@ -146,6 +147,8 @@ pub struct Standing {
     pub position: Position,
     /// Each of its partitions.
     pub partitions: Vec<Partition>,
+    /// How far it is where it collects and loads; none: it is built.
+    pub loading: Option<Loading>,
 }
 
 impl Standing {
@@ -157,9 +160,12 @@ impl Standing {
             .sum()
     }
 
-    /// Whether it is no more than a moment behind; not where an end is not known.
+    /// Whether it is built, and no more than a moment behind; not where an end is not known.
     #[must_use]
     pub fn has_caught_up(&self) -> bool {
+        if self.loading.is_some() {
+            return false;
+        }
         let are_known = self.partitions.iter().all(|it| it.end_offset.is_some());
         are_known && !self.partitions.is_empty() && self.behind() <= CAUGHT_UP
     }
@@ -257,6 +263,7 @@ fn standing(
     Ok(Standing {
         position: freshness.position(),
         partitions: partitions.collect(),
+        loading: generations.loading(number)?,
     })
 }
 
@@ -281,6 +288,7 @@ mod tests {
         Standing {
             position: position.collect(),
             partitions,
+            loading: None,
         }
     }
 
@@ -326,6 +334,11 @@ mod tests {
             State::Building
         );
         assert_eq!(state(|_| (), near()), State::CaughtUp);
+        let loads = near().map(|it| Standing {
+            loading: Some(Loading::default()),
+            ..it
+        });
+        assert_eq!(state(|_| (), loads), State::Building);
         let compare: fn(&mut Generation) = |it| it.wish = Wish::Compare;
         assert_eq!(state(compare, far()), State::Building);
         assert_eq!(state(compare, near()), State::Comparing);

@@ -118,7 +118,7 @@ pub struct PartitionEnd {
 }
 
 /// What an applied batch left.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Applied {
     /// The batch's number.
     pub batch: i64,

@@ -7,7 +7,7 @@ use licenseflow_avro::{Coordinates, Lane, RawRecord, Reason};
 use licenseflow_core::Batch;
 use licenseflow_projector::replay::LiveModel;
 use licenseflow_projector::wall_clock;
-use licenseflow_store::generations::Made;
+use licenseflow_store::generations::{Begin, Made};
 use licenseflow_store::sqlite::{SqliteGenerations, SqliteOptions};
 use licenseflow_store::{Error, Generations, Ground, Outbox as _, ReadModel as _};
 use licenseflow_tests::harness::Folder;
@@ -58,7 +58,9 @@ fn the_writer_follows_the_pointer_and_marks_no_letter_of_another_generation() {
 
     let begun = generations.change(&mut |book| book.begin(Made::Whole, 1, 7).map(drop));
     let book = begun.unwrap().unwrap();
-    let mut next = generations.open(book.get(2).unwrap()).unwrap();
+    let mut next = generations
+        .open(book.get(2).unwrap(), Begin::Folding)
+        .unwrap();
     next.apply(rejecting(0, 5), 20).unwrap();
     drop(next);
     generations.switch(2, 30).unwrap();
@@ -85,6 +87,6 @@ fn the_writer_follows_the_pointer_and_marks_no_letter_of_another_generation() {
         "e:3:6"
     );
     // The former one is its keeper's now.
-    let former = generations.open(generations.book().unwrap().get(1).unwrap());
+    let former = generations.open(generations.book().unwrap().get(1).unwrap(), Begin::Folding);
     assert_eq!(former.unwrap().positions().unwrap()[0].next_offset, 2);
 }

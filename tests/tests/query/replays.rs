@@ -5,7 +5,7 @@ use licenseflow_avro::reason::Fault;
 use licenseflow_avro::{Lane, Reason};
 use licenseflow_core::Batch;
 use licenseflow_query::Published;
-use licenseflow_store::generations::{Book, Different, Gate, Number, Wish};
+use licenseflow_store::generations::{Begin, Book, Different, Gate, Number, Wish};
 use licenseflow_store::{Generations, PartitionEnd};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -413,7 +413,7 @@ async fn the_live_one_and_one_that_is_not_there_are_left_alone() {
 fn advance(admin: &Admin, number: Number, next: i64, end_offset: i64) {
     let book = admin.book();
     let generation = book.get(number).unwrap();
-    let mut model = admin.generations.open(generation).unwrap();
+    let mut model = admin.generations.open(generation, Begin::Folding).unwrap();
     let mut batch = Batch::default();
     batch.advance(Lane::Interactive, 2, 0, next);
     let activated = event(1, "L-1", NOW, activated("d"));

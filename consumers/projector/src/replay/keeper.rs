@@ -2,7 +2,7 @@
 //!
 //! | the book says | it |
 //! |---|---|
-//! | another generation, of our fold | takes its post, where nobody has it, and has it advanced |
+//! | another generation, of our fold | takes its post, where nobody has it, and has it built and advanced |
 //! | it is paused, throttled, or waits for the live one | stops it, or slows it |
 //! | it is to be compared, and has caught up | holds both at one position, compares them, notes what came out |
 //! | it is to be the live one | holds the live one, waits until it is nowhere behind, and moves the pointer |
@@ -19,12 +19,13 @@ use std::time::{Duration, Instant};
 use licenseflow_avro::judgement::Schemas;
 use licenseflow_avro::{Position, Topics};
 use licenseflow_kafka::{LanePartition, Source};
-use licenseflow_store::generations::{Book, Generation, Made, Number, Refused, Wish};
+use licenseflow_store::generations::{Begin, Book, Generation, Made, Number, Refused, Wish};
 use licenseflow_store::progress::CAUGHT_UP;
 use licenseflow_store::{Error, Generations, Ground, LiveLookup, Lookup};
 use tokio_util::sync::CancellationToken;
 
 use super::beside::{Beside, NoLetters, Silent, Throttle};
+use super::building::Load;
 use crate::config::{Clock, Settings};
 use crate::{Handle, Parts, Projector, Result};
 
@@ -91,10 +92,22 @@ pub(super) struct Kept {
     _post: Box<dyn Send>,
     throttle: Arc<Throttle>,
     pub(super) running: Option<Running>,
+    /// Where what it has collected is put in its place.
+    pub(super) loading: Option<Load>,
     /// Nothing is tried before.
     again: Option<Instant>,
     /// When it was last looked how far it is.
     looked: Option<Instant>,
+}
+
+impl Kept {
+    /// Leaves the generation where it stands.
+    fn end(&mut self) -> std::result::Result<(), Trouble> {
+        let ended = self.running.take().map(Running::end).transpose();
+        self.loading.take().map(Load::end).transpose()?;
+        ended?;
+        Ok(())
+    }
 }
 
 /// A loop that runs.
@@ -102,6 +115,8 @@ pub(super) struct Running {
     pub(super) handle: Handle,
     stop: CancellationToken,
     stood: Position,
+    /// How far it collects, before it loads; none: it is built.
+    pub(super) collects: Option<Position>,
 }
 
 impl Running {
@@ -155,9 +170,8 @@ impl<B: Means> Keeper<B> {
             }
             std::thread::sleep(GLANCE);
         }
-        for (number, kept) in kept {
-            let ended = kept.running.map_or(Ok(()), |it| it.end().map(drop));
-            note(&format!("generation {number}"), ended);
+        for (number, mut kept) in kept {
+            note(&format!("generation {number}"), kept.end());
         }
     }
 
@@ -167,8 +181,8 @@ impl<B: Means> Keeper<B> {
         };
         kept.retain(|number, kept| {
             let stays = book.get(*number).filter(is_ours).is_some();
-            if !stays && let Some(running) = kept.running.take() {
-                note(&format!("generation {number}"), running.end());
+            if !stays {
+                note(&format!("generation {number}"), kept.end());
             }
             stays
         });
@@ -181,6 +195,7 @@ impl<B: Means> Keeper<B> {
                             _post: post,
                             throttle: Arc::default(),
                             running: None,
+                            loading: None,
                             again: None,
                             looked: None,
                         });
@@ -232,19 +247,15 @@ impl<B: Means> Keeper<B> {
             running.end()?;
         }
         if generation.is_paused {
-            if let Some(running) = of.running.take() {
-                running.end()?;
-            }
-            return Ok(());
+            return of.end();
         }
         if of.looked.is_none_or(|looked| looked.elapsed() > LOOK) {
             of.looked = Some(Instant::now());
             self.throttle(generation, of);
             self.show(generation, of)?;
         }
-        if of.running.is_none() {
-            of.running = Some(self.start(generation, of, None, stop)?);
-            return Ok(());
+        if self.is_being_built(generation, of, stop)? {
+            return self.goes_on(generation);
         }
         match generation.wish {
             Wish::None => self.goes_on(generation),
@@ -284,6 +295,9 @@ impl<B: Means> Keeper<B> {
             freshness.is_ok_and(|it| it.lag_ms(now).is_none_or(|lag| lag > most))
         });
         of.throttle.waits.store(waits, Relaxed);
+        if let Some(load) = &of.loading {
+            load.wait(waits);
+        }
     }
 
     /// Starts the loop of a generation, to a position or on and on.
@@ -294,7 +308,11 @@ impl<B: Means> Keeper<B> {
         until: Option<Position>,
         stop: &CancellationToken,
     ) -> std::result::Result<Running, Trouble> {
-        let mut model = Silent(self.generations.open(generation)?);
+        let mut model = Silent(self.generations.open(generation, Begin::Collecting)?);
+        let collects = match model.0.is_collecting() {
+            true => Some(self.collects_until(generation)?),
+            false => None,
+        };
         licenseflow_store::ReadModel::begin_on(&mut model, &self.ground)?;
         let states = licenseflow_store::ReadModel::positions(&mut model)?;
         let stood = states.iter();
@@ -306,7 +324,7 @@ impl<B: Means> Keeper<B> {
         let source = self.means.source(partitions)?;
         let stopped = stop.child_token();
         let parts = Parts {
-            source: Beside::new(source, Arc::clone(&of.throttle), until),
+            source: Beside::new(source, Arc::clone(&of.throttle), until.or(collects.clone())),
             schemas: self.means.schemas(),
             model,
             letters: NoLetters,
@@ -321,6 +339,7 @@ impl<B: Means> Keeper<B> {
             handle,
             stop: stopped,
             stood: stood.collect(),
+            collects,
         })
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use licenseflow_avro::{Lane, PartitionId};
 use licenseflow_core::Batch;
-use licenseflow_store::generations::{Generation, Model, Number};
+use licenseflow_store::generations::{Begin, Generation, Model, Number};
 use licenseflow_store::{
     Applied, Done, Due, Error, Generations, Ground, Letter, Outbox, PartitionEnd, PartitionState,
     ReadModel,
@@ -105,7 +105,7 @@ fn opened(
     patience: &mut u32,
 ) -> Result<Box<dyn Model>, Error> {
     loop {
-        match generations.open(generation) {
+        match generations.open(generation, Begin::Folding) {
             Err(Error::Held { .. }) if *patience > 0 => {
                 *patience -= 1;
                 std::thread::sleep(GLANCE);

@@ -12,6 +12,7 @@
 //! leaves it to the next.
 
 mod beside;
+mod building;
 mod comparing;
 mod gate;
 mod keeper;

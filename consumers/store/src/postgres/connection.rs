@@ -36,6 +36,8 @@ pub struct PostgresOptions {
     pub max_future_skew_micros: i64,
     /// How long the database may take for one statement; a batch takes as long as it has statements.
     pub statement_max: Duration,
+    /// Whether it collects before it loads, where it is made; see [`crate::loading`].
+    pub collects: bool,
 }
 
 impl Default for PostgresOptions {
@@ -45,6 +47,7 @@ impl Default for PostgresOptions {
             generation: FIRST,
             max_future_skew_micros: 300_000_000,
             statement_max: STATEMENT_MAX,
+            collects: false,
         }
     }
 }

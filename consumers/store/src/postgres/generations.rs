@@ -19,6 +19,7 @@ use tokio::runtime::Handle;
 use super::audit::PostgresAudit;
 use super::connection::{Address, PostgresOptions};
 use super::letters::PostgresLetters;
+use super::loading::loading;
 use super::lookup::PostgresLookup;
 use super::rewrite;
 use super::session::{Lasting, Session, Work};
@@ -26,8 +27,9 @@ use super::takeover;
 use super::writer::PostgresModel;
 use crate::columns::{Columns, lane_of_number, needed, partition_of_number};
 use crate::generations::{
-    Book, Change, FIRST, Generation, Generations, Made, Model, Number, Refused, SwitchError,
+    Begin, Book, Change, FIRST, Generation, Generations, Made, Model, Number, Refused, SwitchError,
 };
+use crate::loading::{Loading, check_loaded};
 use crate::rewrite::{Rewrite, Rewritten};
 use crate::{Audit, DeadLetters, Error, Lookup};
 
@@ -237,10 +239,11 @@ impl Generations for PostgresGenerations {
         Ok(changed.map(|book| self.keep(book)))
     }
 
-    fn open(&self, generation: &Generation) -> Result<Box<dyn Model>, Error> {
+    fn open(&self, generation: &Generation, begin: Begin) -> Result<Box<dyn Model>, Error> {
         let options = PostgresOptions {
             schema: self.schema(generation.number),
             generation: generation.number,
+            collects: begin == Begin::Collecting,
             ..self.options.clone()
         };
         let mut model = PostgresModel::open(&self.url, &options, self.runtime.clone())?;
@@ -269,6 +272,7 @@ impl Generations for PostgresGenerations {
     }
 
     fn audit(&self, number: Number) -> Result<Box<dyn Audit>, Error> {
+        check_loaded(number, self.loading(number)?)?;
         let (schema, runtime) = (self.schema(number), self.runtime.clone());
         Ok(Box::new(PostgresAudit::open(&self.url, &schema, runtime)?))
     }
@@ -286,6 +290,7 @@ impl Generations for PostgresGenerations {
     }
 
     fn switch(&self, to: Number, now: i64) -> Result<(), SwitchError> {
+        check_loaded(to, self.loading(to)?)?;
         self.make_shelf()?;
         let switched = self.work(async |work| {
             let mut book = self.read(work, Lock::Change).await?;
@@ -309,6 +314,11 @@ impl Generations for PostgresGenerations {
         self.keep(switched?);
         crash::point(crash::AFTER_SWITCH);
         Ok(())
+    }
+
+    fn loading(&self, number: Number) -> Result<Option<Loading>, Error> {
+        let schema = self.schema(number);
+        self.work(async |work| loading(work, &schema).await)
     }
 
     fn remove(&self, number: Number) -> Result<(), Error> {

@@ -4,6 +4,7 @@ use licenseflow_core::crash;
 use tokio_postgres::{Client, GenericClient, Transaction};
 
 use super::connection::{Address, PostgresOptions};
+use super::loading;
 use crate::Error;
 use crate::columns::new_hash_seed;
 use crate::generations::check_fold;
@@ -47,6 +48,13 @@ pub(crate) async fn migrate(
     if version < VERSION {
         for migration in &MIGRATIONS[version.saturating_sub(NEVER_RELEASED)..] {
             transaction.batch_execute(migration).await?;
+        }
+        if version == 0 {
+            let rest = match options.collects {
+                true => loading::TABLES,
+                false => loading::INDEXES,
+            };
+            transaction.batch_execute(rest).await?;
         }
         crash::point(crash::IN_MIGRATION);
         note_version(&transaction, version, options).await?;

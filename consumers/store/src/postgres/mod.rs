@@ -13,6 +13,7 @@ mod error;
 mod generations;
 mod letters;
 mod license;
+mod loading;
 mod lookup;
 mod migrate;
 mod ordered;

@@ -24,17 +24,17 @@ pub(crate) async fn recount(work: &Work<'_>) -> Result<Buckets, Error> {
     work.read_whole().await?;
     let mut buckets = Buckets::default();
     let licenses = format!("select {LICENSE_COLUMNS}, tenant_id, license_id from license");
-    work.each_row(&licenses, |row| add_license(&mut buckets, row))
+    work.each_row(&licenses, &[], |row| add_license(&mut buckets, row))
         .await?;
     let devices = format!(
         "select {DEVICE_COLUMNS}, license.tenant_id, license.license_id, device_id from device
          join license on license.tenant_id = device.tenant_id and license.number = device.license"
     );
-    work.each_row(&devices, |row| add_device(&mut buckets, row))
+    work.each_row(&devices, &[], |row| add_device(&mut buckets, row))
         .await?;
     let usage = "select quantity, license.tenant_id, license.license_id, metric from usage
          join license on license.tenant_id = usage.tenant_id and license.number = usage.license";
-    work.each_row(usage, |row| add_usage(&mut buckets, row))
+    work.each_row(usage, &[], |row| add_usage(&mut buckets, row))
         .await?;
     Ok(buckets)
 }

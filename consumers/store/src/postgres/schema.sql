@@ -60,15 +60,6 @@ create table license (
   primary key (tenant_id, license_id)
 ) with (fillfactor = 80);
 create unique index license_by_number on license (tenant_id, number);
--- What no batch has written yet is in none of the indexes that lists walk, or each new license would leave
--- a dead entry at the end of each.
-create index license_by_customer on license (tenant_id, customer_id, lifecycle, expires_at)
-  where lifecycle is not null;
-create index license_by_expiry on license (tenant_id, coalesce(expires_at, 9223372036854775807), number)
-  where lifecycle is not null;
-create index license_by_last_event on license (tenant_id, coalesce(last_event_at, -1), number)
-  where lifecycle is not null;
-create index license_by_start on license (tenant_id, valid_from) where lifecycle = 1;
 
 create table device (
   tenant_id text collate "C" not null,
@@ -105,9 +96,6 @@ create table timeline (
   body bytea not null,
   primary key (tenant_id, license, hash, seq)
 );
--- For who reads on from a position: appended to at the end of each partition's run.
-create index timeline_by_record on timeline (tenant_id, lane, partition, log_offset);
-create index timeline_in_order on timeline (tenant_id, license, standing) where standing is not null;
 
 -- Records that were given up on, each with its letter. A conflict has license, event_id and body; its record
 -- is read from the lane when the letter is sent. tenant_id and license_id are there where the record decodes

@@ -6,7 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use futures::{TryStreamExt, poll};
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_postgres::types::ToSql;
+use tokio_postgres::binary_copy::BinaryCopyInWriter;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row, Statement};
 
 use super::connection::Address;
@@ -41,7 +42,11 @@ const SETTINGS: &str = "set lock_timeout to '5s';
 /// as long as it takes.
 const WHOLE: &str = "set transaction isolation level repeatable read, read only;
     set local statement_timeout to 0;
-    set local enable_hashjoin to on; set local enable_seqscan to on";
+    set local enable_hashjoin to on; set local enable_seqscan to on; set local work_mem to '32MB'";
+
+/// What who makes or takes away what belongs to all rows sets for one transaction.
+const LONG: &str = "set local statement_timeout to 0;
+    set local maintenance_work_mem to '64MB'";
 
 /// Whether what is committed must outlast a loss of power at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,16 +187,43 @@ impl Work<'_> {
     pub(crate) async fn each_row(
         &self,
         sql: &str,
+        values: Values<'_>,
         mut visit: impl FnMut(&Row) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let statement = self.prepare(sql).await?;
-        let none: [&(dyn ToSql + Sync); 0] = [];
         let client = &self.session.client;
-        let rows = self.in_time(its_own(client.query_raw(&statement, none)));
+        let values = values.iter().copied();
+        let rows = self.in_time(its_own(client.query_raw(&statement, values)));
         let mut rows = pin!(rows.await?);
         while let Some(row) = self.in_time(its_own(rows.try_next())).await? {
             visit(&row)?;
         }
+        Ok(())
+    }
+
+    /// What is asked from here on takes as long as it takes: all rows are gone through for it.
+    pub(crate) async fn takes_long(&self) -> Result<(), Error> {
+        self.say(LONG).await?;
+        self.silence_max.set(None);
+        Ok(())
+    }
+
+    /// Copies rows in, of these types.
+    pub(crate) async fn copy(
+        &self,
+        sql: &str,
+        types: &[Type],
+        write: impl AsyncFnOnce(Pin<&mut BinaryCopyInWriter>) -> Result<(), tokio_postgres::Error>,
+    ) -> Result<(), Error> {
+        let _turn = self.turn.lock().await;
+        let statement = self.prepare(sql).await?;
+        let copying = async {
+            let sink = self.session.client.copy_in(&statement).await?;
+            let mut writer = pin!(BinaryCopyInWriter::new(sink, types));
+            write(writer.as_mut()).await?;
+            writer.finish().await
+        };
+        self.in_time(its_own(copying)).await?;
         Ok(())
     }
 

@@ -314,11 +314,12 @@ pub(crate) async fn kept(work: &Work<'_>) -> Result<KeptTotals, Error> {
            sum(seats_used)::bigint
          from total group by tenant_id, dimension, name, lifecycle
          having sum(licenses) <> 0 or sum(seats) <> 0 or sum(seats_used) <> 0";
-    work.each_row(totals, |row| kept.put_count(row)).await?;
+    work.each_row(totals, &[], |row| kept.put_count(row))
+        .await?;
     let days = "select tenant_id, dimension, name, day, sum(starts)::bigint, sum(ends)::bigint
          from total_day group by tenant_id, dimension, name, day
          having sum(starts) <> 0 or sum(ends) <> 0";
-    work.each_row(days, |row| kept.put_day(row)).await?;
+    work.each_row(days, &[], |row| kept.put_day(row)).await?;
     let kept_from = first_minute(work).await?;
     let minutes = "select tenant_id, minute, kind, sum(events)::bigint from event_minute
          where minute >= $1 group by tenant_id, minute, kind having sum(events) <> 0";
@@ -327,7 +328,8 @@ pub(crate) async fn kept(work: &Work<'_>) -> Result<KeptTotals, Error> {
     }
     let days = "select tenant_id, day, kind, sum(events)::bigint from event_day
          group by tenant_id, day, kind having sum(events) <> 0";
-    work.each_row(days, |row| kept.put_event_day(row)).await?;
+    work.each_row(days, &[], |row| kept.put_event_day(row))
+        .await?;
     Ok(kept)
 }
 
@@ -336,12 +338,14 @@ pub(crate) async fn recount(work: &Work<'_>) -> Result<KeptTotals, Error> {
     work.read_whole().await?;
     let mut recount = Recount::default();
     let licenses = format!("select {LICENSE_COLUMNS}, tenant_id from license");
-    work.each_row(&licenses, |row| recount.license(row)).await?;
+    work.each_row(&licenses, &[], |row| recount.license(row))
+        .await?;
     let timeline = format!(
         "select {TIMELINE_COLUMNS}, license.tenant_id, license.license_id, license.voids from timeline
          join license on license.tenant_id = timeline.tenant_id and license.number = timeline.license"
     );
-    work.each_row(&timeline, |row| recount.event(row)).await?;
+    work.each_row(&timeline, &[], |row| recount.event(row))
+        .await?;
     let kept_from = first_minute(work).await?;
     Ok(recount.into_totals(kept_from))
 }

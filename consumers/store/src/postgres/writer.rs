@@ -14,7 +14,8 @@ use super::apply::Writer;
 use super::connection::{Address, PostgresOptions};
 use super::migrate::{Generation, migrate};
 use super::session::{Lasting, Session, Work, silent};
-use super::{outbox, position, recount, totals, waiting};
+use super::{loading, outbox, position, recount, totals, waiting};
+use crate::batch::sorted;
 use crate::read_model::{Applied, Letter, Outbox, PartitionEnd, PartitionState, ReadModel};
 use crate::totals::KeptTotals;
 use crate::waiting::{Done, Due};
@@ -29,11 +30,13 @@ const LEAVE_MAX: Duration = Duration::from_secs(2);
 /// Calls block on the runtime that it was opened with, so they are made from threads that are not the
 /// runtime's.
 pub struct PostgresModel {
-    address: Address,
-    runtime: Handle,
+    pub(super) address: Address,
+    pub(super) runtime: Handle,
     generation: Generation,
+    /// Whether what it is given is put aside.
+    pub(super) collects: bool,
     session: Option<Session>,
-    statement_max: Duration,
+    pub(super) statement_max: Duration,
     /// By which it is known among those that write beside it.
     id: Uuid,
 }
@@ -57,12 +60,14 @@ impl PostgresModel {
         let opened = async {
             let mut session = Session::open(&address, options.statement_max, &runtime).await?;
             let generation = migrate(session.client(), &address, options).await?;
-            Ok::<_, Error>((session, generation))
+            let collects = loading::is_collecting(session.client()).await?;
+            Ok::<_, Error>((session, generation, collects))
         };
-        let (session, generation) = runtime.block_on(opened)?;
+        let (session, generation, collects) = runtime.block_on(opened)?;
         Ok(Self {
             address,
             generation,
+            collects,
             session: Some(session),
             statement_max: options.statement_max,
             runtime: runtime.clone(),
@@ -115,7 +120,7 @@ impl PostgresModel {
     }
 
     /// Does work in one transaction, connecting first where there is no connection.
-    fn in_transaction<T>(
+    pub(super) fn in_transaction<T>(
         &mut self,
         lasting: Lasting,
         task: impl AsyncFnOnce(&Work<'_>, &Writer) -> Result<T, Error>,
@@ -165,7 +170,12 @@ impl ReadModel for PostgresModel {
     }
 
     fn apply(&mut self, batch: Batch, now: i64) -> Result<Applied, Error> {
+        let (mut batch, collects) = (batch, self.collects);
         let applied = self.in_transaction(Lasting::Soon, async |work, writer| {
+            if collects {
+                let licenses = std::mem::take(&mut batch.licenses);
+                loading::collect(work, sorted(licenses)).await?;
+            }
             writer.apply(work, batch, now).await
         })?;
         crash::point(crash::AFTER_COMMIT);

@@ -7,6 +7,7 @@ use licenseflow_core::crash;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
 
+use super::loading;
 use crate::columns::new_hash_seed;
 use crate::generations::{FIRST, check_fold};
 use crate::{Error, Patience};
@@ -31,12 +32,15 @@ pub struct SqliteOptions {
     /// How far `occurred_at` may be ahead of a record's timestamp, in microseconds. It is kept with
     /// the generation, since rows are a function of the records only as long as it stays the same.
     pub max_future_skew_micros: i64,
+    /// Whether it collects before it loads, where it is made; see [`crate::loading`].
+    pub collects: bool,
 }
 
 impl Default for SqliteOptions {
     fn default() -> Self {
         Self {
             generation: FIRST,
+            collects: false,
             cache_mib: 128,
             max_future_skew_micros: 300_000_000,
         }
@@ -207,6 +211,11 @@ fn identity_error(path: &Path, error: rusqlite::Error) -> Error {
 fn migrate(connection: &mut Connection, options: SqliteOptions) -> Result<(), Error> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(include_str!("schema.sql"))?;
+    let rest = match options.collects {
+        true => loading::TABLES,
+        false => loading::INDEXES,
+    };
+    transaction.execute_batch(rest)?;
     crash::point(crash::IN_MIGRATION);
     transaction.execute(
         "insert into meta (name, value)

@@ -18,16 +18,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use licenseflow_core::crash;
 
 use super::audit::SqliteAudit;
+use super::collected::Collected;
 use super::connection::SqliteOptions;
 use super::hold::Hold;
 use super::letters::SqliteLetters;
+use super::loading::loading_of;
 use super::lookup::SqliteLookup;
 use super::rewrite;
 use super::takeover;
 use super::writer::SqliteModel;
 use crate::generations::{
-    Book, Change, FIRST, Generation, Generations, Made, Model, Number, Refused, SwitchError,
+    Begin, Book, Change, FIRST, Generation, Generations, Made, Model, Number, Refused, SwitchError,
 };
+use crate::loading::{Loading, check_loaded};
 use crate::rewrite::{Rewrite, Rewritten};
 use crate::{Audit, DeadLetters, Error, Lookup};
 
@@ -147,9 +150,10 @@ impl Generations for SqliteGenerations {
         Ok(Ok(self.read()?))
     }
 
-    fn open(&self, generation: &Generation) -> Result<Box<dyn Model>, Error> {
+    fn open(&self, generation: &Generation, begin: Begin) -> Result<Box<dyn Model>, Error> {
         let options = SqliteOptions {
             generation: generation.number,
+            collects: begin == Begin::Collecting,
             ..self.options
         };
         let mut model = SqliteModel::open(&self.file(generation.number), options)?;
@@ -172,6 +176,7 @@ impl Generations for SqliteGenerations {
     }
 
     fn audit(&self, number: Number) -> Result<Box<dyn Audit>, Error> {
+        check_loaded(number, self.loading(number)?)?;
         Ok(Box::new(SqliteAudit::open(&self.file(number))?))
     }
 
@@ -184,6 +189,7 @@ impl Generations for SqliteGenerations {
     }
 
     fn switch(&self, to: Number, now: i64) -> Result<(), SwitchError> {
+        check_loaded(to, self.loading(to)?)?;
         let _held = self.lock()?;
         let mut book = Book::clone(&*self.read()?);
         let live = book.live;
@@ -201,27 +207,37 @@ impl Generations for SqliteGenerations {
         Ok(())
     }
 
+    fn loading(&self, number: Number) -> Result<Option<Loading>, Error> {
+        loading_of(&self.file(number))
+    }
+
     fn remove(&self, number: Number) -> Result<(), Error> {
         let file = self.file(number);
-        for path in [
+        remove_all(&Collected::files(&file))?;
+        remove_all(&[
             beside(&file, "post.lock"),
             beside(&file, "lock"),
             with_ending(&file, "-wal"),
             with_ending(&file, "-shm"),
             file,
-        ] {
-            match std::fs::remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(away(&path, error));
-                }
-                Ok(()) | Err(_) => {}
-            }
-        }
-        Ok(())
+        ])
     }
 }
 
-fn with_ending(path: &Path, ending: &str) -> PathBuf {
+/// Removes files, where they are there.
+pub(super) fn remove_all(paths: &[PathBuf]) -> Result<(), Error> {
+    for path in paths {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(away(path, error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn with_ending(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     PathBuf::from(name)

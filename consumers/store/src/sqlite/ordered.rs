@@ -23,7 +23,9 @@ pub(super) fn keep(
 ) -> Result<(), Error> {
     match &found.past.state {
         Some(before) if found.ordered => void_again(connection, seed, number, before, after),
-        Some(_) | None => begin(connection, number, after),
+        Some(_) => begin(connection, number, after),
+        // All that it has was written now.
+        None => note(connection, number),
     }
 }
 
@@ -48,6 +50,10 @@ fn begin(connection: &Connection, number: i64, state: &LicenseState) -> Result<(
             voided_by.as_ref().map(Uuid::as_bytes)
         ])?;
     }
+    note(connection, number)
+}
+
+fn note(connection: &Connection, number: i64) -> Result<(), Error> {
     connection
         .prepare_cached("update license set ordered = 1 where number = ?1")?
         .execute([number])?;

@@ -44,10 +44,6 @@ create table license (
   voids blob
 ) strict;
 create unique index license_by_id on license (tenant, license_id);
-create index license_by_customer on license (tenant, customer_id, lifecycle, expires_at);
-create index license_by_expiry on license (tenant, ifnull(expires_at, 9223372036854775807));
-create index license_by_last_event on license (tenant, ifnull(last_event_at, -1));
-create index license_by_start on license (tenant, valid_from);
 
 create table device (
   license integer not null,
@@ -80,10 +76,6 @@ create table timeline (
   standing blob, voided_by blob,
   body blob not null
 ) strict;
-create index timeline_by_event on timeline (license, hash);
--- For who reads on from a position: appended to at the end of each partition's run.
-create index timeline_by_record on timeline (lane, partition, offset);
-create index timeline_in_order on timeline (license, standing) where standing is not null;
 
 -- Records that were given up on, each with its letter. A conflict has license, event_id and body;
 -- its record is read from the lane when the letter is sent. tenant_id and license_id are there where the
@@ -142,7 +134,6 @@ create table journey (
   request_id text,
   entries blob not null
 ) strict;
-create index journey_by_hash on journey (hash);
 
 -- Totals of licenses, and how many of those with lifecycle active start and end on each UTC day (days
 -- since 1970). dimension: 0 the tenant, whose name is empty, 1 a customer, 2 a product, 3 a plan. What

@@ -1,6 +1,6 @@
 //! The one writer: a batch goes in whole, with its positions, or not at all.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use licenseflow_avro::{LicenseKey, Position};
@@ -11,8 +11,10 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use super::cache::{AtHand, Cache};
 use super::change::Writer;
 use super::checkpoint::Checkpoints;
+use super::collected::Collected;
 use super::connection::{self, SqliteOptions};
 use super::hold::Hold;
+use super::loading;
 use super::past::Reader;
 use super::recount;
 use super::rewrite;
@@ -34,8 +36,11 @@ pub struct SqliteModel {
     _checkpoints: Checkpoints,
     pub(super) connection: Connection,
     generation: i64,
-    seed: u64,
+    pub(super) seed: u64,
     cache: Cache,
+    /// What it collects into, as long as it is not loaded.
+    pub(super) collected: Option<Collected>,
+    pub(super) path: PathBuf,
     _hold: Hold,
 }
 
@@ -51,6 +56,11 @@ impl SqliteModel {
             _checkpoints: Checkpoints::beside(&mut connection, path)?,
             generation: connection::generation(&connection)?,
             seed: connection::hash_seed(&connection)?,
+            collected: match loading::loading(&connection)? {
+                Some(_) => Some(Collected::beside(path)?),
+                None => None,
+            },
+            path: path.to_owned(),
             connection,
             cache: Cache::new(options.rows_bytes()),
             _hold: hold,
@@ -177,13 +187,17 @@ impl SqliteModel {
                 writer.write_rejected(rejected)?;
             }
             let newest = newest_ms(&batch);
-            let difference = write_licenses(
-                &transaction,
-                &mut writer,
-                &mut self.cache,
-                batch.licenses,
-                &mut applied,
-            )?;
+            let licenses = sorted(batch.licenses);
+            let difference = match &mut self.collected {
+                Some(collected) => {
+                    loading::collect(&transaction, collected, &licenses)?;
+                    Difference::default()
+                }
+                None => {
+                    let cache = &mut self.cache;
+                    write_licenses(&transaction, &mut writer, cache, licenses, &mut applied)?
+                }
+            };
             totals::write(difference, &transaction, newest)?;
         }
         crash::point(crash::INSIDE_TRANSACTION);
@@ -205,20 +219,19 @@ fn write_batch_row(transaction: &Transaction<'_>, records: usize, now: i64) -> R
     Ok(transaction.last_insert_rowid())
 }
 
-/// Folds license by license. New licenses are numbered in the order of their ids, and known ones
-/// are visited in the order of their numbers, so that neighbouring pages are touched together. Gives
+/// Folds license by license, in the order of their ids, so that neighbouring pages are touched together. Gives
 /// what all of it changes about totals.
-fn write_licenses(
+pub(super) fn write_licenses(
     transaction: &Transaction<'_>,
     writer: &mut Writer<'_>,
     cache: &mut Cache,
-    licenses: impl IntoIterator<Item = (Arc<LicenseKey>, PackedBatch)>,
+    licenses: Vec<(Arc<LicenseKey>, PackedBatch)>,
     applied: &mut Applied,
 ) -> Result<Difference, Error> {
     let mut difference = Difference::default();
     let mut reader = Reader::new(transaction, writer.seed())?;
     let mut digest = vec![RowDigest::default(); 256];
-    for (key, packed) in sorted(licenses) {
+    for (key, packed) in licenses {
         let batch = unpack(&key, packed)?;
         let mut found = reader.past(&key, &batch, cache.take(&key))?;
         let settled = Settled::of(key, batch, &found.past);

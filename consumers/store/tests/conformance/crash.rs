@@ -77,6 +77,19 @@ pub(crate) fn apply_or_die<P: Place>(
     survived.unwrap_or_else(|_| place.open())
 }
 
+/// Does something that may pass the point, and not come back from there; whether it did.
+pub(crate) fn died_at(point: Option<&'static str>, does: impl FnOnce()) -> bool {
+    crash::set_hook(hook);
+    DIES_AT.set(point);
+    let survived = std::panic::catch_unwind(std::panic::AssertUnwindSafe(does));
+    DIES_AT.set(None);
+    match survived {
+        Ok(()) => false,
+        Err(why) if why.is::<Crash>() => true,
+        Err(why) => std::panic::resume_unwind(why),
+    }
+}
+
 fn rows_rejects_and_position_come_together_or_not_at_all<P: Place>() {
     for (point, arrived) in [
         (crash::INSIDE_TRANSACTION, false),

@@ -7,7 +7,7 @@ use licenseflow_avro::reason::Fault;
 use licenseflow_avro::{LicenseEvent, RawRecord, Reason, json};
 use licenseflow_core::batch::Envelope;
 use licenseflow_core::{Batch, Waiting};
-use licenseflow_store::generations::{Made, Model, Number, Refused, SwitchError};
+use licenseflow_store::generations::{Begin, Made, Model, Number, Refused, SwitchError};
 use licenseflow_store::{
     Generations, LetterQuery, LetterState, LiveLetters, LiveLookup, Lookup as _, Outbox as _,
     ReadModel as _, Step,
@@ -32,7 +32,12 @@ fn next(generations: &dyn Generations, of: Made) -> (Number, Box<dyn Model>) {
         Ok(())
     });
     let book = book.unwrap().unwrap();
-    (number, generations.open(book.get(number).unwrap()).unwrap())
+    (
+        number,
+        generations
+            .open(book.get(number).unwrap(), Begin::Folding)
+            .unwrap(),
+    )
 }
 
 /// An event of one license; its content is told apart by the quantity.

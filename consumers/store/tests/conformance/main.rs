@@ -17,6 +17,7 @@ mod files;
 mod generations;
 mod golden;
 mod interleavings;
+mod loading;
 mod model;
 mod owners;
 #[path = "../places/postgres.rs"]

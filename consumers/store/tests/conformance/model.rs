@@ -8,12 +8,13 @@ use licenseflow_avro::record::Header;
 use licenseflow_avro::{Coordinates, LicenseEvent};
 use licenseflow_core::batch::Envelope;
 use licenseflow_core::{Batch, Buckets};
+use licenseflow_store::generations;
 use licenseflow_store::postgres::PostgresOptions;
 use licenseflow_store::sqlite::SqliteOptions;
 use licenseflow_store::{
-    DeadLetters, Error, Generations, KeptTotals, Lookup, Outbox, PostgresGenerations,
-    PostgresLetters, PostgresLookup, PostgresModel, ReadModel, SqliteGenerations, SqliteLetters,
-    SqliteLookup, SqliteModel,
+    DeadLetters, Error, Generations, KeptTotals, Lookup, PostgresGenerations, PostgresLetters,
+    PostgresLookup, PostgresModel, ReadModel, SqliteGenerations, SqliteLetters, SqliteLookup,
+    SqliteModel,
 };
 
 use crate::postgres::{Schema, in_schema, runtime};
@@ -53,6 +54,9 @@ pub(crate) trait Place {
         self.open_with(SKEW_MICROS).unwrap()
     }
 
+    /// One that collects before it loads, where none is there yet.
+    fn open_collecting(&self) -> Self::Model;
+
     /// From now on the store refuses every new license of this id.
     fn refuse(&self, license_id: &str);
 
@@ -65,7 +69,7 @@ pub(crate) trait Place {
 }
 
 /// A store, its digests and its totals.
-pub(crate) trait Model: ReadModel + Outbox {
+pub(crate) trait Model: generations::Model {
     fn kept(&mut self) -> Buckets;
 
     fn recounted(&mut self) -> Buckets;
@@ -137,6 +141,14 @@ impl Place for Folder {
         }
     }
 
+    fn open_collecting(&self) -> SqliteModel {
+        let options = SqliteOptions {
+            collects: true,
+            ..SqliteOptions::default()
+        };
+        SqliteModel::open(&self.store(), options).unwrap()
+    }
+
     fn refuse(&self, license_id: &str) {
         let sql = format!(
             "create trigger rule before insert on license when new.license_id = '{license_id}'
@@ -175,6 +187,14 @@ impl Place for Schema {
             ..self.options()
         };
         PostgresModel::open(self.url(), &options, runtime())
+    }
+
+    fn open_collecting(&self) -> PostgresModel {
+        let options = PostgresOptions {
+            collects: true,
+            ..self.options()
+        };
+        PostgresModel::open(self.url(), &options, runtime()).unwrap()
     }
 
     fn refuse(&self, license_id: &str) {

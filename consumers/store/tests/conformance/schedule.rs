@@ -105,12 +105,12 @@ pub(crate) fn records() -> impl Strategy<Value = Vec<Accepted>> {
 
 /// What is done with the records: which record is delivered next, and what happens on the way.
 #[derive(Debug, Clone)]
-struct Step {
-    deliver: Vec<prop::sample::Index>,
-    dies_at: Option<usize>,
+pub(crate) struct Step {
+    pub(crate) deliver: Vec<prop::sample::Index>,
+    pub(crate) dies_at: Option<usize>,
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = (
         proptest::collection::vec(any::<prop::sample::Index>(), 1..12),
         proptest::option::weighted(0.2, 0..DEADLY.len()),
@@ -122,7 +122,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// The points that a store passes in a batch.
-const DEADLY: [&str; 3] = [
+pub(crate) const DEADLY: [&str; 3] = [
     crash::INSIDE_TRANSACTION,
     crash::BEFORE_COMMIT,
     crash::AFTER_COMMIT,

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use licenseflow_projector::replay::Keeper;
 use licenseflow_runtime::shutdown;
 use licenseflow_store::generations::{Number, Wish};
-use licenseflow_store::progress::{self, Progress};
+use licenseflow_store::progress::{self, Progress, Standing};
 use std::time::Duration;
 
 /// How often is looked.
@@ -67,7 +67,7 @@ async fn watch(
     output: OutputArgs,
     stop: &tokio_util::sync::CancellationToken,
 ) -> anyhow::Result<Exit> {
-    let mut shown: Option<(Shown, i64)> = None;
+    let mut shown: Option<Bar> = None;
     let mut said = None;
     loop {
         let all = generations
@@ -84,8 +84,8 @@ async fn watch(
         show(of, &mut shown);
         if of.generation.trouble != said {
             said.clone_from(&of.generation.trouble);
-            if let (Some(trouble), Some((shown, _))) = (&said, &shown) {
-                shown.say(trouble);
+            if let (Some(trouble), Some(bar)) = (&said, &shown) {
+                bar.shown.say(trouble);
             }
         }
         tokio::select! {
@@ -100,7 +100,8 @@ async fn watch(
 fn seen(of: &Progress, until: Until) -> Seen {
     let generation = &of.generation;
     let gate = generation.gate.as_ref();
-    let behind = of.standing.as_ref().map(|it| {
+    let is_built = |it: &&Standing| it.loading.is_none();
+    let behind = of.standing.as_ref().filter(is_built).map(|it| {
         let are_known = it.partitions.iter().all(|it| it.end_offset.is_some());
         (are_known && !it.partitions.is_empty()).then(|| it.behind())
     });
@@ -119,19 +120,46 @@ fn seen(of: &Progress, until: Until) -> Seen {
     }
 }
 
+/// What is shown of a generation: first how far it reads, and then how far it loads what it has read.
+struct Bar {
+    shown: Shown,
+    total: u64,
+    loads: bool,
+}
+
+impl Bar {
+    fn new(total: u64, loads: bool) -> Self {
+        let unit = if loads { "parts loaded" } else { "records" };
+        Self {
+            shown: Shown::new(Some(total), unit),
+            total,
+            loads,
+        }
+    }
+}
+
 /// The bar grows with the log.
-fn show(of: &Progress, shown: &mut Option<(Shown, i64)>) {
+fn show(of: &Progress, bar: &mut Option<Bar>) {
     let Some(standing) = &of.standing else {
         return;
     };
-    let (done, total) = (standing.done(), standing.done() + standing.behind());
-    let (bar, known) = shown.get_or_insert_with(|| {
-        let bar = Shown::new(u64::try_from(total).ok(), "records");
-        (bar, total)
-    });
-    if *known != total {
-        bar.is_of(u64::try_from(total).unwrap_or_default());
-        *known = total;
+    let loading = standing.loading.filter(|it| it.loaded > 0);
+    let (done, total) = match loading {
+        Some(it) => (it.loaded, it.collected),
+        None => {
+            let number = |it| u64::try_from(it).unwrap_or_default();
+            let (done, behind) = (standing.done(), standing.behind());
+            (number(done), number(done + behind))
+        }
+    };
+    let loads = loading.is_some();
+    let bar = match bar.take().filter(|it| it.loads == loads) {
+        Some(same) => bar.insert(same),
+        None => bar.insert(Bar::new(total, loads)),
+    };
+    if bar.total != total {
+        bar.shown.is_of(total);
+        bar.total = total;
     }
-    bar.advanced(u64::try_from(done).unwrap_or_default());
+    bar.shown.advanced(done);
 }

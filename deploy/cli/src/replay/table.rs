@@ -2,6 +2,7 @@
 
 use licenseflow_avro::time::format_rfc3339;
 use licenseflow_store::generations::{Gate, Made};
+use licenseflow_store::loading::Loading;
 use licenseflow_store::progress::Progress;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -28,6 +29,14 @@ pub(super) fn table(all: &[Progress]) -> String {
             number(standing.map(|it| it.done())),
             number(standing.map(|it| it.behind())),
         );
+        if let Some(Loading { collected, loaded }) = standing.and_then(|it| it.loading)
+            && loaded > 0
+        {
+            let _ = write!(
+                text,
+                "\n            {loaded} of {collected} parts of what it has read are in their place"
+            );
+        }
         if let Some(trouble) = &of.generation.trouble {
             let _ = write!(text, "\n            {trouble}");
         }
@@ -131,6 +140,9 @@ pub(super) fn one_json(of: &Progress) -> Value {
         "position": standing.map(|it| &it.position),
         "records_done": standing.map(licenseflow_store::progress::Standing::done),
         "lag_events": standing.map(licenseflow_store::progress::Standing::behind),
+        "loading": standing
+            .and_then(|it| it.loading)
+            .map(|it| json!({ "collected": it.collected, "loaded": it.loaded })),
         "is_paused": generation.is_paused,
         "trouble": generation.trouble,
         "gate": gate,

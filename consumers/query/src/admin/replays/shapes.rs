@@ -3,6 +3,7 @@
 use licenseflow_core::contract::{Offset, PartitionId, Position, Topics};
 use licenseflow_runtime::http::openapi::words::{Id, PositionText, Time};
 use licenseflow_store::generations::{Different, Gate, Made, Number, Wish};
+use licenseflow_store::loading::Loading;
 use licenseflow_store::progress::{Partition, Progress, Standing};
 use serde::Serialize;
 use serde_json::Value;
@@ -53,6 +54,9 @@ pub(crate) struct ReplayShape {
     /// How far it is behind the ends that are known; null: none is.
     #[schema(required = true, minimum = 0)]
     lag_events: Option<i64>,
+    /// How far it puts what it has read in its place; null: all is there.
+    #[schema(required = true)]
+    loading: Option<LoadingShape>,
     is_paused: bool,
     /// So many records a second are read for it at most.
     #[schema(required = true, minimum = 1)]
@@ -73,6 +77,16 @@ pub(crate) struct ReplayShape {
     was_live_until: Option<String>,
     #[schema(value_type = LinksByRelation)]
     _links: Links,
+}
+
+/// A generation that is built reads first, and then loads what it has read, license by license.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ReplayLoading)]
+pub(crate) struct LoadingShape {
+    /// So many shares of licenses it has put aside.
+    collected: u64,
+    /// So many of these are in their place.
+    loaded: u64,
 }
 
 /// Which records a generation is made of.
@@ -225,6 +239,7 @@ fn shape(of: &Progress, topics: &Topics, links: Links) -> ReplayShape {
         partitions: partitions.iter().map(|it| partition(it, topics)).collect(),
         records_done: standing.map_or(0, Standing::done),
         lag_events: standing.filter(|_| is_known).map(Standing::behind),
+        loading: standing.and_then(|it| it.loading).map(loading),
         is_paused: generation.is_paused,
         records_per_second: generation.records_per_second,
         live_lag_max_ms: generation.live_lag_max_ms,
@@ -245,6 +260,13 @@ fn partition(it: &Partition, topics: &Topics) -> PartitionShape {
         end_offset: it.end_offset,
         // The end was seen some time ago, and may have been gone past since.
         lag_events: it.end_offset.map(|end| (end - it.next_offset).max(0)),
+    }
+}
+
+fn loading(it: Loading) -> LoadingShape {
+    LoadingShape {
+        collected: it.collected,
+        loaded: it.loaded,
     }
 }
 
