@@ -24,6 +24,7 @@ mod one_database;
 mod processes;
 mod replay;
 mod replay_http;
+mod replay_license;
 mod replay_parts;
 mod retries;
 mod rolling;

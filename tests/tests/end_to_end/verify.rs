@@ -12,18 +12,18 @@ use serde_json::Value;
 use super::later_schema::{self, LATER_ID};
 use super::tampering::{Changed, Store, Tampered, all_changes};
 
-const RECORDS: i64 = 1500;
+pub(super) const RECORDS: i64 = 1500;
 
 /// Events of the one license with a long timeline.
-const LONG: i64 = 800;
+pub(super) const LONG: i64 = 800;
 
-const CATCH_UP: Duration = Duration::from_secs(120);
+pub(super) const CATCH_UP: Duration = Duration::from_secs(120);
 
 /// One that the registry never gives.
 const NO_ID: u32 = 7;
 
 /// Runs `verify` with these arguments: its exit code and its JSON.
-fn verify(platform: &Platform, arguments: &[&str]) -> (i32, Value) {
+pub(super) fn verify(platform: &Platform, arguments: &[&str]) -> (i32, Value) {
     let all = [&["verify", "--json"], arguments].concat();
     let output = platform.command(&all).unwrap().output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -43,7 +43,7 @@ fn named(report: &Value) -> (BTreeSet<String>, BTreeSet<String>) {
     (all("license_id"), all("part"))
 }
 
-async fn send(platform: &Platform, license: &str, value: &[u8]) {
+pub(super) async fn send(platform: &Platform, license: &str, value: &[u8]) {
     let mut settings = ClientConfig::new();
     settings.set("bootstrap.servers", platform.bootstrap());
     let producer: FutureProducer = settings.create().unwrap();
@@ -52,7 +52,7 @@ async fn send(platform: &Platform, license: &str, value: &[u8]) {
     producer.send(record, CATCH_UP).await.unwrap();
 }
 
-fn caught_up(platform: &Platform, records: i64) {
+pub(super) fn caught_up(platform: &Platform, records: i64) {
     wait_until("all is dealt with", CATCH_UP, || {
         platform.dealt_with() >= records
     })
@@ -61,7 +61,7 @@ fn caught_up(platform: &Platform, records: i64) {
 
 /// A log with devices, metrics, voids, conflicts, poison, one long timeline and a record that waits; folded,
 /// with nobody running.
-async fn folded(platform: Platform) -> Platform {
+pub(super) async fn folded(platform: Platform) -> Platform {
     let platform = platform.with("LICENSEFLOW_RETRY_ATTEMPTS", "20");
     let up = platform.start(Role::Up).unwrap();
     platform.generate(RECORDS, 60, 1).unwrap();

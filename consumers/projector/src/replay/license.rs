@@ -121,7 +121,8 @@ pub fn rebuild_license(
         anew: Anew::of(asked.schemas, asked.key),
     };
     let ready = work.prepare(progress)?;
-    if ready.folded.change.is_none() && !ready.folded.is_stored {
+    let is_known = ready.folded.change.is_some() || ready.folded.is_stored;
+    if !is_known && ready.folded.differences.is_empty() {
         return Err(NotRebuilt::Unknown(asked.key.clone()));
     }
     let held = Held::begin(asked)?;
@@ -183,8 +184,7 @@ impl Work<'_> {
         let position = audited.at().position.clone();
         self.anew.read_to(self.asked.lanes, &position, progress)?;
         let folded = self.anew.fold(&mut *audited)?;
-        let counted_in = &folded.counted_in;
-        let share = Share::of(self.asked.key, counted_in, &mut *audited, progress)?;
+        let share = self.anew.share(&mut *audited, progress)?;
         Ok(Ready { folded, share })
     }
 
@@ -204,8 +204,7 @@ impl Work<'_> {
                 let is_touched = self.anew.read_to(self.asked.lanes, &position, progress)?;
                 ready.folded = self.anew.fold(&mut *audited)?;
                 if is_touched {
-                    let counted_in = &ready.folded.counted_in;
-                    ready.share = Share::of(self.asked.key, counted_in, &mut *audited, progress)?;
+                    ready.share = self.anew.share(&mut *audited, progress)?;
                 }
                 position
             };

@@ -4,7 +4,6 @@
 //! in doubt: so what is written is what a verification expects. It is the projector's own fold that gives the
 //! rows. Owns no position that is asked for and writes nothing.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use licenseflow_avro::codec::decode_content;
@@ -13,8 +12,8 @@ use licenseflow_avro::judgement::Schemas;
 use licenseflow_avro::{Coordinates, LicenseEvent, LicenseKey, Position};
 use licenseflow_core::fold::{Settled, fold};
 use licenseflow_core::totals::TotalsChange;
-use licenseflow_core::{LicenseBatch, LicenseChange, LicensePast, LicenseState, RecordedEvent};
-use licenseflow_store::audit::{Numbers, StoredEvent, StoredLicense, StoredRow, What, numbers_of};
+use licenseflow_core::{LicenseBatch, LicenseChange, LicensePast, RecordedEvent};
+use licenseflow_store::audit::{Numbers, StoredEvent, StoredLicense, numbers_of};
 use licenseflow_store::{Audited, Error as StoreError};
 
 use super::difference::Difference;
@@ -23,6 +22,7 @@ use super::lanes::Lanes;
 use super::letters::Letters;
 use super::numbers;
 use super::reading::{Log, place};
+use super::share::Share;
 use super::whole::{Progress, Way};
 use crate::Result;
 
@@ -41,8 +41,6 @@ pub(crate) struct Folded {
     pub(crate) change: Option<LicenseChange>,
     /// What the log gives for the numbers that are kept.
     pub(crate) numbers: Numbers,
-    /// Every number that the license may be counted in: by the log, and by its rows as they are.
-    pub(crate) counted_in: BTreeSet<What>,
     /// Whether anything of it is stored.
     pub(crate) is_stored: bool,
     /// What no rewriting of the license puts right: letters, and records that wait.
@@ -63,6 +61,16 @@ impl<'s> Anew<'s> {
     /// So many records were read.
     pub(crate) fn records(&self) -> u64 {
         self.log.read
+    }
+
+    /// What the kept sums have of the license, in this snapshot.
+    pub(crate) fn share(
+        &self,
+        audited: &mut dyn Audited,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Share> {
+        let kept_from = numbers::kept_from(self.log.newest_ms);
+        Share::of(&self.key, kept_from, audited, progress)
     }
 
     /// Notes what of the log must be asked about, as the store has it now: before that is read.
@@ -108,8 +116,6 @@ impl<'s> Anew<'s> {
         });
         let numbers = change.as_ref().map(|it| self.numbers_of(it));
         let numbers = numbers.unwrap_or_default();
-        let mut counted_in: BTreeSet<What> = numbers.keys().cloned().collect();
-        counted_in.extend(self.stored_numbers(&stored).into_keys());
         let is_stored = !stored.rows.is_empty() || !stored.timeline.is_empty();
         let differences = decided.differences.into_iter();
         let own = differences.filter(|it| {
@@ -119,7 +125,6 @@ impl<'s> Anew<'s> {
         Ok(Folded {
             change,
             numbers,
-            counted_in,
             is_stored,
             differences: own.collect(),
         })
@@ -172,42 +177,15 @@ impl<'s> Anew<'s> {
     }
 
     fn numbers_of(&self, change: &LicenseChange) -> Numbers {
-        let counted = change.counted.iter();
-        let counted = counted.map(|it| (it.occurred_at, it.kind, it.by));
-        numbers_of_one(&self.key, &change.state, counted)
-    }
-
-    /// What the rows of the license would be counted as, as far as they can be read.
-    fn stored_numbers(&self, stored: &StoredLicense) -> Numbers {
-        let state = stored.rows.iter().find_map(|row| match row {
-            StoredRow::License(row) => Some(&row.state),
-            StoredRow::Device { .. } | StoredRow::Usage { .. } | StoredRow::Unreadable { .. } => {
-                None
+        let tenant_id = &self.key.tenant_id;
+        let mut totals = TotalsChange::default();
+        totals.license(tenant_id, None, Some(&change.state));
+        let mut all = numbers_of(&totals.into_groups());
+        for it in &change.counted {
+            for what in numbers::of_event(tenant_id, it.occurred_at, it.kind) {
+                numbers::add(&mut all, what, [it.by, 0, 0]);
             }
-        });
-        let Some(state) = state else {
-            return Numbers::new();
-        };
-        let events = stored.timeline.iter();
-        let events = events.filter_map(|event| event.event(&self.key)?.ok());
-        let counting = events.map(|event| (event.occurred_at, event.payload.kind(), 1));
-        numbers_of_one(&self.key, state, counting)
-    }
-}
-
-/// What one license is counted as.
-fn numbers_of_one(
-    key: &LicenseKey,
-    state: &LicenseState,
-    counted: impl Iterator<Item = (i64, licenseflow_avro::EventKind, i64)>,
-) -> Numbers {
-    let mut totals = TotalsChange::default();
-    totals.license(&key.tenant_id, None, Some(state));
-    let mut all = numbers_of(&totals.into_groups());
-    for (occurred_at, kind, by) in counted {
-        for what in numbers::of_event(&key.tenant_id, occurred_at, kind) {
-            numbers::add(&mut all, what, [by, 0, 0]);
         }
+        all
     }
-    all
 }

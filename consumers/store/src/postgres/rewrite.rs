@@ -103,7 +103,7 @@ async fn number_of(work: &Work<'_>, key: &LicenseKey) -> Result<Option<i64>, Err
     number_at(work, sql, &[&key.tenant_id, &key.license_id]).await
 }
 
-/// The number of a license whose row is lost: its events and its conflicts have it still.
+/// The number of a row of the license that is lost: its events and its conflicts have it still.
 async fn lost_number(work: &Work<'_>, change: &LicenseChange) -> Result<Option<i64>, Error> {
     let key = &*change.key;
     let sql = "select license from rejected where tenant_id = $1 and license_id = $2 and event_id is not null
@@ -166,10 +166,12 @@ async fn write(
     now: i64,
 ) -> Result<(), Error> {
     let key = change.key.clone();
-    let number = match number_of(work, &key).await? {
-        Some(number) => Some(number),
-        None => lost_number(work, &change).await?,
-    };
+    let lost = lost_number(work, &change).await?;
+    if let Some(lost) = lost {
+        // A row that came after the one that was lost has another number.
+        clear(work, &key.tenant_id, lost).await?;
+    }
+    let number = number_of(work, &key).await?.or(lost);
     let number = begin(work, &key, number).await?;
     clear(work, &key.tenant_id, number).await?;
     conflicts(work, number, &mut change).await?;

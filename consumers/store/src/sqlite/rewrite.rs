@@ -94,7 +94,7 @@ fn number_of(connection: &Connection, key: &LicenseKey) -> Result<Option<i64>, E
     Ok(found.optional()?)
 }
 
-/// The number of a license whose row is lost: its events and its conflicts have it still.
+/// The number of a row of the license that is lost: its events and its conflicts have it still.
 fn lost_number(connection: &Connection, change: &LicenseChange) -> Result<Option<i64>, Error> {
     let key = &*change.key;
     let sql = "select license from rejected where tenant_id = ?1 and license_id = ?2 and event_id is not null
@@ -152,10 +152,12 @@ fn write(
     mut change: LicenseChange,
     now: i64,
 ) -> Result<(), Error> {
-    let number = match number_of(connection, &change.key)? {
-        Some(number) => Some(number),
-        None => lost_number(connection, &change)?,
-    };
+    let lost = lost_number(connection, &change)?;
+    if let Some(lost) = lost {
+        // A row that came after the one that was lost has another number.
+        clear(connection, lost)?;
+    }
+    let number = number_of(connection, &change.key)?.or(lost);
     if let Some(number) = number {
         connection.execute("delete from license where number = ?1", [number])?;
     }

@@ -97,9 +97,10 @@ fn text(key: &LicenseKey, rebuilt: &Rebuilt) -> String {
         (true, false) => {
             format!("it was missing: built in generation {generation}, from {events} events")
         }
-        (false, _) => {
+        (false, true) => {
             format!("the log has nothing of it: what generation {generation} had of it is removed")
         }
+        (false, false) => "no record of it counts: there is nothing to rebuild".to_owned(),
     };
     let _ = write!(text, "{what}");
     if !rebuilt.left.is_empty() {
