@@ -34,7 +34,13 @@ pub(crate) fn hook() -> anyhow::Result<()> {
 
 fn hook_at(variable: &str, setting: &str, deed: fn()) -> anyhow::Result<()> {
     let (point, passes) = setting.split_once(':').unwrap_or((setting, "1"));
-    let points = [&crash::ALL[..], &crash::OF_ARCHIVE, &crash::OF_REPLAY, &crash::OF_LICENSE].concat();
+    let points = [
+        &crash::ALL[..],
+        &crash::OF_ARCHIVE,
+        &crash::OF_REPLAY,
+        &crash::OF_LICENSE,
+    ]
+    .concat();
     if !points.contains(&point) {
         bail!(
             "{variable}: there is no point {point}; there are {}",
