@@ -7,11 +7,12 @@ use licenseflow_avro::{EventKind, LicenseKey, Position};
 use licenseflow_core::event_set::ConflictChange;
 use licenseflow_core::status::Lifecycle;
 use licenseflow_core::totals::Dimension;
-use licenseflow_core::{LicenseChange, LicensePast, LicenseState, RowDigest};
+use licenseflow_core::{LicenseChange, LicensePast, LicenseState, Rejected, RowDigest};
 use uuid::Uuid;
 
 use crate::audit::{Numbers, What, dimension_name};
 use crate::columns::{body_of, lifecycle_number};
+use crate::lookup::RecordPlace;
 
 /// A license as it is to be.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +27,17 @@ pub struct Rewrite<'r> {
     pub digest: (u8, RowDigest),
     /// What is to be added to kept numbers.
     pub numbers: &'r Numbers,
+    /// Letters of its records that are at fault by themselves.
+    pub letters: &'r LettersAsTheyAre,
+}
+
+/// Letters of records that are at fault by themselves, as they are to be; others are left alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LettersAsTheyAre {
+    /// Those that are to be like this; where there is one, what was done about it stays.
+    pub put: Vec<Rejected>,
+    /// Where the records lie of which there is to be none.
+    pub gone: Vec<RecordPlace>,
 }
 
 /// What came of it.
@@ -36,6 +48,11 @@ pub enum Rewritten {
     /// The generation stands elsewhere by now: nothing is written.
     Moved,
 }
+
+/// What of a letter is taken over from the one that was written beside it: all but what was done about it.
+pub(crate) const LETTER_IS_AS: &str = "timestamp_ms = n.timestamp_ms, reason = n.reason, error = n.error,
+     key = n.key, value = n.value, headers = n.headers, request_id = n.request_id, tenant_id = n.tenant_id,
+     license_id = n.license_id, license = null, body = null";
 
 /// Whether two positions are the same place. A partition that was never read may be named or not.
 pub(crate) fn is_same_place(one: &Position, other: &Position) -> bool {

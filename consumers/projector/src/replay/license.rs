@@ -17,7 +17,7 @@ use licenseflow_avro::{LicenseKey, Position};
 use licenseflow_core::crash;
 use licenseflow_core::digest::bucket_of;
 use licenseflow_store::generations::{Number, Refused, fold_version};
-use licenseflow_store::rewrite::{Rewrite, Rewritten};
+use licenseflow_store::rewrite::{LettersAsTheyAre, Rewrite, Rewritten};
 use licenseflow_store::{Error as StoreError, Generations, Kind};
 
 use super::keeper::{SOON, note};
@@ -59,7 +59,9 @@ pub struct Rebuilt {
     pub was_stored: bool,
     /// Whether the log has anything of it; if not, nothing of it is stored now.
     pub is_there: bool,
-    /// What is wrong still: letters, and records that wait, are not rewritten.
+    /// How many letters of its records were another, missing or too many, and are right now.
+    pub letters: usize,
+    /// What is wrong still: records that wait, and letters of what the store alone knows.
     pub left: Vec<Difference>,
 }
 
@@ -121,8 +123,9 @@ pub fn rebuild_license(
         anew: Anew::of(asked.schemas, asked.key),
     };
     let ready = work.prepare(progress)?;
-    let is_known = ready.folded.change.is_some() || ready.folded.is_stored;
-    if !is_known && ready.folded.differences.is_empty() {
+    let of = &ready.folded;
+    let is_known = of.change.is_some() || of.is_stored || of.letters != LettersAsTheyAre::default();
+    if !is_known && of.differences.is_empty() {
         return Err(NotRebuilt::Unknown(asked.key.clone()));
     }
     let held = Held::begin(asked)?;
@@ -138,6 +141,7 @@ pub fn rebuild_license(
         events: change.map_or(0, |it| it.timeline.len() as u64),
         was_stored: folded.is_stored,
         is_there: change.is_some(),
+        letters: folded.letters.put.len() + folded.letters.gone.len(),
         left: folded.differences,
     })
 }
@@ -238,6 +242,7 @@ impl Work<'_> {
             license: change,
             digest: (bucket_of(self.asked.key), digest),
             numbers: &numbers,
+            letters: &ready.folded.letters,
         };
         let now = (self.asked.clock)();
         self.asked.generations.rewrite(self.live, &rewrite, now)

@@ -14,12 +14,14 @@ use licenseflow_core::fold::{Settled, fold};
 use licenseflow_core::totals::TotalsChange;
 use licenseflow_core::{LicenseBatch, LicenseChange, LicensePast, RecordedEvent};
 use licenseflow_store::audit::{Numbers, StoredEvent, StoredLicense, numbers_of};
+use licenseflow_store::rewrite::LettersAsTheyAre;
 use licenseflow_store::{Audited, Error as StoreError};
 
 use super::difference::Difference;
 use super::fates::{Decided, decide};
 use super::lanes::Lanes;
 use super::letters::Letters;
+use super::mending::Mending;
 use super::numbers;
 use super::reading::{Log, place};
 use super::share::Share;
@@ -43,7 +45,10 @@ pub(crate) struct Folded {
     pub(crate) numbers: Numbers,
     /// Whether anything of it is stored.
     pub(crate) is_stored: bool,
-    /// What no rewriting of the license puts right: letters, and records that wait.
+    /// Letters of its records that are another, or missing, or too many.
+    pub(crate) letters: LettersAsTheyAre,
+    /// What no rewriting of the license puts right: letters that only the store knows the reason of, and records
+    /// that wait.
     pub(crate) differences: Vec<Difference>,
 }
 
@@ -101,7 +106,7 @@ impl<'s> Anew<'s> {
     /// Folds what was read, in the snapshot that was noted last, and up to whose position it was.
     pub(crate) fn fold(&self, audited: &mut dyn Audited) -> Result<Folded> {
         let stored = audited.license(&self.key)?;
-        let decided = self.decided(&stored);
+        let (decided, letters) = self.decided(&stored);
         let mut batch = self.accepted()?;
         for counting in decided.counting {
             if counting.event.license_key() == self.key {
@@ -126,12 +131,13 @@ impl<'s> Anew<'s> {
             change,
             numbers,
             is_stored,
+            letters,
             differences: own.collect(),
         })
     }
 
-    /// What came of the records in doubt; it may be decided again later.
-    fn decided(&self, stored: &StoredLicense) -> Decided {
+    /// What came of the records in doubt, once their letters are as they should be. It may be decided again.
+    fn decided(&self, stored: &StoredLicense) -> (Decided, LettersAsTheyAre) {
         let mut doubtful = self.log.doubtful.clone();
         for event in &stored.timeline {
             if let StoredEvent::Event { at, .. } = event
@@ -141,7 +147,18 @@ impl<'s> Anew<'s> {
                 record.in_timeline = Some((self.key.clone(), said));
             }
         }
-        decide(doubtful, &self.letters)
+        let mending = Mending::of(&self.key, &doubtful, &self.letters);
+        if mending.is_empty() {
+            return (decide(doubtful, &self.letters), LettersAsTheyAre::default());
+        }
+        let letters = mending.done(&self.key, &doubtful, &self.letters);
+        let put = mending.put.iter();
+        let put = put.filter_map(|place| self.log.faulty.get(place).cloned());
+        let as_they_are = LettersAsTheyAre {
+            put: put.collect(),
+            gone: mending.gone.into_iter().collect(),
+        };
+        (decide(doubtful, &letters), as_they_are)
     }
 
     /// The records that count without a doubt.

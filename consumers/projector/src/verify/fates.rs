@@ -54,7 +54,7 @@ pub(super) struct Decided {
 }
 
 /// What the store says of a record.
-enum Then<'s> {
+pub(super) enum Then<'s> {
     Rejected(&'s Letter),
     Waited(&'s Wait),
     /// It is the event of a timeline.
@@ -66,7 +66,7 @@ enum Then<'s> {
 }
 
 /// Whether a reason depends on when a record is read, and by which release.
-fn depends_on_when(reason: &str) -> bool {
+pub(super) fn depends_on_when(reason: &str) -> bool {
     let of = [
         Reason::UnknownSchema,
         Reason::UnknownType,
@@ -148,7 +148,7 @@ fn fault_of_wait(wait: &Wait, doubtful: &HashMap<RecordPlace, Doubtful>) -> Opti
 
 impl Doubtful {
     /// The license that the record names, where it is known to name one.
-    fn license(&self) -> Option<LicenseKey> {
+    pub(super) fn license(&self) -> Option<LicenseKey> {
         match &self.now {
             Now::Accepted(event) => Some(event.license_key()),
             Now::Faulty { names, .. } => names.as_deref().cloned(),
@@ -160,7 +160,7 @@ impl Doubtful {
         matches!(self.now, Now::Faulty { .. }) && matches!(self.then(letters), Then::Nothing)
     }
 
-    fn then<'s>(&self, letters: &'s Letters) -> Then<'s> {
+    pub(super) fn then<'s>(&self, letters: &'s Letters) -> Then<'s> {
         let place = place(&self.at);
         let of = self.try_of.as_ref().and_then(|of| {
             let first = (self.at.lane, self.at.partition, of.first);
@@ -283,7 +283,7 @@ impl Decided {
 }
 
 /// What a letter says, and what the log says instead.
-fn fault_of_letter(
+pub(super) fn fault_of_letter(
     letter: &Letter,
     record: &Doubtful,
     reason: Reason,

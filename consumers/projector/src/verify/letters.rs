@@ -32,7 +32,7 @@ pub(super) struct Wait {
 }
 
 /// All of them, by where they lay first.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Letters {
     pub(super) rejected: HashMap<RecordPlace, Letter>,
     pub(super) waiting: HashMap<RecordPlace, Wait>,

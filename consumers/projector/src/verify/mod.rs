@@ -16,6 +16,7 @@
 //! | `ledger` | sums by which licenses that differ are found |
 //! | `telling` | the differences of one license, member by member |
 //! | `anew`, `share` | one license as it is to be written, and what the kept sums have of it |
+//! | `mending` | letters of one license as they should be |
 //! | `fates`, `letters` | records that did not count then, or would not now |
 //! | `numbers` | totals, numbers of events and the kept digest |
 
@@ -29,6 +30,7 @@ mod held;
 mod lanes;
 mod ledger;
 mod letters;
+mod mending;
 mod naively;
 mod numbers;
 mod one;

@@ -12,7 +12,7 @@ use licenseflow_avro::judgement::{Schemas, Verdict, judge};
 use licenseflow_avro::reason::Fault;
 use licenseflow_avro::{Coordinates, LicenseEvent, LicenseKey, RawRecord, Reason};
 use licenseflow_core::batch::{Envelope, record_hash};
-use licenseflow_core::{Buckets, Try};
+use licenseflow_core::{Buckets, Rejected, Try};
 use licenseflow_store::audit::content_of;
 use licenseflow_store::lookup::RecordPlace;
 use uuid::Uuid;
@@ -85,6 +85,8 @@ pub(super) struct Log<'s> {
     pub(super) watched: HashSet<RecordPlace>,
     /// The requests of the only license's records, where one is asked for.
     pub(super) requests: HashMap<RecordPlace, RequestId>,
+    /// The records of it that are at fault, as their letters keep them.
+    pub(super) faulty: HashMap<RecordPlace, Rejected>,
     pub(super) read: u64,
     pub(super) accepted: u64,
     pub(super) newest_ms: Option<i64>,
@@ -110,6 +112,7 @@ impl<'s> Log<'s> {
             doubtful: HashMap::new(),
             watched: HashSet::new(),
             requests: HashMap::new(),
+            faulty: HashMap::new(),
             read: 0,
             accepted: 0,
             newest_ms: None,
@@ -165,16 +168,22 @@ impl<'s> Log<'s> {
     }
 
     fn doubt_faulty(&mut self, record: &RawRecord, fault: Fault) {
-        let names = fault.names;
         let is_asked_for = match &self.only {
             Some(only) => {
-                names.as_deref() == Some(only) || self.watched.contains(&place(&record.at))
+                fault.names.as_deref() == Some(only) || self.watched.contains(&place(&record.at))
             }
             None => true,
         };
         if is_asked_for {
             self.note_request(record);
-            let reason = fault.reason;
+            if self.only.is_some() && fault.names.as_deref() == self.only.as_ref() {
+                let rejected = Rejected {
+                    record: record.clone(),
+                    fault: fault.clone(),
+                };
+                self.faulty.insert(place(&record.at), rejected);
+            }
+            let (reason, names) = (fault.reason, fault.names);
             self.doubt(record, Try::of(record), Now::Faulty { reason, names });
         }
     }

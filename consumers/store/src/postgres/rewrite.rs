@@ -16,13 +16,16 @@ use super::connection::Address;
 use super::migrate;
 use super::ordered::Timeline;
 use super::position;
-use super::rejected::lane_column;
+use super::rejected::{self, RejectedRow, lane_column};
 use super::session::{Lasting, Session, Values, Work};
 use crate::Error;
 use crate::audit::What;
 use crate::columns::{CONFLICT, Columns};
 use crate::generations::check_fold;
-use crate::rewrite::{KnownConflict, NumberRow, Rewrite, Rewritten, is_same_place, keep_conflicts};
+use crate::rewrite::{
+    KnownConflict, LETTER_IS_AS, LettersAsTheyAre, NumberRow, Rewrite, Rewritten, is_same_place,
+    keep_conflicts,
+};
 use crate::timeline::is_long;
 
 /// How long a statement of it may take.
@@ -59,6 +62,7 @@ pub(super) async fn rewrite(
             Some(change) => write(work, generation.hash_seed, change.clone(), now).await?,
             None => remove(work, of.key).await?,
         }
+        letters(work, of.letters, now).await?;
         let (bucket, digest) = of.digest;
         let part = position::lock_digest(work, begun.applier, &BTreeSet::from([bucket])).await?;
         let changes = BTreeMap::from([(bucket, digest)]);
@@ -228,6 +232,37 @@ async fn conflicts(work: &Work<'_>, number: i64, change: &mut LicenseChange) -> 
     let reason = Reason::EventConflict.name();
     let values: Values<'_> = &[&rows.kept, &number, &key.license_id, &reason, &CONFLICT];
     work.execute(sql, values).await?;
+    Ok(())
+}
+
+/// Letters that are there keep their rows, and what was done about them.
+async fn letters(work: &Work<'_>, letters: &LettersAsTheyAre, now: i64) -> Result<(), Error> {
+    let of = "event_id is null and lane = $1 and partition = $2 and log_offset = $3";
+    for (lane, partition, offset) in &letters.gone {
+        let sql = format!("delete from rejected where {of}");
+        work.execute(&sql, &[&lane_column(*lane), partition, offset])
+            .await?;
+    }
+    for put in &letters.put {
+        let at = put.record.at;
+        let lane = lane_column(at.lane);
+        let place: Values<'_> = &[&lane, &at.partition, &at.offset];
+        let sql = format!("select min(id) from rejected where {of}");
+        let known = number_at(work, &sql, place).await?;
+        rejected::insert(work, &[RejectedRow::fault(put)], now).await?;
+        let Some(known) = known else {
+            continue;
+        };
+        let sql = format!("select max(id) from rejected where {of}");
+        let written = number_at(work, &sql, place).await?;
+        let sql = format!(
+            "update rejected set {LETTER_IS_AS} from rejected as n where rejected.id = $1 and n.id = $2"
+        );
+        work.execute(&sql, &[&known, &written]).await?;
+        let sql = format!("delete from rejected where {of} and id <> $4");
+        let others: Values<'_> = &[&lane, &at.partition, &at.offset, &known];
+        work.execute(&sql, others).await?;
+    }
     Ok(())
 }
 

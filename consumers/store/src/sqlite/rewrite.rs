@@ -19,7 +19,8 @@ use crate::audit::What;
 use crate::columns::wide_number;
 use crate::generations::check_fold;
 use crate::rewrite::{
-    KnownConflict, NumberRow, Rewrite, Rewritten, is_same_place, keep_conflicts, nothing_yet,
+    KnownConflict, LETTER_IS_AS, LettersAsTheyAre, NumberRow, Rewrite, Rewritten, is_same_place,
+    keep_conflicts, nothing_yet,
 };
 use licenseflow_avro::reason::Reason;
 
@@ -36,6 +37,7 @@ pub(super) fn rewrite(path: &Path, of: &Rewrite<'_>, now: i64) -> Result<Rewritt
         Some(change) => write(&transaction, seed, change.clone(), now)?,
         None => remove(&transaction, of.key)?,
     }
+    letters(&transaction, of.letters, (seed, now))?;
     add_to_digest(&transaction, of.digest)?;
     let kept_from = newest_record_ms(&transaction)?.map_or(0, kept_from);
     for (what, values) in of.numbers {
@@ -219,6 +221,37 @@ fn conflicts(
         let reason = Reason::EventConflict.name();
         let names = params![id, number, key.tenant_id, key.license_id, reason, CONFLICT];
         connection.execute(sql, names)?;
+    }
+    Ok(())
+}
+
+/// Letters that are there keep their rows, and what was done about them.
+fn letters(
+    connection: &Connection,
+    letters: &LettersAsTheyAre,
+    (seed, now): (u64, i64),
+) -> Result<(), Error> {
+    let of = "event_id is null and lane = ?1 and partition = ?2 and offset = ?3";
+    for (lane, partition, offset) in &letters.gone {
+        let sql = format!("delete from rejected where {of}");
+        connection.execute(&sql, params![lane_number(*lane), partition, offset])?;
+    }
+    for rejected in &letters.put {
+        let at = rejected.record.at;
+        let place = params![lane_number(at.lane), at.partition, at.offset];
+        let sql = format!("select min(id) from rejected where {of}");
+        let known: Option<i64> = connection.query_row(&sql, place, |row| row.get(0))?;
+        Writer::new(connection, seed, now)?.write_rejected(rejected)?;
+        if let Some(known) = known {
+            let written = connection.last_insert_rowid();
+            let sql = format!(
+                "update rejected set {LETTER_IS_AS} from rejected as n where rejected.id = ?1 and n.id = ?2"
+            );
+            connection.execute(&sql, [known, written])?;
+            let sql = format!("delete from rejected where {of} and id <> ?4");
+            let others = params![lane_number(at.lane), at.partition, at.offset, known];
+            connection.execute(&sql, others)?;
+        }
     }
     Ok(())
 }

@@ -5,15 +5,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use licenseflow_avro::event::Payload;
-use licenseflow_avro::{EventKind, LicenseEvent, LicenseKey, Position, json};
+use licenseflow_avro::reason::Fault;
+use licenseflow_avro::{EventKind, LicenseEvent, LicenseKey, Position, Reason, json};
 use licenseflow_core::digest::bucket_of;
 use licenseflow_core::event_counts::minute_of;
 use licenseflow_core::fold::{Settled, fold};
 use licenseflow_core::totals::TotalsChange;
-use licenseflow_core::{LicenseBatch, LicenseChange, LicensePast, RecordedEvent, RowDigest};
+use licenseflow_core::{
+    Batch, LicenseBatch, LicenseChange, LicensePast, RecordedEvent, Rejected, RowDigest,
+};
 use licenseflow_store::audit::{Numbers, StoredLicense, What, numbers_of};
-use licenseflow_store::rewrite::{Rewrite, Rewritten};
-use licenseflow_store::{LetterQuery, LetterState};
+use licenseflow_store::rewrite::{LettersAsTheyAre, Rewrite, Rewritten};
+use licenseflow_store::{LetterQuery, LetterRow, LetterState};
 
 use crate::audit::{Opened, records};
 use crate::model::{Accepted, Folder, Model, apply, batch_of, envelope, on_every_store};
@@ -26,6 +29,7 @@ on_every_store!(
     where_the_generation_stands_elsewhere_nothing_is_written,
     who_writes_goes_on_from_what_was_rewritten,
     a_conflict_keeps_what_was_done_about_it,
+    a_letter_is_as_it_was_and_keeps_what_was_done_about_it,
     nothing_stays_of_a_license_that_the_log_has_nothing_of,
 );
 
@@ -49,6 +53,7 @@ trait Rewriting: Opened {
             license,
             digest: (bucket_of(key), sums.digest),
             numbers: &sums.numbers,
+            letters: &sums.letters,
         };
         self.generations().rewrite(1, &rewrite, 9).unwrap()
     }
@@ -93,6 +98,7 @@ impl Rewriting for Schema {
 struct Sums {
     digest: RowDigest,
     numbers: Numbers,
+    letters: LettersAsTheyAre,
 }
 
 impl Sums {
@@ -324,6 +330,48 @@ fn a_conflict_keeps_what_was_done_about_it<P: Rewriting>() {
     assert_eq!(kept.state(), LetterState::Resolved);
     let again = after.iter().find(|it| it.id != first.id).unwrap();
     assert_eq!((again.at, again.state()), (second.at, LetterState::Open));
+}
+
+fn a_letter_is_as_it_was_and_keeps_what_was_done_about_it<P: Rewriting>() {
+    let place = P::new();
+    let mut model = place.open();
+    let key = used(1, 5).license_key();
+    let faults = [0, 1, 2].map(|offset| Rejected {
+        record: poison(offset),
+        fault: Fault::new(Reason::KeyMismatch, "no").naming(Some(key.clone())),
+    });
+    let mut batch = Batch::default();
+    for Rejected { record, fault } in faults.clone() {
+        batch.reject(record, fault);
+    }
+    apply(&mut model, batch);
+    let query = LetterQuery {
+        limit: 10,
+        ..LetterQuery::default()
+    };
+    let letters = || place.letters().letters(&query).unwrap().items;
+    let ids: Vec<i64> = letters().iter().map(|it| it.id).collect();
+    place.letters().mark_resolved(&ids, "seen", 5).unwrap();
+    let before = (letters(), place.stored(&key));
+    assert_eq!(before.1.fates.len(), 3);
+    let mut sums = Sums::default();
+    sums.letters.put = faults.to_vec();
+    place.execute("update rejected set reason = 'tombstone', error = 'x', key = null, value = null, timestamp_ms = 1");
+    assert_eq!(place.rewrite(&key, None, &sums), Rewritten::Done);
+    assert_eq!((letters(), place.stored(&key)), before);
+    // One that is gone is to be sent again, and one that is too many is gone.
+    let last = &faults[2].record.at;
+    sums.letters.put.pop();
+    sums.letters.gone = vec![(last.lane, last.partition, last.offset)];
+    place.execute(&format!("delete from rejected where id = {}", ids[0]));
+    assert_eq!(place.rewrite(&key, None, &sums), Rewritten::Done);
+    let after = letters();
+    let offsets = |all: &[LetterRow], state: LetterState| -> Vec<i64> {
+        let each = all.iter().filter(|it| it.state() == state);
+        each.map(|it| it.at.offset).collect()
+    };
+    assert_eq!(offsets(&after, LetterState::Open), [0]);
+    assert_eq!(offsets(&after, LetterState::Resolved), [1]);
 }
 
 fn nothing_stays_of_a_license_that_the_log_has_nothing_of<P: Rewriting>() {

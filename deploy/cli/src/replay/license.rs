@@ -103,10 +103,17 @@ fn text(key: &LicenseKey, rebuilt: &Rebuilt) -> String {
         (false, false) => "no record of it counts: there is nothing to rebuild".to_owned(),
     };
     let _ = write!(text, "{what}");
+    if rebuilt.letters > 0 {
+        let _ = write!(
+            text,
+            "; {} dead letters of its records put right",
+            rebuilt.letters
+        );
+    }
     if !rebuilt.left.is_empty() {
         text.push_str(
-            "\n\nstill wrong, since letters and records that wait are not rewritten; another generation has them \
-             right:\n",
+            "\n\nstill wrong, since the store alone knows what became of these records; another generation has \
+             them right:\n",
         );
         differences_text(&mut text, &rebuilt.left);
     }
@@ -123,6 +130,7 @@ fn shown(key: &LicenseKey, rebuilt: &Rebuilt) -> Value {
         "events": rebuilt.events,
         "was_stored": rebuilt.was_stored,
         "exists": rebuilt.is_there,
+        "letters": rebuilt.letters,
         "differences_left": differences_json(&rebuilt.left),
     })
 }
