@@ -16,7 +16,7 @@ use licenseflow_avro::judgement::Schemas;
 use licenseflow_avro::{LicenseKey, Position};
 use licenseflow_core::crash;
 use licenseflow_core::digest::bucket_of;
-use licenseflow_store::generations::{Number, Refused, fold_version};
+use licenseflow_store::generations::{FIRST, Generation, Number, Refused, fold_version};
 use licenseflow_store::rewrite::{LettersAsTheyAre, Rewrite, Rewritten};
 use licenseflow_store::{Error as StoreError, Generations, Kind};
 
@@ -113,7 +113,9 @@ pub fn rebuild_license(
 ) -> Result<Rebuilt, NotRebuilt> {
     let book = asked.generations.book()?;
     let live = book.live;
-    if book.get(live).is_some_and(|it| it.fold != fold_version()) {
+    // A store that never had another generation has no book to say it: that says it itself, when it is written.
+    let of_another_fold = |it: &Generation| it.number != FIRST && it.fold != fold_version();
+    if book.get(live).is_some_and(of_another_fold) {
         return Err(NotRebuilt::OfAnotherFold(live));
     }
     let _post = post(asked.generations, live)?;
@@ -130,13 +132,13 @@ pub fn rebuild_license(
     }
     let held = Held::begin(asked)?;
     crash::point(crash::WHILE_HELD);
-    let (position, ready) = work.rewrite(ready, held.until, progress)?;
+    let ready = work.rewrite(ready, held.until, progress)?;
     drop(held);
-    let folded = ready.folded;
+    let Ready { at, folded, .. } = ready;
     let change = folded.change.as_ref();
     Ok(Rebuilt {
         generation: live,
-        position,
+        position: at,
         records: work.anew.records(),
         events: change.map_or(0, |it| it.timeline.len() as u64),
         was_stored: folded.is_stored,
@@ -160,8 +162,9 @@ fn post(generations: &dyn Generations, live: Number) -> Result<Box<dyn Send>, No
     }
 }
 
-/// What is known before writers are asked to wait.
+/// What is known of the license where the generation stood.
 struct Ready {
+    at: Position,
     folded: Folded,
     share: Share,
 }
@@ -189,7 +192,35 @@ impl Work<'_> {
         self.anew.read_to(self.asked.lanes, &position, progress)?;
         let folded = self.anew.fold(&mut *audited)?;
         let share = self.anew.share(&mut *audited, progress)?;
-        Ok(Ready { folded, share })
+        Ok(Ready {
+            at: position,
+            folded,
+            share,
+        })
+    }
+
+    /// Reads on to where the generation stands now. What the sums have of the license is found again where a record
+    /// of it came, or nobody knows whether it was written.
+    fn read_on(
+        &mut self,
+        ready: &mut Ready,
+        is_in_doubt: bool,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(), NotRebuilt> {
+        let audit = self.asked.generations.audit(self.live)?;
+        let mut audited = audit.begin()?;
+        let position = audited.at().position.clone();
+        if position == ready.at && !is_in_doubt {
+            return Ok(());
+        }
+        self.anew.note(&mut *audited)?;
+        let is_touched = self.anew.read_to(self.asked.lanes, &position, progress)?;
+        ready.folded = self.anew.fold(&mut *audited)?;
+        if is_touched || is_in_doubt {
+            ready.share = self.anew.share(&mut *audited, progress)?;
+        }
+        ready.at = position;
+        Ok(())
     }
 
     /// Reads on to where the generation stands and writes, as often as it moves in between.
@@ -198,32 +229,23 @@ impl Work<'_> {
         mut ready: Ready,
         until: i64,
         progress: &mut dyn FnMut(Progress),
-    ) -> Result<(Position, Ready), NotRebuilt> {
-        let audit = self.asked.generations.audit(self.live)?;
+    ) -> Result<Ready, NotRebuilt> {
+        let mut is_in_doubt = false;
         while (self.asked.clock)() < until {
-            let position = {
-                let mut audited = audit.begin()?;
-                self.anew.note(&mut *audited)?;
-                let position = audited.at().position.clone();
-                let is_touched = self.anew.read_to(self.asked.lanes, &position, progress)?;
-                ready.folded = self.anew.fold(&mut *audited)?;
-                if is_touched {
-                    ready.share = self.anew.share(&mut *audited, progress)?;
-                }
-                position
-            };
-            match self.write(&ready, &position) {
+            self.read_on(&mut ready, is_in_doubt, progress)?;
+            match self.write(&ready) {
                 Ok(Rewritten::Done) => {
                     let is_live = self.asked.generations.book()?.live == self.live;
                     return match is_live {
-                        true => Ok((position, ready)),
+                        true => Ok(ready),
                         false => Err(NotRebuilt::Switched(self.live)),
                     };
                 }
-                Ok(Rewritten::Moved) => {}
-                // A batch holds what is to be locked, and is done with it in a moment.
+                Ok(Rewritten::Moved) => is_in_doubt = false,
+                // A batch holds what is to be locked, and is done with it in a moment; or the answer was lost.
                 Err(error) if error.kind() == Kind::Away => {
                     tracing::warn!(%error, "the license cannot be written now; trying again");
+                    is_in_doubt = true;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -232,13 +254,13 @@ impl Work<'_> {
         Err(NotRebuilt::Unsteady(self.live))
     }
 
-    fn write(&self, ready: &Ready, position: &Position) -> Result<Rewritten, StoreError> {
+    fn write(&self, ready: &Ready) -> Result<Rewritten, StoreError> {
         let change = ready.folded.change.as_ref();
         let digest = change.map(|it| it.digest).unwrap_or_default();
         let (digest, numbers) = ready.share.correction(digest, &ready.folded.numbers);
         let rewrite = Rewrite {
             key: self.asked.key,
-            at: position,
+            at: &ready.at,
             license: change,
             digest: (bucket_of(self.asked.key), digest),
             numbers: &numbers,

@@ -93,6 +93,10 @@ impl<'s> Anew<'s> {
         to: &Position,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<bool> {
+        if !to.covers(&self.read_to) {
+            let why = "the read model went back while a license of it was rebuilt; try again";
+            return Err(StoreError::Unusable(why.to_owned()).into());
+        }
         if self.read_to.covers(to) {
             return Ok(false);
         }
