@@ -13,11 +13,11 @@ use crate::fill::Log;
 use crate::meter::Measured;
 
 /// A projector that takes longer than this is not worth measuring.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(1_800);
 const GLANCE: Duration = Duration::from_millis(10);
 
-/// One catch-up, and a generation that is built beside what it made; each timed from the first batch, which
-/// is given to the store as soon as the first records are there, to the position at the end.
+/// One catch-up, timed from the first batch, which is given to the store as soon as the first records are there, to
+/// the position at the end; and a generation that is built beside what it made.
 pub(crate) fn run(
     options: &Options,
     bootstrap: &str,
@@ -43,18 +43,22 @@ pub(crate) fn run(
     Ok((measured, build(options, &platform)?))
 }
 
-/// A replay from the beginning, with the memory of the projector's ceiling. Its time is that of the build, and
-/// its processor time and memory are those of the comparison too.
+/// A replay from the beginning, with the memory of the projector's ceiling, until all that it has read is in its
+/// place; the comparison with the live one comes behind that.
 fn build(options: &Options, platform: &Platform) -> anyhow::Result<Measured> {
     let mut command = platform.command(&["replay", "--json"])?;
     let ceiling = options.ceiling_mib.to_string();
     command.env("LICENSEFLOW_REPLAY_MEMORY_MIB", ceiling);
+    let clock = wall_clock();
     let mut replay = Process::start("replay", &command)?;
-    let mut measured = Measured::of(&replay, options.events, 0.0)?;
+    let mut built = platform.store().into_os_string();
+    built.push(".g2");
+    let built = Path::new(&built);
+    let mut measured = None;
     while replay.is_running()? {
-        // Between the question and the answer it may have ended.
-        if let Ok(seen) = Measured::of(&replay, options.events, 0.0) {
-            measured = seen;
+        if measured.is_none() && is_built(built) {
+            let seconds = (clock() - first_batch_ms(built)?) as f64 / 1000.0;
+            measured = Some(Measured::of(&replay, options.events, seconds)?);
         }
         std::thread::sleep(GLANCE);
     }
@@ -64,13 +68,17 @@ fn build(options: &Options, platform: &Platform) -> anyhow::Result<Measured> {
         "the replay ended with {code}:\n{}",
         replay.stderr()
     );
-    let mut built = platform.store().into_os_string();
-    built.push(".g2");
-    let sql = "select min(applied_at_ms), max(applied_at_ms) from batch where records > 0";
-    let (first, last): (i64, i64) =
-        open(Path::new(&built))?.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    measured.seconds = (last - first) as f64 / 1000.0;
-    Ok(measured)
+    measured.context("nobody saw that it was built")
+}
+
+/// Whether a generation has put in its place what it has read.
+fn is_built(store: &Path) -> bool {
+    let sql =
+        "select next_offset > 0 and not exists (select 1 from sqlite_schema where name = 'loading')
+         from position order by next_offset desc limit 1";
+    // The file or its tables may not be there yet.
+    let asked = open(store).and_then(|store| Ok(store.query_row(sql, [], |row| row.get(0))?));
+    asked.unwrap_or(false)
 }
 
 /// Waits until what a projector has applied comes to so many offsets.

@@ -26,6 +26,9 @@ use crate::generations::Number;
 /// What is folded and written together where nobody says otherwise.
 const PART_BYTES: usize = 8 << 20;
 
+/// Each run that is merged has a page in memory.
+const RUNS_MAX: usize = 1_000;
+
 /// How often it is looked whether the loading is to end.
 const GLANCE: Duration = Duration::from_millis(100);
 
@@ -58,11 +61,12 @@ pub enum Loaded {
     Stopped,
 }
 
-/// Tells whoever loads to stop, or to wait; and in parts of which size it loads.
+/// Tells whoever loads to stop, or to wait; and by which bounds it loads.
 #[derive(Debug, Clone)]
 pub struct Reins {
     asked: Arc<Asked>,
     part_bytes: usize,
+    runs_max: usize,
 }
 
 #[derive(Debug, Default)]
@@ -85,7 +89,18 @@ impl Reins {
         Self {
             asked: Arc::default(),
             part_bytes,
+            runs_max: RUNS_MAX,
         }
+    }
+
+    /// So many runs are merged at once; where there are more, all are sorted.
+    #[must_use]
+    pub fn merging_at_most(self, runs_max: usize) -> Self {
+        Self { runs_max, ..self }
+    }
+
+    pub(crate) fn runs_max(&self) -> usize {
+        self.runs_max
     }
 
     pub(crate) fn part_bytes(&self) -> usize {

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use licenseflow_avro::LicenseKey;
-use licenseflow_core::{PackedBatch, crash};
+use licenseflow_core::fold::{Settled, fold};
+use licenseflow_core::{LicenseChange, LicensePast, PackedBatch, crash};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::cache::Cache;
@@ -14,10 +15,14 @@ use super::change::Writer;
 use super::collected::{Collected, STEPS};
 use super::connection::open_reader;
 use super::generations::remove_all;
+use super::past::Found;
+use super::tenants::Tenants;
 use super::totals;
-use super::writer::{SqliteModel, write_licenses};
+use super::writer::{DigestChange, SqliteModel, write_licenses};
+use crate::batch::unpack;
 use crate::generations::Model;
 use crate::loading::{Loaded, Loading, Part, Reins, side_by_side};
+use crate::totals::Difference;
 use crate::{Applied, Error};
 
 /// Made with a generation that collects. `late` are the licenses that have too much to be folded at once.
@@ -128,7 +133,7 @@ impl SqliteModel {
         let reader = collected.reader(count, after);
         let loaded = side_by_side(
             reins,
-            |hand_on| reader.read(reins, hand_on),
+            |hand_on| reader.read(reins, &mut |part| hand_on(Folded::of(part)?)),
             |part| self.load_part(part, now),
         )?;
         if loaded == Loaded::Stopped {
@@ -147,12 +152,11 @@ impl SqliteModel {
         Ok(Loaded::Whole)
     }
 
-    fn load_part(&mut self, part: Part, now: i64) -> Result<(), Error> {
+    fn load_part(&mut self, folded: Folded, now: i64) -> Result<(), Error> {
         let behavior = TransactionBehavior::Immediate;
         let transaction = self.connection.transaction_with_behavior(behavior)?;
-        // Nobody comes back to these.
-        let cache = &mut Cache::new(0);
-        write_events(&transaction, self.seed, now, cache, part.licenses)?;
+        write_new(&transaction, self.seed, now, folded.changes)?;
+        let part = folded.part;
         for key in &part.late {
             let sql = "insert or ignore into late (tenant_id, license_id) values (?1, ?2)";
             let mut statement = transaction.prepare_cached(sql)?;
@@ -197,14 +201,7 @@ impl SqliteModel {
                 }
                 let behavior = TransactionBehavior::Immediate;
                 let transaction = self.connection.transaction_with_behavior(behavior)?;
-                let cache = &mut Cache::new(0);
-                write_events(
-                    &transaction,
-                    self.seed,
-                    now,
-                    cache,
-                    vec![(Arc::clone(&key), batch)],
-                )?;
+                write_more(&transaction, self.seed, now, (Arc::clone(&key), batch))?;
                 crash::point(crash::WHILE_LOADING);
                 transaction.commit()?;
                 Ok(())
@@ -214,16 +211,58 @@ impl SqliteModel {
     }
 }
 
-/// Folds and writes licenses that were collected.
-fn write_events(
+/// A part whose licenses are folded, from nothing.
+struct Folded {
+    part: Part,
+    changes: Vec<LicenseChange>,
+}
+
+impl Folded {
+    fn of(mut part: Part) -> Result<Self, Error> {
+        let past = LicensePast::default();
+        let licenses = std::mem::take(&mut part.licenses).into_iter();
+        let changes = licenses.map(|(key, packed)| {
+            let batch = unpack(&key, packed)?;
+            Ok(fold(Settled::of(key, batch, &past), &past, None))
+        });
+        Ok(Self {
+            changes: changes.collect::<Result<_, Error>>()?,
+            part,
+        })
+    }
+}
+
+/// Writes licenses that are not there yet.
+fn write_new(
     transaction: &Transaction<'_>,
     seed: u64,
     now: i64,
-    cache: &mut Cache,
-    licenses: Vec<(Arc<LicenseKey>, PackedBatch)>,
+    changes: Vec<LicenseChange>,
+) -> Result<(), Error> {
+    let mut writer = Writer::new(transaction, seed, now)?;
+    let mut tenants = Tenants::new(transaction)?;
+    let (mut difference, mut digest) = (Difference::default(), DigestChange::default());
+    for change in changes {
+        let found = Found::new_of(tenants.number(&change.key.tenant_id)?);
+        difference.license(None, &change);
+        digest.add(&change);
+        writer.write(&found, &change)?;
+    }
+    digest.write(transaction)?;
+    totals::write(difference, transaction, None)
+}
+
+/// Folds and writes more of a license, some of which may be there already.
+fn write_more(
+    transaction: &Transaction<'_>,
+    seed: u64,
+    now: i64,
+    license: (Arc<LicenseKey>, PackedBatch),
 ) -> Result<(), Error> {
     let mut writer = Writer::new(transaction, seed, now)?;
     let mut applied = Applied::default();
-    let difference = write_licenses(transaction, &mut writer, cache, licenses, &mut applied)?;
+    // Its row is read as it stands.
+    let cache = &mut Cache::new(0);
+    let difference = write_licenses(transaction, &mut writer, cache, vec![license], &mut applied)?;
     totals::write(difference, transaction, None)
 }

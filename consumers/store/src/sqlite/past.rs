@@ -38,6 +38,16 @@ impl Found {
         self.ordered || is_long(after)
     }
 
+    /// That of a license which is not there, of the tenant with this number.
+    pub(crate) fn new_of(tenant: Option<i64>) -> Self {
+        Self {
+            number: None,
+            tenant,
+            ordered: false,
+            past: LicensePast::default(),
+        }
+    }
+
     fn of(license: AtHand) -> Self {
         Self {
             number: Some(license.number),
@@ -122,12 +132,7 @@ impl<'c> Reader<'c> {
     /// The license's row.
     fn stored(&mut self, key: &LicenseKey) -> Result<Found, Error> {
         let tenant = self.tenants.number(&key.tenant_id)?;
-        let mut found = Found {
-            number: None,
-            tenant,
-            ordered: false,
-            past: LicensePast::default(),
-        };
+        let mut found = Found::new_of(tenant);
         let Some(tenant) = tenant else {
             return Ok(found);
         };

@@ -230,7 +230,7 @@ pub(super) fn write_licenses(
 ) -> Result<Difference, Error> {
     let mut difference = Difference::default();
     let mut reader = Reader::new(transaction, writer.seed())?;
-    let mut digest = vec![RowDigest::default(); 256];
+    let mut digest = DigestChange::default();
     for (key, packed) in licenses {
         let batch = unpack(&key, packed)?;
         let mut found = reader.past(&key, &batch, cache.take(&key))?;
@@ -244,8 +244,7 @@ pub(super) fn write_licenses(
         let change: LicenseChange = fold(settled, &found.past, whole);
         applied.events += change.new_events();
         applied.letters += change.opened_conflicts();
-        let bucket = &mut digest[usize::from(change.bucket)];
-        *bucket = bucket.plus(change.digest);
+        digest.add(&change);
         difference.license(found.past.state.as_ref(), &change);
         let number = writer.write(&found, &change)?;
         let license = Box::new(AtHand {
@@ -256,10 +255,31 @@ pub(super) fn write_licenses(
         });
         cache.put(change.key, license);
     }
-    for (bucket, change) in digest.into_iter().enumerate() {
-        add_to_digest(transaction, bucket, change)?;
-    }
+    digest.write(transaction)?;
     Ok(difference)
+}
+
+/// What changes about the digest, bucket by bucket.
+pub(super) struct DigestChange(Vec<RowDigest>);
+
+impl Default for DigestChange {
+    fn default() -> Self {
+        Self(vec![RowDigest::default(); 256])
+    }
+}
+
+impl DigestChange {
+    pub(super) fn add(&mut self, change: &LicenseChange) {
+        let bucket = &mut self.0[usize::from(change.bucket)];
+        *bucket = bucket.plus(change.digest);
+    }
+
+    pub(super) fn write(self, transaction: &Transaction<'_>) -> Result<(), Error> {
+        for (bucket, change) in self.0.into_iter().enumerate() {
+            add_to_digest(transaction, bucket, change)?;
+        }
+        Ok(())
+    }
 }
 
 fn add_to_digest(

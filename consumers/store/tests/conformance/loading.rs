@@ -31,19 +31,28 @@ const OF_LOADING: [&str; 3] = [
     crash::BEFORE_LOADED,
 ];
 
-/// Parts so small that most licenses come late, some do, and none.
-const PARTS: [usize; 3] = [100, 1_000, 1 << 20];
+/// Parts so small that most licenses come late, some do, and none; and so few runs that all are sorted, or more.
+const BOUNDS: [(usize, usize); 4] = [(100, 1_000), (1_000, 0), (1 << 20, 1_000), (1 << 20, 2)];
 
-fn load<P: Place>(place: &P, mut model: P::Model, bytes: usize, dies_at: &[usize]) -> P::Model {
+fn reins((part_bytes, runs_max): (usize, usize)) -> Reins {
+    Reins::in_parts_of(part_bytes).merging_at_most(runs_max)
+}
+
+fn load<P: Place>(
+    place: &P,
+    mut model: P::Model,
+    bounds: (usize, usize),
+    dies_at: &[usize],
+) -> P::Model {
     for point in dies_at {
         let mut dying = Some(model);
         died_at(Some(OF_LOADING[*point]), || {
             let mut model = dying.take().unwrap();
-            let _ = model.load(0, &Reins::in_parts_of(bytes)).unwrap();
+            let _ = model.load(0, &reins(bounds)).unwrap();
         });
         model = place.open();
     }
-    let loaded = model.load(0, &Reins::in_parts_of(bytes)).unwrap();
+    let loaded = model.load(0, &reins(bounds)).unwrap();
     assert_eq!((loaded, model.is_collecting()), (Loaded::Whole, false));
     model
 }
@@ -51,7 +60,7 @@ fn load<P: Place>(place: &P, mut model: P::Model, bytes: usize, dies_at: &[usize
 fn check<P: Place>(
     records: &[Accepted],
     steps: &[Step],
-    (bytes, dies_at): (usize, &[usize]),
+    (bounds, dies_at): ((usize, usize), &[usize]),
 ) -> Result<(), TestCaseError> {
     let place = P::new();
     let mut model = place.open_collecting();
@@ -70,7 +79,7 @@ fn check<P: Place>(
             missing.retain(|index| !delivered.contains(index));
         }
     }
-    model = load(&place, model, bytes, dies_at);
+    model = load(&place, model, bounds, dies_at);
     // What is missing comes once it is built, and meets what was loaded.
     let rest = missing.iter().rev().map(|index| &records[*index]);
     model = apply_or_die(&place, model, batch_of(rest), None);
@@ -88,12 +97,12 @@ fn check<P: Place>(
 }
 
 fn what_was_collected_and_loaded_is_what_would_have_been_folded<P: Place>() {
-    let sizes = proptest::sample::select(&PARTS[..]);
+    let sizes = proptest::sample::select(&BOUNDS[..]);
     let deaths = proptest::collection::vec(0..OF_LOADING.len(), 0..3);
     runner::<P>(4, 500)
         .run(
             &(records(), steps(), sizes, deaths),
-            |(records, steps, bytes, deaths)| check::<P>(&records, &steps, (bytes, &deaths)),
+            |(records, steps, bounds, deaths)| check::<P>(&records, &steps, (bounds, &deaths)),
         )
         .unwrap();
 }
@@ -165,7 +174,7 @@ fn a_long_timeline_that_was_loaded_is_in_order<P: Place>() {
         for part in records.chunks(100) {
             apply(&mut model, batch_of(part));
         }
-        model = load(&place, model, bytes, &[]);
+        model = load(&place, model, (bytes, 1_000), &[]);
         let last = many(701).pop().unwrap();
         apply(&mut model, batch_of([&last]));
         let key = last.1.license_key();
@@ -215,7 +224,7 @@ fn who_is_told_to_stop_goes_on_from_there<P: Place>() {
     assert_eq!(model.load(0, &stopping).unwrap(), Loaded::Stopped);
     let between = place.generations().loading(1).unwrap().unwrap();
     assert!((1..11).contains(&between.loaded), "{between:?}");
-    let model = load(&place, model, 100, &[]);
+    let model = load(&place, model, (100, 1_000), &[]);
     drop(model);
     let naive = naive::fold(records.iter().cloned());
     assert_eq!(place.open().kept().text(), naive.digest());
