@@ -1,5 +1,7 @@
 //! One license rewritten in one transaction, while batches wait. The same as in SQLite.
 
+mod sums;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use licenseflow_avro::reason::Reason;
@@ -19,7 +21,6 @@ use super::position;
 use super::rejected::{self, RejectedRow, lane_column};
 use super::session::{Lasting, Session, Values, Work};
 use crate::Error;
-use crate::audit::What;
 use crate::columns::{CONFLICT, Columns};
 use crate::generations::check_fold;
 use crate::rewrite::{
@@ -72,7 +73,7 @@ pub(super) async fn rewrite(
             if let Some(row) = NumberRow::of(what)
                 && !row.is_past(kept_from)
             {
-                add_to_number(work, begun.applier, what, (row, *values)).await?;
+                sums::add_to_number(work, begun.applier, what, (row, *values)).await?;
             }
         }
         work.tell(schema);
@@ -262,62 +263,6 @@ async fn letters(work: &Work<'_>, letters: &LettersAsTheyAre, now: i64) -> Resul
         let sql = format!("delete from rejected where {of} and id <> $4");
         let others: Values<'_> = &[&lane, &at.partition, &at.offset, &known];
         work.execute(&sql, others).await?;
-    }
-    Ok(())
-}
-
-/// Adds to an applier's part of a number that is kept.
-async fn add_to_number(
-    work: &Work<'_>,
-    applier: i32,
-    what: &What,
-    (row, [first, second, third]): (NumberRow<'_>, [i64; 3]),
-) -> Result<(), Error> {
-    let tenant = what.tenant_id();
-    match row {
-        NumberRow::Total {
-            dimension,
-            name,
-            lifecycle,
-        } => {
-            let sql = "insert into total (tenant_id, dimension, name, lifecycle, applier, licenses, seats, seats_used)
-                 values ($1, $2, $3, $4, $5, $6, $7, $8)
-                 on conflict (tenant_id, dimension, name, lifecycle, applier) do update set
-                   licenses = total.licenses + excluded.licenses, seats = total.seats + excluded.seats,
-                   seats_used = total.seats_used + excluded.seats_used";
-            let (dimension, lifecycle) = (dimension as i16, lifecycle as i16);
-            let values: Values<'_> = &[
-                &tenant, &dimension, &name, &lifecycle, &applier, &first, &second, &third,
-            ];
-            work.execute(sql, values).await?;
-        }
-        NumberRow::TotalDay {
-            dimension,
-            name,
-            day,
-        } => {
-            let sql = "insert into total_day (tenant_id, dimension, name, day, applier, starts, ends)
-                 values ($1, $2, $3, $4, $5, $6, $7)
-                 on conflict (tenant_id, dimension, name, day, applier) do update set
-                   starts = total_day.starts + excluded.starts, ends = total_day.ends + excluded.ends";
-            let dimension = dimension as i16;
-            let values: Values<'_> = &[&tenant, &dimension, &name, &day, &applier, &first, &second];
-            work.execute(sql, values).await?;
-        }
-        NumberRow::Minute { minute, kind } => {
-            let sql = "insert into event_minute (tenant_id, applier, minute, kind, events)
-                 values ($1, $2, $3, $4, $5) on conflict (tenant_id, applier, minute, kind)
-                 do update set events = event_minute.events + excluded.events";
-            let values: Values<'_> = &[&tenant, &applier, &minute, &(kind as i16), &first];
-            work.execute(sql, values).await?;
-        }
-        NumberRow::Day { day, kind } => {
-            let sql = "insert into event_day (tenant_id, applier, day, kind, events)
-                 values ($1, $2, $3, $4, $5) on conflict (tenant_id, applier, day, kind)
-                 do update set events = event_day.events + excluded.events";
-            let values: Values<'_> = &[&tenant, &applier, &day, &(kind as i16), &first];
-            work.execute(sql, values).await?;
-        }
     }
     Ok(())
 }
