@@ -49,7 +49,7 @@ pub(crate) struct Times {
 
 impl Times {
     /// None of nothing.
-    fn of(mut times: Vec<f64>) -> Option<Self> {
+    pub(crate) fn of(mut times: Vec<f64>) -> Option<Self> {
         times.sort_by(f64::total_cmp);
         let at = |share: f64| times.get((times.len() as f64 * share) as usize).copied();
         Some(Self {

@@ -13,6 +13,7 @@ mod fill;
 mod freshness;
 mod meter;
 mod reads;
+mod replay;
 mod report;
 mod sample;
 mod stores;
@@ -30,6 +31,7 @@ use tokio::runtime::Runtime;
 use fill::Log;
 use freshness::{Beside, Freshness};
 use meter::Measured;
+use replay::BesideBuild;
 use report::{Filled, Lanes, OnStore, Report};
 use stores::{Kind, Place};
 
@@ -103,6 +105,8 @@ enum Only {
     Lanes,
     /// The same beside records that say nothing, on both stores.
     Poison,
+    /// How long reads take beside a generation that is built, on both stores.
+    Replay,
 }
 
 /// Which headers the records have.
@@ -171,7 +175,7 @@ fn main() -> anyhow::Result<()> {
     let prefix = unique_prefix();
     let log = match options.only {
         Some(Only::Freshness | Only::Lanes | Only::Poison) => Log::none(),
-        Some(Only::CatchUp | Only::Stores) | None => {
+        Some(Only::CatchUp | Only::Stores | Only::Replay) | None => {
             let all = (Lane::Interactive, options.events);
             fill::fill(&options, all, kafka.bootstrap(), &prefix)?
         }
@@ -212,6 +216,11 @@ fn main() -> anyhow::Result<()> {
                 measured.poison.push(beside);
             }
         }
+        if options.only == Some(Only::Replay) {
+            let beside =
+                beside_build(kind, &options, kafka.bootstrap(), (&prefix, &log), &runtime)?;
+            measured.replay = Some(beside);
+        }
         if options.only != Some(Only::CatchUp) {
             report.stores.push(measured);
         }
@@ -233,6 +242,24 @@ fn read_from(
     let projector = place.fill(runtime.handle(), log.offsets, options.events)?;
     let reads = reads::run(options, &place)?;
     Ok(Filled { projector, reads })
+}
+
+/// One store, filled from the log, and read while it is built anew.
+fn beside_build(
+    kind: Kind,
+    options: &Options,
+    bootstrap: &str,
+    (prefix, log): (&str, &Log),
+    runtime: &Runtime,
+) -> anyhow::Result<BesideBuild> {
+    report::note(&format!(
+        "filling {}, and reading from it beside a build",
+        kind.name()
+    ));
+    let place =
+        Place::new(kind, options, bootstrap, prefix)?.with("LICENSEFLOW_QUERY_CACHE_MIB", "0");
+    place.fill(runtime.handle(), log.offsets, options.events)?;
+    runtime.block_on(replay::run(options, &place))
 }
 
 /// One store, empty at first, that is written at a steady rate.

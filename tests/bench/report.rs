@@ -10,6 +10,7 @@ use crate::fill::Log;
 use crate::freshness::Freshness;
 use crate::meter::Measured;
 use crate::reads::Reads;
+use crate::replay::BesideBuild;
 use crate::stores::Kind;
 
 /// All measurements of one call.
@@ -35,6 +36,8 @@ pub(crate) struct OnStore {
     pub(crate) lanes: Option<Lanes>,
     /// Freshness beside none, and beside more and more, records that say nothing.
     pub(crate) poison: Vec<Freshness>,
+    /// Reads beside a generation that is built.
+    pub(crate) replay: Option<BesideBuild>,
 }
 
 /// Freshness of the interactive lane on an idle platform, and beside a backlog of the bulk lane.
@@ -59,6 +62,7 @@ impl OnStore {
             freshness: None,
             lanes: None,
             poison: Vec::new(),
+            replay: None,
         }
     }
 }
@@ -157,7 +161,23 @@ fn print_store(of: &OnStore) -> anyhow::Result<()> {
     }
     of.freshness.as_ref().map_or(Ok(()), print_freshness)?;
     of.lanes.as_ref().map_or(Ok(()), print_lanes)?;
+    of.replay.as_ref().map_or(Ok(()), print_replay)?;
     print_poison(&of.poison)
+}
+
+fn print_replay(of: &BesideBuild) -> anyhow::Result<()> {
+    for (what, times) in [("without", &of.without), ("beside it", &of.beside)] {
+        say(&format!(
+            "  a license read, {what}: p50 {:.2} ms, p99 {:.2} ms, at most {:.1} ms ({} reads)",
+            times.p50_ms, times.p99_ms, times.most_ms, times.reads
+        ))?;
+    }
+    say(&format!(
+        "  the build and its comparison took {:.1} s; beside / without: p50 {:.2}, p99 {:.2}",
+        of.seconds,
+        of.beside.p50_ms / of.without.p50_ms,
+        of.beside.p99_ms / of.without.p99_ms
+    ))
 }
 
 fn print_poison(each: &[Freshness]) -> anyhow::Result<()> {

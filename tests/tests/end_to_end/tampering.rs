@@ -51,7 +51,8 @@ fn number(what: &'static str, part: &'static str, does: &'static str) -> Tampere
 
 /// One that no letter names, so that what is done to it changes it alone; two events decided it, so that one can be
 /// taken for the other.
-const ANY: &str = "select min(license_id) from license where plan is not null and customer_by <> first_by
+const ANY: &str =
+    "select min(license_id) from license where plan is not null and customer_by <> first_by
     and not exists (select 1 from rejected where rejected.license = license.number)";
 const WITH_DEVICE: &str =
     "select license_id from license where number = (select min(license) from device)";

@@ -102,7 +102,7 @@ pub(super) struct Kept {
 
 impl Kept {
     /// Leaves the generation where it stands.
-    fn end(&mut self) -> std::result::Result<(), Trouble> {
+    pub(super) fn end(&mut self) -> std::result::Result<(), Trouble> {
         let ended = self.running.take().map(Running::end).transpose();
         self.loading.take().map(Load::end).transpose()?;
         ended?;

@@ -24,6 +24,8 @@ impl<B: Means> Keeper<B> {
         })?;
         let switched = self.switch_held(generation, live, of, until);
         if switched.is_err() {
+            // A loop that starts anew reads partitions too that came since this one did.
+            note("its loop", of.end());
             note(
                 "release",
                 self.change(&mut |book| {

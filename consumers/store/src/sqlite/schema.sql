@@ -76,6 +76,8 @@ create table timeline (
   standing blob, voided_by blob,
   body blob not null
 ) strict;
+create index timeline_by_event on timeline (license, hash);
+create index timeline_in_order on timeline (license, standing) where standing is not null;
 
 -- Records that were given up on, each with its letter. A conflict has license, event_id and body;
 -- its record is read from the lane when the letter is sent. tenant_id and license_id are there where the

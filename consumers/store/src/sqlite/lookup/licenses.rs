@@ -224,7 +224,10 @@ mod tests {
     fn every_range_is_sought_in_its_index_and_read_in_its_order() {
         let connection = Connection::open_in_memory().unwrap();
         connection
-            .execute_batch(include_str!("../schema.sql"))
+            .execute_batch(concat!(
+                include_str!("../schema.sql"),
+                include_str!("../indexes.sql")
+            ))
             .unwrap();
         let by_number = [Leg::Ties(5, 7), Leg::Range(3, 9)];
         let by_text = [Leg::Texts, Leg::TextsAfter("L".to_owned())];

@@ -246,7 +246,10 @@ mod tests {
     fn the_rest_of_a_day_and_the_next_end_are_sought_in_an_index() {
         let connection = Connection::open_in_memory().unwrap();
         connection
-            .execute_batch(include_str!("../schema.sql"))
+            .execute_batch(concat!(
+                include_str!("../schema.sql"),
+                include_str!("../indexes.sql")
+            ))
             .unwrap();
         for (sql, sought) in [
             (
