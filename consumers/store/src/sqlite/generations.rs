@@ -189,11 +189,11 @@ impl Generations for SqliteGenerations {
     }
 
     fn switch(&self, to: Number, now: i64) -> Result<(), SwitchError> {
-        check_loaded(to, self.loading(to)?)?;
         let _held = self.lock()?;
         let mut book = Book::clone(&*self.read()?);
         let live = book.live;
         book.switch(to, now)?;
+        check_loaded(to, self.loading(to)?)?;
         // Nothing is written to the live one from here on until the pointer has moved.
         let mut between = takeover::Between::begin(&self.file(live), &self.file(to))?;
         if let Some(position) = between.lead()? {
