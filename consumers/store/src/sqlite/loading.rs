@@ -67,6 +67,9 @@ pub(super) fn collect(
     collected: &mut Collected,
     licenses: &[(Arc<LicenseKey>, PackedBatch)],
 ) -> Result<(), Error> {
+    if licenses.is_empty() {
+        return Ok(());
+    }
     let count = transaction
         .prepare_cached("select collected from loading")?
         .query_row([], |row| row.get(0))?;

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use licenseflow_avro::{Coordinates, Lane, LicenseKey};
-use licenseflow_core::{crash, naive};
+use licenseflow_core::{Batch, crash, naive};
 use licenseflow_store::Outbox as _;
 use licenseflow_store::audit::StoredEvent;
 use licenseflow_store::generations::{Begin, Made, Model as _};
@@ -74,6 +74,8 @@ fn check<P: Place>(
             .dies_at
             .map(|point| points[(point + delivered.len()) % points.len()]);
         model = apply_or_die(&place, model, batch, dies_at);
+        // One that says nothing of any license.
+        apply(&mut model, Batch::default());
         prop_assert!(model.is_collecting());
         if dies_at.is_none_or(|point| point == crash::AFTER_COMMIT) {
             missing.retain(|index| !delivered.contains(index));
