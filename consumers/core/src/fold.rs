@@ -152,6 +152,13 @@ fn voids_what_counted(event: &LicenseEvent, past: &LicensePast) -> bool {
     target.is_some_and(counted) && !voided_before
 }
 
+/// Folds all that there is of a license: nothing of it is stored.
+#[must_use]
+pub fn fold_from_nothing(key: Arc<LicenseKey>, batch: LicenseBatch) -> LicenseChange {
+    let past = LicensePast::default();
+    fold(Settled::of(key, batch, &past), &past, None)
+}
+
 /// Folds a license's batch. `whole` is needed where [`Settled::needs_whole_past`] says so.
 #[must_use]
 pub fn fold(settled: Settled, past: &LicensePast, whole: Option<WholePast>) -> LicenseChange {

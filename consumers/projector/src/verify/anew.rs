@@ -6,13 +6,12 @@
 
 use std::sync::Arc;
 
-use licenseflow_avro::codec::decode_content;
 use licenseflow_avro::event::Payload;
 use licenseflow_avro::judgement::Schemas;
 use licenseflow_avro::{Coordinates, LicenseEvent, LicenseKey, Position};
-use licenseflow_core::fold::{Settled, fold};
+use licenseflow_core::fold::fold_from_nothing;
 use licenseflow_core::totals::TotalsChange;
-use licenseflow_core::{LicenseBatch, LicenseChange, LicensePast, RecordedEvent};
+use licenseflow_core::{LicenseBatch, LicenseChange, RecordedEvent};
 use licenseflow_store::audit::{Numbers, StoredEvent, StoredLicense, numbers_of};
 use licenseflow_store::rewrite::LettersAsTheyAre;
 use licenseflow_store::{Audited, Error as StoreError};
@@ -118,11 +117,7 @@ impl<'s> Anew<'s> {
             }
         }
         let is_there = !batch.arrived.is_empty() || !batch.heartbeats.is_empty();
-        let past = LicensePast::default();
-        let change = is_there.then(|| {
-            let key = Arc::new(self.key.clone());
-            fold(Settled::of(key, batch, &past), &past, None)
-        });
+        let change = is_there.then(|| fold_from_nothing(Arc::new(self.key.clone()), batch));
         let numbers = change.as_ref().map(|it| self.numbers_of(it));
         let numbers = numbers.unwrap_or_default();
         let is_stored = !stored.rows.is_empty() || !stored.timeline.is_empty();
@@ -172,10 +167,7 @@ impl<'s> Anew<'s> {
             return Ok(batch);
         };
         for record in &license.records {
-            let event = decode_content(&self.key, record.event_id, &record.content);
-            // It was written from an event a moment ago.
-            let broken = |fault| StoreError::broken(format!("an event in memory: {fault}"));
-            self.take(&mut batch, record.at, event.map_err(broken)?);
+            self.take(&mut batch, record.at, record.event(&self.key)?);
         }
         for (device_id, seen) in &license.beats {
             batch.heartbeats.insert(device_id.clone(), *seen);

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use licenseflow_avro::{Coordinates, LicenseEvent, LicenseKey};
 use licenseflow_core::device::usage_canonical;
 use licenseflow_core::event_set::ConflictChange;
-use licenseflow_core::fold::{Settled, TimelineChange, fold};
-use licenseflow_core::{LicenseBatch, LicenseChange, LicensePast, RecordedEvent};
+use licenseflow_core::fold::{TimelineChange, fold_from_nothing};
+use licenseflow_core::{LicenseBatch, LicenseChange, RecordedEvent};
 use licenseflow_store::audit::Part;
 
 use super::expected::{Beside, Expected, Row, Said, Standing};
@@ -31,12 +31,7 @@ pub(super) fn expected<'r>(
         arrived: arrived.collect(),
         heartbeats: beats.clone(),
     };
-    let past = LicensePast::default();
-    let change = fold(
-        Settled::of(Arc::new(key.clone()), batch, &past),
-        &past,
-        None,
-    );
+    let change = fold_from_nothing(Arc::new(key.clone()), batch);
     let says = |event: &RecordedEvent| Some((event.event.event_id, *said.get(&event.at)?));
     let events = change.timeline.iter().map(|change| match change {
         TimelineChange::Append(event)

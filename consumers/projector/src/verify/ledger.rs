@@ -3,12 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use licenseflow_avro::codec::decode_content;
 use licenseflow_avro::event::{DeviceHeartbeat, Payload};
 use licenseflow_avro::{Coordinates, Lane, LicenseEvent, LicenseKey};
 use licenseflow_core::RowDigest;
 use licenseflow_core::digest::bucket_of;
-use licenseflow_store::Error as StoreError;
 use licenseflow_store::audit::{Fate, FateRow, Part, StoredEvent, StoredRow, StoredState};
 use uuid::Uuid;
 
@@ -20,7 +18,7 @@ use super::numbers::Sign;
 use super::reading::{LicenseRecords, Log, place};
 use super::whole::Way;
 use super::{fast, held, naively};
-use crate::{Error, Result};
+use crate::Result;
 
 /// A license with more counting events than this has a long timeline.
 const LONG_ABOVE: i64 = 500;
@@ -79,11 +77,7 @@ impl LicenseRecords {
         let mut records: Vec<(Coordinates, LicenseEvent)> =
             Vec::with_capacity(self.records.len() + self.beats.len());
         for record in &self.records {
-            let event = decode_content(key, record.event_id, &record.content).map_err(|fault| {
-                // It was written from an event a moment ago.
-                Error::Store(StoreError::broken(format!("an event in memory: {fault}")))
-            })?;
-            records.push((record.at, event));
+            records.push((record.at, record.event(key)?));
             let says = Said {
                 at: record.at,
                 request: record.request,

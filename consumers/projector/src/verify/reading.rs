@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use licenseflow_avro::codec::write_content;
+use licenseflow_avro::codec::{decode_content, write_content};
 use licenseflow_avro::event::Payload;
 use licenseflow_avro::headers::RequestId;
 use licenseflow_avro::judgement::{Schemas, Verdict, judge};
@@ -13,6 +13,7 @@ use licenseflow_avro::reason::Fault;
 use licenseflow_avro::{Coordinates, LicenseEvent, LicenseKey, RawRecord, Reason};
 use licenseflow_core::batch::{Envelope, record_hash};
 use licenseflow_core::{Buckets, Rejected, Try};
+use licenseflow_store::Error as StoreError;
 use licenseflow_store::audit::content_of;
 use licenseflow_store::lookup::RecordPlace;
 use uuid::Uuid;
@@ -32,6 +33,18 @@ pub(super) struct PackedRecord {
     pub(super) request: u64,
     /// What [`write_content`] writes.
     pub(super) content: Box<[u8]>,
+}
+
+impl PackedRecord {
+    /// The event that it says.
+    ///
+    /// # Errors
+    /// None but by a mistake of ours: it was written from an event.
+    pub(super) fn event(&self, key: &LicenseKey) -> Result<LicenseEvent> {
+        decode_content(key, self.event_id, &self.content).map_err(|fault| {
+            Error::Store(StoreError::broken(format!("an event in memory: {fault}")))
+        })
+    }
 }
 
 /// What the log has of one license.

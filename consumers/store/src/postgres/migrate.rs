@@ -75,7 +75,7 @@ pub(crate) async fn migrate(
 }
 
 /// The version of the fold that the generation is built by.
-async fn fold_version(client: &impl GenericClient) -> Result<i64, Error> {
+pub(crate) async fn fold_version(client: &impl GenericClient) -> Result<i64, Error> {
     let sql = "select value from meta where name = 'fold_version'";
     let row = client.query_opt(sql, &[]).await?;
     let found = row.map(|row| row.try_get(0)).transpose()?;

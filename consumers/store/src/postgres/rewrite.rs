@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use licenseflow_avro::reason::Reason;
 use licenseflow_avro::{LicenseKey, Position};
 use licenseflow_core::event_counts::kept_from;
-use licenseflow_core::fold::{FIRST_VERSION, TimelineChange};
+use licenseflow_core::fold::TimelineChange;
 use licenseflow_core::{LicenseChange, crash};
 use tokio::runtime::Handle;
 use uuid::Uuid;
@@ -42,8 +42,9 @@ pub(super) async fn rewrite(
     let address = Address::parse(url, schema)?;
     let mut session = Session::open(&address, STATEMENT_MAX, runtime).await?;
     let generation = migrate::known(session.client(), schema).await?;
+    check_fold(migrate::fold_version(session.client()).await?)
+        .map_err(|error| Error::Unusable(error.to_string()))?;
     let rewriting = async |work: &Work<'_>| {
-        check(work).await?;
         // Who begins a batch waits here, before it has locked anything; who reads does not.
         work.execute(
             "lock table batch, position in share row exclusive mode",
@@ -85,15 +86,6 @@ pub(super) async fn rewrite(
         crash::point(crash::AFTER_REWRITE);
     }
     Ok(rewritten)
-}
-
-/// The fold is the generation's.
-async fn check(work: &Work<'_>) -> Result<(), Error> {
-    let sql = "select value from meta where name = 'fold_version'";
-    let rows = work.rows(sql, &[]).await?;
-    let kept = rows.first().map(|row| row.integer(0)).transpose()?;
-    check_fold(kept.flatten().unwrap_or(FIRST_VERSION))
-        .map_err(|error| Error::Unusable(error.to_string()))
 }
 
 async fn number_at(work: &Work<'_>, sql: &str, values: Values<'_>) -> Result<Option<i64>, Error> {

@@ -247,7 +247,7 @@ pub(crate) fn max_future_skew_micros(connection: &Connection) -> Result<i64, Err
 }
 
 /// The version of the fold that the generation is built by.
-fn fold_version(connection: &Connection) -> Result<i64, Error> {
+pub(crate) fn fold_version(connection: &Connection) -> Result<i64, Error> {
     let sql = "select value from meta where name = 'fold_version'";
     let found = connection.query_row(sql, [], |row| row.get(0)).optional()?;
     Ok(found.unwrap_or(licenseflow_core::fold::FIRST_VERSION))

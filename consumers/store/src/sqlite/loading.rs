@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use licenseflow_avro::LicenseKey;
-use licenseflow_core::fold::{Settled, fold};
-use licenseflow_core::{LicenseChange, LicensePast, PackedBatch, crash};
+use licenseflow_core::fold::fold_from_nothing;
+use licenseflow_core::{LicenseChange, PackedBatch, crash};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::cache::Cache;
@@ -222,11 +222,10 @@ struct Folded {
 
 impl Folded {
     fn of(mut part: Part) -> Result<Self, Error> {
-        let past = LicensePast::default();
         let licenses = std::mem::take(&mut part.licenses).into_iter();
         let changes = licenses.map(|(key, packed)| {
             let batch = unpack(&key, packed)?;
-            Ok(fold(Settled::of(key, batch, &past), &past, None))
+            Ok(fold_from_nothing(key, batch))
         });
         Ok(Self {
             changes: changes.collect::<Result<_, Error>>()?,

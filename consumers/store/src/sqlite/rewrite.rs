@@ -4,18 +4,19 @@ mod sums;
 
 use std::path::Path;
 
-use licenseflow_avro::{LicenseKey, Position};
+use licenseflow_avro::LicenseKey;
 use licenseflow_core::event_counts::kept_from;
-use licenseflow_core::fold::{FIRST_VERSION, TimelineChange};
+use licenseflow_core::fold::TimelineChange;
 use licenseflow_core::{LicenseChange, crash};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::change::Writer;
-use super::connection::{generation, hash_seed, open_beside};
+use super::connection::{fold_version, generation, hash_seed, open_beside};
 use super::past::Found;
 use super::recount::each_row;
-use super::rows::{CONFLICT, lane_number, lane_of_number};
+use super::rows::{CONFLICT, lane_number};
 use super::totals::newest_record_ms;
+use super::writer::{add_to_digest, position};
 use crate::Error;
 use crate::generations::check_fold;
 use crate::rewrite::{
@@ -28,7 +29,7 @@ use licenseflow_avro::reason::Reason;
 pub(super) fn rewrite(path: &Path, of: &Rewrite<'_>, now: i64) -> Result<Rewritten, Error> {
     let mut connection = open_beside(path)?;
     let (generation, seed) = (generation(&connection)?, hash_seed(&connection)?);
-    check(&connection)?;
+    check_fold(fold_version(&connection)?).map_err(|error| Error::Unusable(error.to_string()))?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if !is_same_place(&position(&transaction, generation)?, of.at) {
         return Ok(Rewritten::Moved);
@@ -38,7 +39,8 @@ pub(super) fn rewrite(path: &Path, of: &Rewrite<'_>, now: i64) -> Result<Rewritt
         None => remove(&transaction, of.key)?,
     }
     letters(&transaction, of.letters, (seed, now))?;
-    sums::add_to_digest(&transaction, of.digest)?;
+    let (bucket, digest) = of.digest;
+    add_to_digest(&transaction, bucket.into(), digest)?;
     let kept_from = newest_record_ms(&transaction)?.map_or(0, kept_from);
     for (what, values) in of.numbers {
         if let Some(row) = NumberRow::of(what)
@@ -68,23 +70,6 @@ fn note(connection: &Connection) -> Result<(), Error> {
          on conflict (name) do update set value = value + 1";
     connection.execute(sql, [])?;
     Ok(())
-}
-
-/// The fold is the generation's.
-fn check(connection: &Connection) -> Result<(), Error> {
-    let sql = "select value from meta where name = 'fold_version'";
-    let kept = connection.query_row(sql, [], |row| row.get(0)).optional()?;
-    check_fold(kept.unwrap_or(FIRST_VERSION)).map_err(|error| Error::Unusable(error.to_string()))
-}
-
-fn position(connection: &Connection, generation: i64) -> Result<Position, Error> {
-    let mut position = Position::default();
-    let sql = "select lane, partition, next_offset from position where generation = ?1";
-    each_row(connection, sql, [generation], |row| {
-        position.set(lane_of_number(row.get(0)?)?, row.get(1)?, row.get(2)?);
-        Ok(())
-    })?;
-    Ok(position)
 }
 
 /// The number of a license that has a row.
@@ -169,9 +154,8 @@ fn write(
     conflicts(connection, number, &mut change)?;
     let found = Found {
         number: Some(number),
-        tenant: None,
-        ordered: false,
         past: nothing_yet(),
+        ..Found::new_of(None)
     };
     Writer::new(connection, seed, now)?.write(&found, &change)?;
     Ok(())

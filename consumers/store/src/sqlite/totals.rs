@@ -54,32 +54,38 @@ fn number_of(tenants: &mut Tenants<'_>, tenant_id: &str) -> Result<i64, Error> {
     number.ok_or_else(|| Error::broken(format!("no tenant {tenant_id}")))
 }
 
+/// Adds to a total.
+pub(super) const ADD_TOTAL: &str =
+    "insert into total (tenant, dimension, name, lifecycle, licenses, seats, seats_used)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         on conflict (tenant, dimension, name, lifecycle) do update set
+           licenses = licenses + excluded.licenses, seats = seats + excluded.seats,
+           seats_used = seats_used + excluded.seats_used";
+
+/// Adds to a day of a total.
+pub(super) const ADD_TOTAL_DAY: &str =
+    "insert into total_day (tenant, dimension, name, day, starts, ends)
+         values (?1, ?2, ?3, ?4, ?5, ?6)
+         on conflict (tenant, dimension, name, day) do update set
+           starts = starts + excluded.starts, ends = ends + excluded.ends";
+
+/// Takes a day of a total away that came to nothing.
+pub(super) const DROP_EMPTY_DAY: &str =
+    "delete from total_day where tenant = ?1 and dimension = ?2 and name = ?3 and day = ?4
+           and starts = 0 and ends = 0";
+
 fn write_groups(
     connection: &Connection,
     tenants: &mut Tenants<'_>,
     change: TotalsChange,
 ) -> Result<(), Error> {
-    let mut add = connection.prepare_cached(
-        "insert into total (tenant, dimension, name, lifecycle, licenses, seats, seats_used)
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-         on conflict (tenant, dimension, name, lifecycle) do update set
-           licenses = licenses + excluded.licenses, seats = seats + excluded.seats,
-           seats_used = seats_used + excluded.seats_used",
-    )?;
+    let mut add = connection.prepare_cached(ADD_TOTAL)?;
     let mut drop_empty = connection.prepare_cached(
         "delete from total where tenant = ?1 and dimension = ?2 and name = ?3 and lifecycle = ?4
            and licenses = 0",
     )?;
-    let mut add_day = connection.prepare_cached(
-        "insert into total_day (tenant, dimension, name, day, starts, ends)
-         values (?1, ?2, ?3, ?4, ?5, ?6)
-         on conflict (tenant, dimension, name, day) do update set
-           starts = starts + excluded.starts, ends = ends + excluded.ends",
-    )?;
-    let mut drop_empty_day = connection.prepare_cached(
-        "delete from total_day where tenant = ?1 and dimension = ?2 and name = ?3 and day = ?4
-           and starts = 0 and ends = 0",
-    )?;
+    let mut add_day = connection.prepare_cached(ADD_TOTAL_DAY)?;
+    let mut drop_empty_day = connection.prepare_cached(DROP_EMPTY_DAY)?;
     for (group, totals) in change.into_groups() {
         let tenant = number_of(tenants, &group.tenant_id)?;
         let dimension = group.dimension as i64;
@@ -110,18 +116,18 @@ fn write_groups(
 }
 
 /// Where numbers of events are kept.
-struct EventTable {
-    add: &'static str,
-    drop_empty: &'static str,
+pub(super) struct EventTable {
+    pub(super) add: &'static str,
+    pub(super) drop_empty: &'static str,
 }
 
-const MINUTES: EventTable = EventTable {
+pub(super) const MINUTES: EventTable = EventTable {
     add: "insert into event_minute (tenant, minute, kind, events) values (?1, ?2, ?3, ?4)
           on conflict (tenant, minute, kind) do update set events = events + excluded.events",
     drop_empty: "delete from event_minute where tenant = ?1 and minute = ?2 and kind = ?3 and events = 0",
 };
 
-const DAYS: EventTable = EventTable {
+pub(super) const DAYS: EventTable = EventTable {
     add: "insert into event_day (tenant, day, kind, events) values (?1, ?2, ?3, ?4)
           on conflict (tenant, day, kind) do update set events = events + excluded.events",
     drop_empty: "delete from event_day where tenant = ?1 and day = ?2 and kind = ?3 and events = 0",

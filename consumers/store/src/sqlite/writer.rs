@@ -282,7 +282,7 @@ impl DigestChange {
     }
 }
 
-fn add_to_digest(
+pub(super) fn add_to_digest(
     transaction: &Transaction<'_>,
     bucket: usize,
     change: RowDigest,
@@ -342,7 +342,7 @@ fn move_position(transaction: &Transaction<'_>, generation: i64, span: &Span) ->
     Ok(())
 }
 
-fn position(transaction: &Transaction<'_>, generation: i64) -> Result<Position, Error> {
+pub(super) fn position(transaction: &Transaction<'_>, generation: i64) -> Result<Position, Error> {
     let mut statement = transaction.prepare_cached(
         "select lane, partition, next_offset from position where generation = ?1",
     )?;
